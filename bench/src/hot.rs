@@ -77,7 +77,13 @@ pub fn measured(run: &mut dyn FnMut()) {
 pub fn parted(tape: &Tape) -> (Vec<RawFrame>, Vec<RawFrame>) {
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, tape.last());
-    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId {
+        protocol: Protocol::Betacrew,
+        place: FaultPlace::Stream,
+        connection: 0,
+        pass: 0,
+        run: 0,
+    };
     let mut kept = Vec::with_capacity(tape.frames().len());
     for range in faults.kept(course, FIRST_SEQ, tape.last()) {
         kept.extend_from_slice(tape.slice(range));
@@ -306,7 +312,13 @@ fn resend() -> Box<dyn FnMut()> {
     let tape = Arc::new(Tape::sample(PACKETS));
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, TapeSource::last(&tape));
-    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId {
+        protocol: Protocol::Betacrew,
+        place: FaultPlace::Stream,
+        connection: 0,
+        pass: 0,
+        run: 0,
+    };
     let mut calls = Vec::new();
     Call::Describe { version: 1 }.encode(&mut calls);
     let mut next: Seq = FIRST_SEQ;

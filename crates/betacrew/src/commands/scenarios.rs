@@ -69,7 +69,7 @@ fn list() -> Result<String, Failure> {
     }
     text += "A name in brackets is the only protocol in which a scenario does something.\n\n\
              Play one:           betacrew serve --scenario burst\n\
-             \x20                   betacrew serve --listen soup://127.0.0.1:3001 --scenario soup-debug\n\
+             \x20                   betacrew serve --listen soup://3001 --scenario soup-debug\n\
              Make your own:      betacrew scenarios burst > mine.toml\n\
              \x20                   betacrew serve --scenario mine.toml\n";
     Ok(text)

@@ -177,6 +177,8 @@ impl ServeArgs {
     fn shorthand(&self, protocols: Protocols) -> ScenarioFile {
         let drop = FaultFile::just(What::Drop);
         let can_drop = protocols.contains(Protocol::Betacrew);
+        // The original exchange drops a quarter of the packets. A user who lists packets wants
+        // exactly those dropped.
         let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty() && can_drop);
         let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
         let random =

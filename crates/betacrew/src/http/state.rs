@@ -135,7 +135,8 @@ pub(crate) struct Counters {
     pub streamed: u64,
     /// Number of packets recorded from resends (client), or requested again by clients (exchange).
     pub resent: u64,
-    /// Number of packets dropped from streams on purpose; on an exchange. SoupBinTCP loses none. The share of dropped
+    /// Number of packets dropped from streams on purpose; on an exchange. SoupBinTCP loses none, so
+    /// none of its messages count here. The share of dropped
     /// packets is `dropped / (streamed + dropped)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,

@@ -98,12 +98,8 @@ fn packets(text: &mut String, found: &Inspection) {
         format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
-    let _ = writeln!(
-        text,
-        "  {:7}  {packets}{}",
-        format!("{}s", noun(found)),
-        range.unwrap_or_default()
-    );
+    let label = format!("{}s", noun(found));
+    let _ = writeln!(text, "  {label:8} {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
         none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,

@@ -389,6 +389,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 return;
             };
             let input = match conn.stream.read(&mut self.buffer) {
+                // An exchange ends a stream by closing its sending side.
                 Ok(0) => {
                     conn.readable = false;
                     Input::Ended(id)
@@ -426,6 +427,7 @@ impl ClientSocket {
                 let _ = self.stream.set_nodelay(true);
                 Some(true)
             }
+            // A connection that is being made has no peer yet.
             Err(error) if error.kind() == ErrorKind::NotConnected => None,
             Err(_) => Some(false),
         }
@@ -447,6 +449,7 @@ impl ClientSocket {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.writable = false;
+                    // The next read reports the error, after all bytes that arrived before it.
                     if error.kind() != ErrorKind::WouldBlock {
                         self.readable = true;
                     }

@@ -76,6 +76,7 @@ pub fn entry(name: &str) -> Option<&'static CatalogueEntry> {
 pub(super) fn suggestion(name: &str) -> String {
     let near = entries().map(|entry| (distance(name, entry.name), entry.name)).min();
     match near {
+        // A name with more than about one wrong letter in four is another word.
         Some((distance, near)) if distance <= 1 + name.len() / 4 => {
             format!(" (did you mean `{near}`?)")
         }

@@ -60,6 +60,7 @@ mod http;
 mod in_time;
 mod inspect;
 mod itch;
+mod itch_files;
 mod lies;
 mod live;
 #[cfg(feature = "web")]

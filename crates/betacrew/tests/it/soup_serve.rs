@@ -2,7 +2,8 @@
 //! client of ours.
 
 use crate::support::{ServeProcess, Serving, betacrew, python, python_has, read_all, run};
-use betacrew::scenario;
+use crate::wires::{has_tshark, is_complaint, soup_xml, tcp_to};
+use betacrew::scenario::{self, catalogue};
 use betacrew::tape::name::AnyTape;
 use feed::exchange::server::MockExchange;
 use feed::exchange::server::users::{FREE_TRIES, Users};
@@ -15,7 +16,7 @@ use feed::wire::Protocol;
 use feed::wire::soup::{LoginRequest, Packet, Password, RawPacket, Text, kind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,7 @@ fn transcript(
     exchange: &mut MockExchange<AnyTape>,
     next: &mut Option<u64>,
     now: &mut Duration,
-) -> String {
+) -> (String, Vec<u8>) {
     let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
     *now = exchange.down_until().unwrap_or(*now).max(*now);
     let mut conn = exchange.open(Protocol::Soup, *now);
@@ -150,34 +151,36 @@ fn transcript(
         text = format!(" {} bytes, {sum:08x} {end}", client.received.len());
     }
     *next = Some(client.next).filter(|_| !client.is_over);
-    format!("{text} crc {:08x}", feed::storage::crc32c(&client.received))
+    (format!("{text} crc {:08x}", feed::storage::crc32c(&client.received)), client.received)
 }
 
-/// Plays a scenario to a client that logs in again after each break, and returns what it sees.
-fn played(name: &str, seed: u64, mut with: impl FnMut(String)) {
+/// Plays a scenario to a client that logs in again after each break. Returns what it sees on each
+/// connection, and the bytes.
+fn played(name: &str, seed: u64) -> Vec<(String, Vec<u8>)> {
     let mut plot = scenario::open(name).unwrap();
     plot.scenario.seed = seed;
     let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
     if let Some(next) = &plot.next {
         exchange = exchange.with_next_tape(next.open(seed).unwrap());
     }
-    let (mut now, mut next) = (Duration::ZERO, Some(1));
+    let (mut now, mut next, mut connections) = (Duration::ZERO, Some(1), Vec::new());
     for _ in 0..CONNECTIONS {
         if next.is_none() || exchange.is_dead() {
             break;
         }
         // A session that the tape does not have begins anew.
         next = next.filter(|next| *next <= exchange.tape().last() + 1).or(Some(1));
-        with(transcript(&mut exchange, &mut next, &mut now));
+        connections.push(transcript(&mut exchange, &mut next, &mut now));
     }
+    connections
 }
 
 /// Returns the effects of a scenario on a client in SoupBinTCP.
 pub(crate) fn golden_of(name: &str, seed: u64) -> String {
     let mut text = format!("{name}, seed {seed}\n");
-    played(name, seed, |line| {
+    for (line, _) in played(name, seed) {
         let _ = writeln!(text, " {line}");
-    });
+    }
     text
 }
 
@@ -234,6 +237,40 @@ fn the_sample_reaches_the_venues_client() {
     assert_eq!(others, ["end of session before 6", "connection ended before 6"]);
     let soup = serving.end().stats().soup;
     assert_eq!((soup.logins, soup.messages, soup.ends), (1, 5, 1));
+}
+
+/// Returns the scenarios that show on SoupBinTCP.
+fn scenarios() -> impl Iterator<Item = &'static str> {
+    let shows = |name: &str| scenario::open(name).unwrap().protocols().contains(Protocol::Soup);
+    catalogue::entries().map(|entry| entry.name).filter(move |name| shows(name))
+}
+
+#[test]
+fn tshark_finds_no_fault_but_where_a_scenario_asks_for_it() {
+    if !has_tshark() {
+        return;
+    }
+    let dissected = |names: &[&str]| {
+        let mut segments = Vec::new();
+        let connections = names.iter().flat_map(|name| played(name, 1));
+        for (client, (_, bytes)) in (30_000..).zip(connections) {
+            let mut sequence = 1;
+            for part in bytes.chunks(1460) {
+                segments.push(tcp_to(client, sequence, part));
+                sequence += part.len() as u32;
+            }
+        }
+        soup_xml(&segments)
+    };
+    let malformed = ["soup-no-length"];
+    let legal: Vec<&str> = scenarios().filter(|name| !malformed.contains(name)).collect();
+    let xml = dissected(&legal);
+    assert!(xml.matches("<proto name=\"soupbintcp\"").count() > 1000);
+    if is_complaint(&xml) {
+        let culprits = legal.iter().filter(|name| is_complaint(&dissected(&[name])));
+        panic!("{:?}", culprits.collect::<Vec<_>>());
+    }
+    assert!(is_complaint(&dissected(&malformed)));
 }
 
 /// A fault at random messages.
@@ -347,4 +384,61 @@ fn what_cannot_be_played_is_refused_with_words() {
         assert_eq!((found, stdout.as_str()), (code, ""), "{args:?}: {stderr}");
         assert!(!stderr.contains("topsecret"), "{stderr}");
     }
+}
+
+/// Sends bytes to an exchange in SoupBinTCP, and returns all that it answers until it closes.
+fn answer(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    // The exchange may have closed the connection before all is sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn hostile_clients_harm_nobody() {
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+    let serving = Serving::in_soup(exchange);
+    let whole = answer(serving.address, &login_at(1));
+    assert_eq!(whole.len(), 33 + 5 * 20 + 3);
+    let login = login_at(1);
+    let with = |before: &[u8], after: &[u8]| [before, &login[..], after].concat();
+    let mut bad_sequence = login.clone();
+    bad_sequence[48] = b'!';
+    let mut far = login_at(u64::MAX);
+    // Nothing that follows a login may change what a client receives: these are read too late.
+    for (bytes, expected) in [
+        (vec![0, 0], 0),
+        (vec![0xff, 0xff, b'L'], 0),
+        (vec![0, 1, b'L'], 0),
+        (vec![0, 9, b'U', 1, 2, 3, 4, 5, 6, 7, 8], 0),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 0),
+        (bad_sequence, 4),
+        (std::mem::take(&mut far), 4),
+        (with(&[0, 1, b'R'], &[]), whole.len()),
+        (with(&[0, 4, b'+', 1, 2, 3], &[0, 1, b'R']), whole.len()),
+        (with(&[0, 1, b'O'], &[]), 0),
+    ] {
+        assert_eq!(answer(serving.address, &bytes).len(), expected, "{bytes:?}");
+    }
+    // Anything at all.
+    let mut rng = feed::base::rng::Rng::new(4);
+    for _ in 0..200 {
+        let length = rng.below(200);
+        let mut bytes: Vec<u8> = (0..length).map(|_| rng.bits() as u8).collect();
+        if rng.below(2) == 0 {
+            bytes.splice(0..0, login_at(u64::from(rng.below(8))));
+        }
+        // Ends a connection that waits for the rest of a packet: zeros fill it, and two more are a
+        // length of 0.
+        bytes.extend([0; 60]);
+        let answer = answer(serving.address, &bytes);
+        assert!(answer.is_empty() || [b'A', b'J'].contains(&answer[2]), "{bytes:?}: {answer:?}");
+    }
+    assert_eq!(answer(serving.address, &login_at(1)), whole, "others are served as before");
+    let served = serving.end().stats();
+    assert!(served.soup.violations > 100, "{served:?}");
 }

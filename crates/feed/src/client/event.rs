@@ -33,6 +33,8 @@ pub enum DatagramSource {
 }
 
 /// Events that a driver reports to a recorder.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input<'a> {
     /// Passing of time alone; also the first input of all.
@@ -68,6 +70,8 @@ pub enum Input<'a> {
 }
 
 /// Actions that a recorder wants its driver to carry out.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Open a connection to a line.
@@ -106,6 +110,8 @@ pub enum Output {
 }
 
 /// Events that a person who watches a recording may want to see.
+///
+/// Concepts: [line](crate#line), [pass](crate#pass), [resend](crate#resend).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecorderEvent {
     /// Failed attempt to connect to a line; the next attempt follows after a pause.

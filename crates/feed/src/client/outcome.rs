@@ -8,6 +8,8 @@ use crate::wire::{DecodeError, SessionId};
 use core::fmt;
 
 /// Result of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
     /// Last sequence known to exist; 0 if there is none.

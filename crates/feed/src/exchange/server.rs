@@ -158,6 +158,8 @@ struct Downtime {
 }
 
 /// Exchange that plays a tape. See the [module](self).
+///
+/// Concepts: [tape](crate#tape), [dropped](crate#dropped).
 #[derive(Debug)]
 pub struct MockExchange<P = Arc<Tape>> {
     /// Tapes: the first is played, the others after restarts with another session.
@@ -289,6 +291,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
                 ServerConnection::soup(SoupConnection::new(base))
             }
             Protocol::Betacrew => {
+                // An exchange without the extension reads all calls as the original does.
                 let calls = match self.scenario.extension {
                     true => CallDecoder::new(),
                     false => CallDecoder::original(),

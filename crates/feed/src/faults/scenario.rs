@@ -42,6 +42,8 @@ pub const COUNTED_MAX: usize = 1 << 20;
 pub const IDLE: Duration = Duration::from_millis(400);
 
 /// Errors and settings of an exchange.
+///
+/// Concept: [dropped](crate#dropped).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
     /// Seed of everything random.
@@ -128,6 +130,8 @@ pub enum UnknownSequencePolicy {
 }
 
 /// One error of an exchange: an action, a place and a frequency.
+///
+/// Concept: [dropped](crate#dropped).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
     action: FaultAction,

@@ -25,6 +25,8 @@ use crate::wire::soup::RejectReason;
 use core::fmt;
 
 /// Facts about a recording that decide whether it is complete.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Facts {
     /// Number of recorded packets.
@@ -66,6 +68,8 @@ impl Default for Facts {
 }
 
 /// Completeness of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
     /// Every packet up to the session's end is recorded. The end is confirmed or inferred.
@@ -197,6 +201,8 @@ pub enum GapPolicy {
 }
 
 /// Reason why a recording is incomplete.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IncompleteReason {
     /// Stopped by the user.

@@ -68,9 +68,7 @@ fn lives_are_safe_and_come_to_their_end() {
 #[test]
 fn lives_over_soup_are_safe_and_come_to_their_end() {
     let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
-    let over_soup = |seed: &u64| {
-        SimPlan::draw(*seed).protocols.iter().any(|protocol| *protocol == Protocol::Soup)
-    };
+    let over_soup = |seed: &u64| SimPlan::draw(*seed).protocols.contains(&Protocol::Soup);
     let mut complete = 0;
     for seed in (1_000_000..).filter(over_soup).take(count) {
         match live(seed, false) {
