@@ -49,9 +49,9 @@ impl GroupParameters {
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let ip = || {
-                value.parse::<IpAddr>().map_err(|_| {
-                    format!("{name}= needs an IP address, such as {name}=192.0.2.7")
-                })
+                value
+                    .parse::<IpAddr>()
+                    .map_err(|_| format!("{name}= needs an IP address, such as {name}=192.0.2.7"))
             };
             match name {
                 "request" if value.is_empty() => {

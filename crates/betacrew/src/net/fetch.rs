@@ -69,9 +69,8 @@ pub fn fetch<S: Sink>(
     stop: &Stop,
     watch: impl FnMut(LoopEvent<'_>),
 ) -> io::Result<()> {
-    let is_empty = |line: &LineSource| {
-        matches!(line, LineSource::Exchange(addresses) if addresses.is_empty())
-    };
+    let is_empty =
+        |line: &LineSource| matches!(line, LineSource::Exchange(addresses) if addresses.is_empty());
     if lines.len() < recorder.line_count() || lines.iter().any(is_empty) {
         return Err(ErrorKind::InvalidInput.into());
     }

@@ -171,10 +171,7 @@ impl RegisteredGroup {
         };
         let group = register(GROUP, &sockets.group)?;
         let requests = sockets.requests.as_ref().map(|socket| register(REQUESTS, socket));
-        Ok(Self {
-            address: sockets.address.clone(),
-            sockets: [Some(group), requests.transpose()?],
-        })
+        Ok(Self { address: sockets.address.clone(), sockets: [Some(group), requests.transpose()?] })
     }
 
     /// Marks a socket as readable.
@@ -220,9 +217,11 @@ impl RegisteredGroup {
     /// since the last call.
     pub(super) fn receive(&mut self, index: usize, batch: &mut DatagramBatch) -> u64 {
         batch.clear();
-        let Some(Some(socket)) = self.sockets.get_mut(index).filter(|it| {
-            it.as_ref().is_some_and(|socket| socket.readable)
-        }) else {
+        let Some(Some(socket)) = self
+            .sockets
+            .get_mut(index)
+            .filter(|it| it.as_ref().is_some_and(|socket| socket.readable))
+        else {
             return 0;
         };
         // Errors of earlier requests are reported here, too; the next call receives.
@@ -273,8 +272,7 @@ mod tests {
     fn datagrams_of_any_length_are_received_in_batches() {
         let sockets = GroupSockets::open(local(Vec::new())).unwrap();
         let poll = mio::Poll::new().unwrap();
-        let mut group =
-            RegisteredGroup::register(&sockets, poll.registry(), Token).unwrap();
+        let mut group = RegisteredGroup::register(&sockets, poll.registry(), Token).unwrap();
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let lengths = [0, 1, 20, 1400, 9000, 65_507];
         for length in lengths {
@@ -352,10 +350,8 @@ mod tests {
         let mut group = RegisteredGroup::register(&sockets, poll.registry(), Token).unwrap();
         let sender = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
-        let to = SocketAddr::new(
-            "239.255.71.17".parse().unwrap(),
-            sockets.local_addr().unwrap().port(),
-        );
+        let to =
+            SocketAddr::new("239.255.71.17".parse().unwrap(), sockets.local_addr().unwrap().port());
         sender.send_to(b"hello", &to.into()).unwrap();
         assert_eq!(read(&mut group, GROUP, 1)[0].0, b"hello");
     }

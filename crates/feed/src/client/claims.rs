@@ -61,7 +61,9 @@ impl Recorder {
         // An accepted SoupBinTCP login says where the messages begin, not where they end, and
         // MoldUDP64 has no description at all.
         let described = move |line: &&LineState| {
-            line.soup.is_none() && line.mold.is_none() && line.stats.info.is_some_and(|info| ours(info.session))
+            line.soup.is_none()
+                && line.mold.is_none()
+                && line.stats.info.is_some_and(|info| ours(info.session))
         };
         self.lines.iter().filter(described)
     }

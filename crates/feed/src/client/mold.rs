@@ -91,11 +91,8 @@ impl Recorder {
         let ceiling = self.request_ceiling(now);
         let before = self.requests.served_from();
         loop {
-            let scope = RequestScope {
-                gaps: self.ledger.gaps(),
-                abandoned: &self.abandoned,
-                ceiling,
-            };
+            let scope =
+                RequestScope { gaps: self.ledger.gaps(), abandoned: &self.abandoned, ceiling };
             let lines = &self.lines;
             let next = self.requests.next(scope, now, |server| is_usable(lines, server));
             let Some(next) = next else { break };
@@ -132,15 +129,10 @@ impl Recorder {
 
     /// Returns whether missing messages are requested, or will be.
     pub(super) fn awaits_answers(&self) -> bool {
-        let scope = RequestScope {
-            gaps: self.ledger.gaps(),
-            abandoned: &self.abandoned,
-            ceiling: MAX_SEQ,
-        };
+        let scope =
+            RequestScope { gaps: self.ledger.gaps(), abandoned: &self.abandoned, ceiling: MAX_SEQ };
         let servers = |line: &LineState| line.mold.is_some() && is_line_usable(line);
-        self.session.is_some()
-            && self.lines.iter().any(servers)
-            && self.requests.has_hope(scope)
+        self.session.is_some() && self.lines.iter().any(servers) && self.requests.has_hope(scope)
     }
 
     /// Returns whether a stopped recorder still waits for answers of request servers.

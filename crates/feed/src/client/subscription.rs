@@ -195,7 +195,8 @@ impl Recorder {
             });
             if none_serves
                 && !self.awaits_answers()
-                && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
+                && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now))
+            {
                 if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
                     return self.finish(None, now);
                 }

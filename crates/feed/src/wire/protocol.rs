@@ -132,6 +132,9 @@ mod tests {
         }
         assert_eq!("SOUP".parse(), Ok(Protocol::Soup));
         assert_eq!("http".parse::<Protocol>(), Err(ProtocolParseError));
-        assert_eq!(ProtocolParseError.to_string(), "protocols are betacrew://, soup:// and mold://");
+        assert_eq!(
+            ProtocolParseError.to_string(),
+            "protocols are betacrew://, soup:// and mold://"
+        );
     }
 }

@@ -479,8 +479,11 @@ fn nothing_foreign_reaches_the_recording() {
     assert_eq!((ignored.malformed, ignored.other_session, ignored.strangers), (5, 1, 1));
     let block = ParseError::BlockTooLong { offset: 0, message: 9, length: 0, available: 0 };
     let first = ignored.first_malformed.unwrap();
-    assert!(matches!(first, MoldViolation::Datagram(error)
-        if std::mem::discriminant(&error) == std::mem::discriminant(&block)), "{first:?}");
+    assert!(
+        matches!(first, MoldViolation::Datagram(error)
+        if std::mem::discriminant(&error) == std::mem::discriminant(&block)),
+        "{first:?}"
+    );
     assert_eq!(world.recorder.violations().implausible, 1);
     assert!(Facts::of(&world.recorder, 100).is_success());
 }
@@ -548,13 +551,8 @@ fn a_resumed_recording_requests_what_it_lacks() {
     let session = SessionId::new(SESSION.0);
     let info = Info { session, version: 1, first: 1, last: 0 };
     let missing: SeqSet = "11-20".parse().unwrap();
-    let recorder = Recorder::resume(
-        RecorderOptions::default(),
-        lines(1, 1),
-        50,
-        &missing,
-        Some(info),
-    );
+    let recorder =
+        Recorder::resume(RecorderOptions::default(), lines(1, 1), 50, &missing, Some(info));
     let mut world = World::of(recorder, 100);
     (1..=100).filter(|seq| *seq < 11 || (21..=50).contains(seq)).for_each(|seq| {
         world.sink.messages.insert(seq, message(seq));

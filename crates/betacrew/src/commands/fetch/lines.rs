@@ -105,7 +105,9 @@ fn open_group(group: GroupAddress, label: &str) -> Result<GroupSockets, Failure>
     let (address, interface) = (group.group, group.interface);
     GroupSockets::open(group).map_err(|error| {
         let hint = match (error.kind(), address.ip().is_multicast()) {
-            (ErrorKind::AddrInUse, _) => "another program receives there; end it, or use another port",
+            (ErrorKind::AddrInUse, _) => {
+                "another program receives there; end it, or use another port"
+            }
             (ErrorKind::AddrNotAvailable, false) => {
                 "it is no multicast group and no address of this machine; expected the address \
                  that the datagrams are sent to"

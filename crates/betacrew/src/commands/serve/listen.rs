@@ -1,5 +1,6 @@
 //! Listening sockets of `serve`, each with its protocol.
 
+use super::lines::OpenLines;
 use crate::args::address;
 use crate::error::Failure;
 use crate::http::Web;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 /// Sockets of an exchange, listening but not yet served.
 pub(super) struct OpenExchange {
     pub(super) listeners: Vec<Listener>,
+    pub(super) lines: OpenLines,
     pub(super) users: Users,
     pub(super) web: Option<Web>,
 }
@@ -37,6 +39,9 @@ impl OpenExchange {
             };
             let _ = writeln!(lines, "listening on {scheme}{address}");
         }
+        for address in &self.lines.addresses {
+            let _ = writeln!(lines, "listening on {address}");
+        }
         lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
         print(&lines).map(drop)
     }
@@ -54,7 +59,7 @@ pub(super) fn protocols(typed: &[String]) -> Result<Protocols, Failure> {
     }
 }
 
-/// Opens listeners on the given addresses, or on port 3000 of both loopback addresses.
+/// Opens listeners on the given addresses but those of lines, or on port 3000 of both loopback addresses.
 ///
 /// # Errors
 /// Returns [`Failure::Usage`] if an address is wrong, and [`Failure::Listen`] if one is not free.
@@ -64,6 +69,9 @@ pub(super) fn listen(typed: &[String]) -> Result<Vec<Listener>, Failure> {
     let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
     for text in typed {
         let (protocol, text) = address::split_protocol(text)?;
+        if protocol == Protocol::Mold {
+            continue;
+        }
         let mut addresses = address::resolve(text)?;
         addresses.retain(|address| address.port() == 0 || !seen.contains(address));
         seen.extend(&addresses);

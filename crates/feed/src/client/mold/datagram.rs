@@ -299,13 +299,7 @@ impl Recorder {
 
     /// Handles the claim of a heartbeat or an end that the line has sent everything up to `last`.
     /// Returns whether it is believed.
-    fn on_mold_claim(
-        &mut self,
-        id: u16,
-        last: Seq,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) -> bool {
+    fn on_mold_claim(&mut self, id: u16, last: Seq, now: Duration, sink: &mut impl Sink) -> bool {
         if !self.is_credible(id, last) && !self.believes_far_ahead(id, last) {
             return false;
         }

@@ -1,8 +1,8 @@
 //! State of a MoldUDP64 line: what its datagrams have shown, and what they have missed.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::ledger::gap_set::GapSet;
 use crate::ledger::Limits;
+use crate::ledger::gap_set::GapSet;
 use crate::wire::SessionId;
 use crate::wire::mold::Session;
 use core::time::Duration;

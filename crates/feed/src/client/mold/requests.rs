@@ -310,8 +310,7 @@ impl Requests {
                 continue;
             }
             if let Some(until) = server.paced_until(now) {
-                self.paced_until =
-                    Some(self.paced_until.map_or(until, |before| before.min(until)));
+                self.paced_until = Some(self.paced_until.map_or(until, |before| before.min(until)));
                 continue;
             }
             let rank = (avoided == Some(index), server.silent_rounds > 0, server.in_flight, index);
