@@ -37,7 +37,7 @@ impl SimPlan {
     pub(super) fn lines(&self, count: usize) -> Vec<LineProtocol> {
         let line = |protocol: &Protocol| match protocol {
             // No simulated world has datagrams yet.
-            Protocol::Betacrew | Protocol::Mold => LineProtocol::Betacrew,
+            Protocol::Betacrew => LineProtocol::Betacrew,
             Protocol::Soup => LineProtocol::Soup(SoupLogin::default()),
             Protocol::Mold => LineProtocol::Mold(MoldFeed { servers: 1 }),
         };
