@@ -12,6 +12,7 @@ use crate::http::state::connection_watch::ConnectionWatch;
 use crate::http::state::exchange_events::{event_kind, state_change};
 use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
+use crate::http::state::mold_lines::MoldLineState;
 use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use crate::http::state::strip;
@@ -31,7 +32,7 @@ use feed::exchange::Exchange;
 use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
 use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
 use feed::tape::source::TapeSource;
-use feed::wire::{Protocol, SessionId};
+use feed::wire::{Protocol, Protocols, SessionId};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +55,13 @@ pub(crate) struct ScenarioInfo {
 }
 
 impl ScenarioInfo {
+    /// Adds the addresses of lines in MoldUDP64, without their protocol.
+    #[must_use]
+    pub(crate) fn with_lines(mut self, addresses: &[String]) -> Self {
+        self.listeners.extend(addresses.iter().map(|address| ListenerView::line(address)));
+        self
+    }
+
     pub(crate) fn new(
         resolved: &ResolvedScenario,
         played: Played,
@@ -138,6 +146,12 @@ impl ExchangeController {
         let session = tape.session();
         self.books = builder.map(|builder| Books { session, builder, next: FIRST_SEQ });
     }
+}
+
+/// Returns the lines in MoldUDP64, if there are some.
+fn lines<P: TapeSource>(exchange: &MockExchange<P>) -> Option<Vec<MoldLineState>> {
+    let lines = exchange.mold_lines();
+    (lines.len() > 0).then(|| lines.map(|line| MoldLineState::new(&line)).collect())
 }
 
 impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
@@ -241,7 +255,7 @@ impl ExchangeController {
 
     /// Checks that a listener speaks a protocol that can lose packets.
     fn check_drops(&self) -> Result<(), Refusal> {
-        match self.scenario_info.played.protocols.contains(Protocol::Betacrew) {
+        match self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
             true => Ok(()),
             false => Err(refusal_of(
                 "SoupBinTCP never loses a message, and no listener speaks another protocol",
@@ -376,6 +390,7 @@ impl ExchangeController {
             ),
             connections_total: Some(connections.len() as u64),
             listeners: Some(self.scenario_info.listeners.clone()),
+            mold: lines(exchange),
             soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: Some(self.book_snapshot.get()),
             faults: Some(self.in_force(exchange)),

@@ -2,6 +2,7 @@
 
 use crate::http::control::loop_handle::Snapshot;
 use crate::http::state::mold_snapshot::METRICS;
+use crate::http::state::mold_lines::MoldLineState;
 use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
@@ -266,9 +267,22 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
         page.one(Kind::Counter, &format!("betacrew_exchange_soup_{name}"), help, float(value));
     }
+    mold_lines(page, state.mold.as_deref().unwrap_or_default());
     let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
     page.many(Kind::Counter, "betacrew_exchange_faults_injected_total", help, kinds);
     tape(page, "exchange", extra);
+}
+
+/// Writes the counts of lines in MoldUDP64.
+fn mold_lines(page: &mut MetricsPage, lines: &[MoldLineState]) {
+    let tables: Vec<_> = lines.iter().map(MoldLineState::metrics).collect();
+    let Some(first) = tables.first() else { return };
+    for (index, (name, help, _)) in first.iter().enumerate() {
+        let samples = lines.iter().zip(&tables).map(|(line, table)| {
+            (labels([("line", line.line.to_string().as_str())]), float(table[index].2))
+        });
+        page.many(Kind::Counter, &format!("betacrew_exchange_mold_{name}"), help, samples);
+    }
 }
 
 fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {

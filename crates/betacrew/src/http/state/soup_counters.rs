@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 /// Listener of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct ListenerView {
-    /// Protocol that clients speak on it: `betacrew` or `soup`.
+    /// Protocol that clients speak on it: `betacrew`, `soup` or `mold`.
     pub protocol: String,
     /// Address of the listener.
     pub address: String,
@@ -18,6 +18,12 @@ pub(crate) struct ListenerView {
 impl ListenerView {
     pub(crate) fn new(&(protocol, address): &(Protocol, SocketAddr)) -> Self {
         Self { protocol: protocol.to_string(), address: address.to_string() }
+    }
+
+    /// Returns the view of a line in MoldUDP64, whose address may begin with its protocol.
+    pub(crate) fn line(address: &str) -> Self {
+        let (_, address) = address.split_once("://").unwrap_or(("", address));
+        Self { protocol: Protocol::Mold.to_string(), address: address.to_owned() }
     }
 }
 
