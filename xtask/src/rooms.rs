@@ -22,7 +22,7 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("faults", "base wire tape"),
             ("exchange", "base wire tape faults"),
             ("client", "base wire session ledger"),
-            ("analysis", "base wire ledger"),
+            ("analysis", "base wire payload ledger"),
             ("sim", "base storage wire session ledger tape faults exchange client"),
         ],
     ),

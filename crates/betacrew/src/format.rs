@@ -26,6 +26,7 @@ mod payload;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod table;
 mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,6 +36,7 @@ mod thrift;
 mod wide;
 
 pub use arrival::Arrival;
+pub(crate) use itch::is_gzip;
 pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
 
@@ -50,6 +52,7 @@ use feed::wire::{Messages, SessionId};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use table::Table;
 
 /// File format, simple ones first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -378,10 +381,10 @@ impl Format {
         payload: Payload,
         place: EncoderTarget<'_>,
     ) -> io::Result<Box<dyn Encoder + '_>> {
+        if let Some(table) = Table::of(payload).filter(|_| self.has_columns()) {
+            return self.table_encoder(table, place);
+        }
         Ok(match self {
-            _ if self.has_columns() && payload != Payload::Orders => {
-                return Err(io::ErrorKind::Unsupported.into());
-            }
             Self::Json => Box::new(json::JsonWriter::new(place.stream())),
             Self::Ndjson => Box::new(ndjson::NdjsonWriter::new(place.stream())),
             Self::Csv => Box::new(csv::CsvWriter::new(place.stream())?),
@@ -394,6 +397,29 @@ impl Format {
             Self::Itch => Box::new(itch::plain(place.stream())),
             Self::ItchGz => Box::new(itch::gzip(place.stream())),
             Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        })
+    }
+
+    /// Returns an encoder for the rows of a table of messages.
+    fn table_encoder<'a>(
+        self,
+        table: &'static Table,
+        place: EncoderTarget<'a>,
+    ) -> io::Result<Box<dyn Encoder + 'a>> {
+        use table::json::{JsonLayout, JsonTableWriter};
+        Ok(match self {
+            Self::Json => Box::new(JsonTableWriter::new(place.stream(), table, JsonLayout::Array)),
+            Self::Ndjson => {
+                Box::new(JsonTableWriter::new(place.stream(), table, JsonLayout::Lines))
+            }
+            Self::Csv => Box::new(table::csv::CsvTableWriter::new(place.stream(), table)),
+            #[cfg(feature = "columnar")]
+            Self::Parquet => Box::new(parquet::ParquetTableWriter::new(place.file()?.0, table)?),
+            #[cfg(feature = "columnar")]
+            Self::Arrow => Box::new(arrow::ArrowTableWriter::new(place.file()?.0, table)?),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite => Box::new(sqlite::SqliteTableWriter::new(&place.file()?.1, table)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
     }

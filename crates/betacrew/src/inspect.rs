@@ -3,6 +3,7 @@
 mod against;
 mod book;
 mod json;
+mod messages;
 mod plot;
 mod reading;
 mod text;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
                   recording lacks packets of the other, 4 if they differ in a packet."
 )]
 pub struct InspectArgs {
-    /// Recordings, in any format; - is stdin, for json, ndjson and csv
+    /// Recordings, in any format; - is stdin, for json, ndjson, csv and itch
     #[arg(value_name = "FILE", required = true)]
     files: Vec<Location>,
 
@@ -128,6 +129,12 @@ impl InspectArgs {
         let wanted = reading::InspectOptions { listed, verify: self.verify, charts, books };
         let found = reading::read(path, format, wanted, stop)?;
         if let Some(output) = plot {
+            if found.survey.messages.is_some() {
+                return Err(Failure::Usage(
+                    "--plot draws order packets, and these messages are none: leave it out"
+                        .to_owned(),
+                ));
+            }
             let picture = plot::svg(&found);
             output.put(|out| out.write_all(picture.as_bytes()))?;
         }

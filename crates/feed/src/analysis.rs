@@ -3,4 +3,5 @@
 pub mod book;
 pub mod compare;
 pub mod figures;
+pub mod messages;
 pub mod survey;

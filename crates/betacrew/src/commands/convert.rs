@@ -1,10 +1,10 @@
-//! `betacrew convert`: writes a file of packets in another format.
+//! `betacrew convert`: writes a file of messages in another format.
 
 #[cfg(feature = "nats")]
 mod publish;
 
 use crate::error::{Exit, Failure};
-use crate::format::{DamagePolicy, Format, SessionFacts};
+use crate::format::{DamagePolicy, Format, Payload, SessionFacts};
 use crate::nats::PublishFlags;
 use crate::net::Stop;
 use crate::output::Output;
@@ -21,11 +21,11 @@ use std::time::Instant;
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// File to read; - is stdin, for json, ndjson and csv
+    /// File to read; - is stdin, for json, ndjson, csv and itch
     #[arg(value_name = "IN")]
     input: Location,
 
-    /// File to write; - is stdout, for json, ndjson and csv
+    /// File to write; - is stdout, for json, ndjson, csv and itch
     #[arg(value_name = "OUT")]
     output: Location,
 
@@ -36,6 +36,12 @@ pub struct ConvertArgs {
     /// Format of OUT [default: from the end of its name]
     #[arg(long, value_name = "FORMAT")]
     to: Option<Format>,
+
+    /// Meaning of the messages, which decides the columns of OUT [default: by the first message]
+    ///
+    /// opaque writes messages of any content as hexadecimal digits.
+    #[arg(long, value_name = "PAYLOAD")]
+    payload: Option<Payload>,
 
     /// Replace OUT if it exists
     #[arg(long)]
@@ -80,7 +86,7 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     }
     let damage = if args.allow_gaps { DamagePolicy::Skip } else { DamagePolicy::Refuse };
     let began = Instant::now();
-    let destination = Output::begin_as(output, to)?;
+    let destination = Output::begin_as(output, to)?.with_payload(args.payload);
     let mut check = OrderCheck::new(input, stop);
     if destination.is_stream() && !args.allow_gaps && !stdin {
         // Bytes in a pipe cannot be taken back, so the input is checked before any is written.
@@ -107,9 +113,13 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
         Some(SessionEnd::Open) => "; the end of its session is not known",
         _ => "",
     };
+    let numbers = match missing.is_empty() || to.has_sequences() || !check.has_runs {
+        true => "",
+        false => "; OUT has no sequences, so its messages are numbered without the missing ones",
+    };
     crate::terminal::message::message!(
-        "{} from {} to {} in {}{missing}{end}",
-        count(check.order.packets(), "packet"),
+        "{} from {} to {} in {}{missing}{end}{numbers}",
+        count(check.order.packets(), if check.has_runs { "message" } else { "packet" }),
         if stdin { "stdin".into() } else { shown(input).to_string() },
         if output == Path::new("-") { "stdout".into() } else { shown(output).to_string() },
         took(began.elapsed()),
@@ -140,17 +150,20 @@ struct OrderCheck<'a> {
     path: &'a Path,
     stop: &'a Stop,
     order: SequenceOrder,
+    /// True if there are messages that are no order packets.
+    has_runs: bool,
 }
 
 impl<'a> OrderCheck<'a> {
     fn new(path: &'a Path, stop: &'a Stop) -> Self {
-        Self { path, stop, order: SequenceOrder::listing(LISTED) }
+        Self { path, stop, order: SequenceOrder::listing(LISTED), has_runs: false }
     }
 
     fn take(&mut self, messages: Messages<'_>) -> Result<(), Failure> {
         if self.stop.asked() {
             return Err(Failure::Stopped);
         }
+        self.has_runs |= matches!(messages, Messages::Run(_));
         self.order.take(messages, |_| {}).map_err(|disorder| Failure::Content {
             path: self.path.to_owned(),
             reason: disorder.to_string(),

@@ -2,17 +2,19 @@
 //! compression. What compressed ones unpack to is bounded before they are unpacked.
 
 use super::bounded::UNPACKED_MAX;
-use super::columns::{self, ColumnBuilder, failed, fault};
+use super::columns::{self, ColumnBuilder, ColumnRows, failed, fault};
 use super::guard::guarded;
-use super::rows::{Batch, COLUMNS};
+use super::table::columns::TableBuilder;
+use super::table::{self, Table};
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{FileDecoder, read_footer_length};
-use arrow_ipc::writer::FileWriter;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_ipc::{
-    Block, Footer, Message, RecordBatch, root_as_footer_with_opts, root_as_message_with_opts,
+    Block, CompressionType, Footer, Message, RecordBatch, root_as_footer_with_opts,
+    root_as_message_with_opts,
 };
 use arrow_schema::{Schema, SchemaRef};
 use feed::storage::Storage;
@@ -38,6 +40,37 @@ impl Encoder for ArrowWriter {
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
         self.columns.put(messages.packets(), arrival, |full| out.write(full).map_err(failed))
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let rest = self.columns.take()?;
+        self.out.write(&rest).map_err(failed)?;
+        self.out.into_inner().map_err(failed)?.flush()
+    }
+}
+
+/// Writer of messages of any length. Its batches are compressed, because most of their values are
+/// null, and a null takes as many bytes as a value.
+pub(super) struct ArrowTableWriter {
+    out: FileWriter<BufWriter<File>>,
+    columns: TableBuilder,
+}
+
+impl ArrowTableWriter {
+    pub(super) fn new(file: File, table: &'static Table) -> io::Result<Self> {
+        let options = IpcWriteOptions::default()
+            .try_with_compression(Some(CompressionType::LZ4_FRAME))
+            .map_err(failed)?;
+        let (file, schema) = (BufWriter::new(file), table::columns::schema(table));
+        let out = FileWriter::try_new_with_options(file, &schema, options).map_err(failed)?;
+        Ok(Self { out, columns: TableBuilder::new(table) })
+    }
+}
+
+impl Encoder for ArrowTableWriter {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
+        let out = &mut self.out;
+        self.columns.put(messages, arrival, |full| out.write(full).map_err(failed))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -86,8 +119,7 @@ pub(super) fn read(file: File, each: &mut MessageConsumer<'_>) -> Result<(), Rea
         within(taken, UNPACKED_MAX)?;
         guarded(|| decoder.read_dictionary(block, &bytes))?.map_err(fault)?;
     }
-    let mut batch = Batch::new(each);
-    let mut number = 0;
+    let mut rows = ColumnRows::new(fields.table, each);
     for block in footer.recordBatches().iter().flatten() {
         let bytes = parts.block(block)?;
         if let Some(columns) = parts.message(block, &bytes)?.header_as_record_batch() {
@@ -95,11 +127,10 @@ pub(super) fn read(file: File, each: &mut MessageConsumer<'_>) -> Result<(), Rea
         }
         let columns = guarded(|| decoder.read_record_batch(block, &bytes))?.map_err(fault)?;
         if let Some(columns) = columns {
-            columns::read(&columns, &mut number, &mut batch)?;
+            rows.read(&columns)?;
         }
     }
-    batch.flush()?;
-    Ok(())
+    rows.finish()
 }
 
 /// Parts of a file, which are checked to lie within it because a damaged file may claim anything.
@@ -209,6 +240,8 @@ fn unpacked(batch: &RecordBatch<'_>, block: &Block, bytes: &[u8]) -> u64 {
 /// Fields of a file that are read.
 struct ArrowFields {
     schema: SchemaRef,
+    /// Table of the messages; `None` for order packets.
+    table: Option<&'static Table>,
     /// Indices of the columns to read.
     ours: Vec<usize>,
     /// Dictionaries of the columns to read.
@@ -224,9 +257,9 @@ impl ArrowFields {
             return Err(ReadError::Content("its numbers have another byte order".to_owned()));
         }
         let schema = try_fb_to_schema(written).map_err(fault)?;
-        columns::check(&schema)?;
-        let ours: Vec<usize> =
-            COLUMNS.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let table = columns::check(&schema)?;
+        let names = columns::names(table);
+        let ours: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let dictionary = |&at: &usize| Some(written.fields()?.get(at).dictionary()?.id());
         let dictionaries = ours.iter().filter_map(dictionary).collect();
         let fields = schema.fields().iter().enumerate().map(|(at, field)| {
@@ -240,15 +273,13 @@ impl ArrowFields {
             }
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(Self { schema, ours, dictionaries })
+        Ok(Self { schema, table, ours, dictionaries })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_ipc::CompressionType;
-    use arrow_ipc::writer::IpcWriteOptions;
     use feed::tape::in_memory::Tape;
 
     /// A compressed file of two batches, the first of one row, and how it is read.

@@ -2,16 +2,18 @@
 
 use super::bounded::VALUE_MAX;
 use super::rows::{self, Batch, COLUMNS, packet};
+use super::table::columns::{Number, TableReader};
+use super::table::{self, Table};
 use super::wide::{Wide, in_row};
-use super::{Arrival, ReadError};
+use super::{Arrival, MessageConsumer, ReadError};
 use arrow_array::builder::{
     Int32Builder, StringBuilder, TimestampNanosecondBuilder, UInt32Builder,
 };
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayAccessor, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -150,8 +152,60 @@ pub(super) fn io_fault(error: io::Error) -> ReadError {
     }
 }
 
-/// Checks that a table has the columns of packets, each once and of a type that can be read.
-pub(super) fn check(schema: &Schema) -> Result<(), ReadError> {
+/// Returns the names of the columns to read: those of a table of messages, or those of order
+/// packets.
+pub(super) fn names(table: Option<&Table>) -> Vec<&'static str> {
+    match table {
+        Some(table) => table.columns().iter().map(|column| column.name).collect(),
+        None => COLUMNS.to_vec(),
+    }
+}
+
+/// Checks that a table has the columns of messages, each once and of a type that can be read.
+/// Returns the table of messages; `None` for order packets.
+pub(super) fn check(schema: &Schema) -> Result<Option<&'static Table>, ReadError> {
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    match Table::named(names) {
+        Some(table) => table::columns::check(schema, table).map(|()| Some(table)),
+        None => check_packets(schema).map(|()| None),
+    }
+}
+
+/// Reader of the rows of batches, by their payload.
+pub(super) enum ColumnRows<'a, 'b> {
+    /// Order packets, and the number of rows read.
+    Orders(Batch<'a, 'b>, u64),
+    /// Messages of any length.
+    Messages(TableReader<'a, 'b>),
+}
+
+impl<'a, 'b> ColumnRows<'a, 'b> {
+    pub(super) fn new(table: Option<&'static Table>, each: &'a mut MessageConsumer<'b>) -> Self {
+        match table {
+            Some(table) => Self::Messages(TableReader::new(table, each)),
+            None => Self::Orders(Batch::new(each), 0),
+        }
+    }
+
+    /// Passes on the rows of columns that were [checked](check).
+    pub(super) fn read(&mut self, columns: &RecordBatch) -> Result<(), ReadError> {
+        match self {
+            Self::Orders(batch, rows) => read(columns, rows, batch),
+            Self::Messages(reader) => reader.read(columns),
+        }
+    }
+
+    /// Passes on the rest of the rows.
+    pub(super) fn finish(self) -> Result<(), ReadError> {
+        match self {
+            Self::Orders(mut batch, _) => Ok(batch.flush()?),
+            Self::Messages(reader) => reader.finish(),
+        }
+    }
+}
+
+/// Checks that a table has the columns of packets.
+fn check_packets(schema: &Schema) -> Result<(), ReadError> {
     for (at, name) in COLUMNS.into_iter().enumerate() {
         let mut found = schema.fields().iter().filter(|field| field.name() == name);
         let Some(field) = found.next() else {
@@ -199,6 +253,18 @@ fn is_integer(kind: &DataType) -> bool {
     kind.is_integer() || *kind == DataType::Null
 }
 
+/// Returns whether a column of a table of messages has texts.
+pub(super) fn is_text_column(kind: &DataType) -> bool {
+    is_text(value_type(kind))
+}
+
+/// Returns whether a column of a table of messages has numbers.
+pub(super) fn is_number(kind: &DataType) -> bool {
+    let values = value_type(kind);
+    let is_float = matches!(values, DataType::Float32 | DataType::Float64);
+    is_integer(values) || is_time(values) || is_float || matches!(values, DataType::Decimal128(..))
+}
+
 fn is_time(kind: &DataType) -> bool {
     matches!(kind, DataType::Timestamp(..))
 }
@@ -226,8 +292,8 @@ pub(super) fn read(
     batch: &mut Batch<'_, '_>,
 ) -> Result<(), ReadError> {
     let column = |at: usize| columns.column_by_name(COLUMNS[at]).map(|column| &**column);
-    let text = |at: usize| column(at).map(Column::<&str>::of).transpose();
-    let integer = |at: usize| column(at).map(Column::<i64>::of).transpose();
+    let text = |at: usize| column(at).map(ValueColumn::<&str>::of).transpose();
+    let integer = |at: usize| column(at).map(ValueColumn::<i64>::of).transpose();
     let [symbol, side, origin] = [text(0)?, text(1)?, text(6)?];
     let [quantity, price, sequence] = [integer(2)?, integer(3)?, integer(4)?];
     let arrived = integer(5)?;
@@ -252,27 +318,36 @@ pub(super) fn read(
 }
 
 /// Returns the value of a row in a column, by its index in [`COLUMNS`].
-fn cell<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<Option<T>, String> {
+fn cell<T>(
+    column: &Option<ValueColumn<'_, T>>,
+    at: usize,
+    row: usize,
+) -> Result<Option<T>, String> {
     let Some(column) = column else { return Ok(None) };
     (column.get)(row).map_err(|reason| format!("{} {reason}", COLUMNS[at]))
 }
 
-fn needed<T>(column: &Option<Column<'_, T>>, at: usize, row: usize) -> Result<T, String> {
+fn needed<T>(column: &Option<ValueColumn<'_, T>>, at: usize, row: usize) -> Result<T, String> {
     cell(column, at, row)?.ok_or_else(|| format!("{} is null", COLUMNS[at]))
 }
 
 /// Column whose values are read as one type, regardless of how its writer stored them.
-struct Column<'a, T> {
+pub(super) struct ValueColumn<'a, T> {
     get: Box<dyn Fn(usize) -> Result<Option<T>, String> + 'a>,
 }
 
-impl<'a, T: 'a> Column<'a, T> {
+impl<'a, T: 'a> ValueColumn<'a, T> {
+    /// Returns the value of a row.
+    pub(super) fn value(&self, row: usize) -> Result<Option<T>, String> {
+        (self.get)(row)
+    }
+
     fn from(get: impl Fn(usize) -> Result<Option<T>, String> + 'a) -> Self {
         Self { get: Box::new(get) }
     }
 
     /// Dictionary column, with a key for each row.
-    fn dictionary(keys: Column<'a, i64>, values: Self, count: usize) -> Self {
+    fn dictionary(keys: ValueColumn<'a, i64>, values: Self, count: usize) -> Self {
         Self::from(move |row| {
             let Some(key) = (keys.get)(row)? else { return Ok(None) };
             match usize::try_from(key).ok().filter(|&key| key < count) {
@@ -287,32 +362,38 @@ fn unreadable(column: &dyn Array) -> ReadError {
     ReadError::Content(format!("a column is {}, which is not read", column.data_type()))
 }
 
-impl<'a> Column<'a, &'a str> {
+impl<'a> ValueColumn<'a, &'a str> {
     fn of(column: &'a dyn Array) -> Result<Self, ReadError> {
+        Self::texts_up_to(column, VALUE_MAX)
+    }
+
+    /// Column of texts of at most this many bytes.
+    pub(super) fn texts_up_to(column: &'a dyn Array, length_max: usize) -> Result<Self, ReadError> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let values = &**dictionary.values();
-            let keys = Column::<i64>::of(dictionary.keys())?;
-            return Ok(Self::dictionary(keys, Self::of(values)?, values.len()));
+            let keys = ValueColumn::<i64>::of(dictionary.keys())?;
+            let texts = Self::texts_up_to(values, length_max)?;
+            return Ok(Self::dictionary(keys, texts, values.len()));
         }
         Ok(match column.data_type() {
             DataType::Null => Self::from(|_| Ok(None)),
-            DataType::Utf8 => Self::texts(column.as_string::<i32>()),
-            DataType::LargeUtf8 => Self::texts(column.as_string::<i64>()),
-            DataType::Utf8View => Self::texts(column.as_string_view()),
-            DataType::Binary => Self::texts(column.as_binary::<i32>()),
-            DataType::LargeBinary => Self::texts(column.as_binary::<i64>()),
-            DataType::BinaryView => Self::texts(column.as_binary_view()),
-            DataType::FixedSizeBinary(_) => Self::texts(column.as_fixed_size_binary()),
+            DataType::Utf8 => Self::texts(column.as_string::<i32>(), length_max),
+            DataType::LargeUtf8 => Self::texts(column.as_string::<i64>(), length_max),
+            DataType::Utf8View => Self::texts(column.as_string_view(), length_max),
+            DataType::Binary => Self::texts(column.as_binary::<i32>(), length_max),
+            DataType::LargeBinary => Self::texts(column.as_binary::<i64>(), length_max),
+            DataType::BinaryView => Self::texts(column.as_binary_view(), length_max),
+            DataType::FixedSizeBinary(_) => Self::texts(column.as_fixed_size_binary(), length_max),
             _ => return Err(unreadable(column)),
         })
     }
 
-    fn texts<A: ArrayAccessor + 'a>(column: A) -> Self
+    fn texts<A: ArrayAccessor + 'a>(column: A, length_max: usize) -> Self
     where
         A::Item: Bytes<'a>,
     {
         Self::from(move |row| {
-            column.is_valid(row).then(|| text(column.value(row).bytes())).transpose()
+            column.is_valid(row).then(|| text(column.value(row).bytes(), length_max)).transpose()
         })
     }
 }
@@ -334,14 +415,14 @@ impl<'a> Bytes<'a> for &'a str {
     }
 }
 
-fn text(bytes: &[u8]) -> Result<&str, String> {
-    if bytes.len() > VALUE_MAX {
+fn text(bytes: &[u8], length_max: usize) -> Result<&str, String> {
+    if bytes.len() > length_max {
         return Err(format!("has {} bytes, which is too long", bytes.len()));
     }
     str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 
-impl<'a> Column<'a, i64> {
+impl<'a> ValueColumn<'a, i64> {
     fn of(column: &'a dyn Array) -> Result<Self, ReadError> {
         if let Some(dictionary) = column.as_any_dictionary_opt() {
             let values = &**dictionary.values();
@@ -394,6 +475,42 @@ impl<'a> Column<'a, i64> {
                 })
                 .transpose()
         })
+    }
+}
+
+impl<'a> ValueColumn<'a, Number> {
+    /// Column of numbers of any type.
+    pub(super) fn of(column: &'a dyn Array) -> Result<Self, ReadError> {
+        if let Some(dictionary) = column.as_any_dictionary_opt() {
+            let values = &**dictionary.values();
+            let keys = ValueColumn::<i64>::of(dictionary.keys())?;
+            return Ok(Self::dictionary(keys, Self::of(values)?, values.len()));
+        }
+        Ok(match column.data_type() {
+            DataType::UInt64 => {
+                let column = column.as_primitive::<UInt64Type>();
+                Self::valid(column, |value| Number::Integer(value.into()))
+            }
+            DataType::Float32 => {
+                let column = column.as_primitive::<Float32Type>();
+                Self::valid(column, |value| Number::Float(value.into()))
+            }
+            DataType::Float64 => Self::valid(column.as_primitive::<Float64Type>(), Number::Float),
+            DataType::Decimal128(_, scale) => {
+                let scale = *scale;
+                let column = column.as_primitive::<Decimal128Type>();
+                Self::valid(column, move |value| Number::Decimal(value, scale))
+            }
+            _ => {
+                let integers = ValueColumn::<i64>::of(column)?;
+                let number = |number: i64| Number::Integer(number.into());
+                Self::from(move |row| Ok((integers.get)(row)?.map(number)))
+            }
+        })
+    }
+
+    fn valid<A: ArrayAccessor + 'a>(column: A, number: impl Fn(A::Item) -> Number + 'a) -> Self {
+        Self::from(move |row| Ok(column.is_valid(row).then(|| number(column.value(row)))))
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::bounded::Bounded;
 use super::rows::{self, Batch, COLUMNS, packet};
+use super::table::Table;
+use super::table::csv::CsvTableReader;
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use csv::{ReaderBuilder, StringRecord, WriterBuilder};
 use feed::wire::Messages;
@@ -61,17 +63,16 @@ impl<W: Write> Encoder for CsvWriter<W> {
 pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = ReaderBuilder::new().buffer_capacity(64 * 1024).from_reader(input);
-    let place = CsvColumns::of(input.headers().map_err(fault)?)?;
+    let names = input.headers().map_err(fault)?.clone();
     watch.row();
-    let mut batch = Batch::new(each);
+    let mut rows = match Table::named(&names) {
+        Some(table) => CsvRows::Messages(CsvTableReader::new(table, &names, each)?),
+        None => CsvRows::Orders(CsvColumns::of(&names)?, Batch::new(each)),
+    };
     let mut record = StringRecord::new();
     while input.read_record(&mut record).map_err(fault)? {
         watch.row();
-        let (packet, arrival) = place.row(&record).map_err(|reason| {
-            let line = record.position().map_or(0, csv::Position::line);
-            ReadError::Content(format!("line {line}: {reason}"))
-        })?;
-        batch.push(packet, arrival)?;
+        rows.take(&record)?;
     }
     // RFC 4180 allows a last line without an end, so that only an open quote shows a cut in it.
     if watch.in_quotes() && !watch.at_line_end() {
@@ -79,8 +80,34 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
             "its last line ends within quotes: it is cut off".to_owned(),
         ));
     }
-    batch.flush()?;
-    Ok(())
+    rows.finish()
+}
+
+/// Reader of the lines of a file by its payload.
+enum CsvRows<'a, 'b> {
+    Orders(CsvColumns, Batch<'a, 'b>),
+    Messages(CsvTableReader<'a, 'b>),
+}
+
+impl CsvRows<'_, '_> {
+    fn take(&mut self, record: &StringRecord) -> Result<(), ReadError> {
+        let (columns, batch) = match self {
+            Self::Orders(columns, batch) => (columns, batch),
+            Self::Messages(reader) => return reader.take(record),
+        };
+        let (packet, arrival) = columns.row(record).map_err(|reason| {
+            let line = record.position().map_or(0, csv::Position::line);
+            ReadError::Content(format!("line {line}: {reason}"))
+        })?;
+        Ok(batch.push(packet, arrival)?)
+    }
+
+    fn finish(self) -> Result<(), ReadError> {
+        match self {
+            Self::Orders(_, mut batch) => Ok(batch.flush()?),
+            Self::Messages(reader) => reader.finish(),
+        }
+    }
 }
 
 /// Returns the error of the output, with its kind.

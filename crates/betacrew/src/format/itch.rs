@@ -2,8 +2,10 @@
 //! big-endian. A length of 0 marks the end. Such files may be compressed with gzip.
 
 use super::{Arrival, DamagePolicy, Encoder, MessageConsumer, ReadError, SessionFacts};
+use crate::storage::FileStorage;
 use crate::text::formatting::grouped;
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use feed::storage::Storage;
 use feed::tape::file::SessionEnd;
 use feed::wire::{Framing, MESSAGE_MAX, Messages, RawFrame, Run, packet_seq};
 use flate2::Compression;
@@ -18,6 +20,16 @@ const _: () = assert!(PIECE > MESSAGE_MAX + Framing::Length.header_bytes());
 
 /// First bytes of gzip data: the magic number, and the only method of compression.
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+
+/// Returns whether a file has gzip data.
+///
+/// # Errors
+/// Errors of the system.
+pub(crate) fn is_gzip(storage: &FileStorage) -> io::Result<bool> {
+    let mut first = [0; GZIP_MAGIC.len()];
+    let read = storage.read_at(0, &mut first)?;
+    Ok(first[..read] == GZIP_MAGIC)
+}
 
 /// Writer of a file of messages.
 pub(super) struct ItchWriter<W: Finish> {

@@ -4,6 +4,7 @@
 use super::bounded::{Bounded, Watch};
 use super::line::{TextLine, TextLines};
 use super::rows::{self, Batch, packet};
+use super::table;
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
@@ -120,7 +121,7 @@ pub(super) fn members(packet: &Packet, glue: &Glue, line: &mut TextLine<'_>) {
         line.put(&head[..symbol]);
         match packet.symbol.trimmed() {
             name if name.iter().all(u8::is_ascii_alphanumeric) => line.put(name),
-            name => line.put(&string(name)),
+            name => line.put(&escaped(name)),
         }
         line.put(&head[symbol + 4..side]);
         line.put(&[letter]);
@@ -146,7 +147,7 @@ fn plain(symbol: Symbol) -> bool {
 
 /// Appends bytes as the characters of the same numbers, escaped as in JavaScript.
 #[inline(never)]
-fn string(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn escaped(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for &byte in bytes {
         match byte {
@@ -169,7 +170,12 @@ fn string(bytes: &[u8]) -> Vec<u8> {
 /// Reads packets. They may have other white space than a [`JsonWriter`] gives them, and other keys
 /// too. Errors have line and column.
 pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
-    let (input, watch) = Bounded::new(input);
+    let (mut input, watch) = Bounded::new(input);
+    let (beginning, table) = table::json::beginning(&mut input)?;
+    let input = io::Cursor::new(beginning).chain(input);
+    if let Some(table) = table {
+        return table::json::read(input, &watch, table, each);
+    }
     let input = BufReader::with_capacity(64 * 1024, input);
     let mut text = serde_json::Deserializer::from_reader(input);
     let mut failed = None;

@@ -5,8 +5,10 @@ use super::bounded::Bounded;
 use super::json::{Glue, members, sequence, side, symbol};
 use super::line::TextLines;
 use super::rows::{Batch, packet, shown};
+use super::table::json::{JsonTableReader, PayloadKeys, RowOfLine};
 use super::{Arrival, Encoder, MessageConsumer, ReadError, StreamMark};
 use crate::args::keyed::Keyed;
+use crate::error::Failure;
 use feed::base::seq::{Seq, SeqRange};
 use feed::wire::Messages;
 use feed::wire::packet::{Packet, Side, Symbol};
@@ -50,13 +52,8 @@ impl<W: Write> Encoder for NdjsonWriter<W> {
     }
 
     fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
-        let line = match mark {
-            StreamMark::Abandoned(range) => {
-                serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
-            }
-            StreamMark::Session(session) => serde_json::json!({ "session": session.to_string() }),
-        };
-        self.text.add(|text| text.put(format!("{line}\n").as_bytes()));
+        let line = marker(mark);
+        self.text.add(|text| text.put(line.as_bytes()));
         self.text.hand_on(&mut self.out)
     }
 
@@ -67,6 +64,17 @@ impl<W: Write> Encoder for NdjsonWriter<W> {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.flush()
     }
+}
+
+/// Returns the line of a mark.
+pub(super) fn marker(mark: StreamMark) -> String {
+    let line = match mark {
+        StreamMark::Abandoned(range) => {
+            serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
+        }
+        StreamMark::Session(session) => serde_json::json!({ "session": session.to_string() }),
+    };
+    format!("{line}\n")
 }
 
 #[derive(Deserialize)]
@@ -116,7 +124,63 @@ struct MarkerKeys {
 /// Line that is not empty.
 enum NdjsonLine {
     Packet(Packet, Arrival),
+    Message(RowOfLine),
     Lost(SeqRange),
+}
+
+/// Returns whether a line is an object with a key of marker lines.
+fn has_marker_keys(line: &[u8]) -> bool {
+    let keys = serde_json::from_slice::<Keyed<MarkerKeys>>(line);
+    keys.is_ok_and(|Keyed(keys)| keys.lost.is_some() || keys.session.is_some())
+}
+
+/// Reader of the lines of a file by its payload, which the first row decides.
+enum NdjsonRows<'a, 'b> {
+    Undecided(Option<&'a mut MessageConsumer<'b>>),
+    Orders(Batch<'a, 'b>),
+    Messages(JsonTableReader<'a, 'b>),
+}
+
+impl NdjsonRows<'_, '_> {
+    fn parse(&mut self, line: &[u8]) -> Result<NdjsonLine, String> {
+        if let Self::Undecided(each) = self {
+            if has_marker_keys(line) {
+                return NdjsonLine::parse(line);
+            }
+            let keys = serde_json::from_slice::<Keyed<PayloadKeys>>(line);
+            let table = keys.ok().and_then(|Keyed(keys)| keys.table());
+            if let Some(each) = each.take() {
+                *self = match table {
+                    Some(table) => Self::Messages(JsonTableReader::new(table, each)),
+                    None => Self::Orders(Batch::new(each)),
+                };
+            }
+        }
+        let Self::Messages(reader) = self else { return NdjsonLine::parse(line) };
+        match reader.parse(line) {
+            Ok(row) => Ok(NdjsonLine::Message(row)),
+            Err(_) if has_marker_keys(line) => NdjsonLine::parse_marker(line),
+            Err(reason) => Err(reason),
+        }
+    }
+
+    fn take(&mut self, line: &NdjsonLine) -> Result<(), Failure> {
+        match (self, line) {
+            (Self::Orders(batch), NdjsonLine::Packet(packet, arrival)) => {
+                batch.push(*packet, *arrival)
+            }
+            (Self::Messages(reader), NdjsonLine::Message(row)) => reader.take(row),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Undecided(_) => Ok(()),
+            Self::Orders(batch) => batch.flush(),
+            Self::Messages(reader) => reader.flush(),
+        }
+    }
 }
 
 impl NdjsonLine {
@@ -162,7 +226,7 @@ impl NdjsonLine {
 pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(), ReadError> {
     let (input, watch) = Bounded::new(input);
     let mut input = BufReader::with_capacity(64 * 1024, input);
-    let mut batch = Batch::new(each);
+    let mut rows = NdjsonRows::Undecided(Some(each));
     let mut line = Vec::new();
     // Highest sequences so far, of packets and of abandoned ranges, which must not overlap.
     let (mut highest, mut lost) = (0, 0);
@@ -179,15 +243,21 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match NdjsonLine::parse(&line).map_err(|reason| wrong(&reason))? {
-            NdjsonLine::Packet(packet, arrival) => {
-                let sequence = packet.sequence;
-                if sequence <= lost {
-                    return Err(wrong(&format!("packet {sequence} was said to be lost")));
-                }
-                highest = highest.max(sequence);
-                batch.push(packet, arrival)?;
+        let row = rows.parse(&line).map_err(|reason| wrong(&reason))?;
+        let sequence = match &row {
+            NdjsonLine::Packet(packet, _) => Some(packet.sequence),
+            NdjsonLine::Message(message) => Some(message.seq),
+            NdjsonLine::Lost(_) => None,
+        };
+        if let Some(sequence) = sequence {
+            if sequence <= lost {
+                return Err(wrong(&format!("packet {sequence} was said to be lost")));
             }
+            highest = highest.max(sequence);
+            rows.take(&row)?;
+        }
+        match row {
+            NdjsonLine::Packet(..) | NdjsonLine::Message(_) => {}
             NdjsonLine::Lost(range) if range.first() <= highest.max(lost) => {
                 let (first, before) = (range.first(), highest.max(lost));
                 return Err(wrong(&format!("packet {first} is said to be lost after {before}")));
@@ -195,12 +265,12 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
             NdjsonLine::Lost(range) => lost = range.last(),
         }
     }
-    batch.flush()?;
+    rows.flush()?;
     Ok(())
 }
 
 /// Returns the column of a parser error; its line number counts within the line and is useless.
-fn plain(error: &serde_json::Error) -> String {
+pub(super) fn plain(error: &serde_json::Error) -> String {
     error.to_string().replace("at line 1 column", "at column")
 }
 

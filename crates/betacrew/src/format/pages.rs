@@ -4,9 +4,11 @@
 use super::ReadError;
 use super::bounded::{UNPACKED_MAX, VALUE_MAX};
 use super::rows::BATCH;
+use super::table::HEX;
 use super::thrift;
 use crate::storage::FileStorage;
 use feed::storage::Storage;
+use feed::wire::MESSAGE_MAX;
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use std::io::{self, Read};
@@ -21,6 +23,9 @@ const PAGE_SLACK: u64 = 4 << 10;
 /// Maximum memory in bytes that texts of one batch take where a few bytes stand for long ones: keys
 /// of a dictionary, and texts that repeat the beginning of the one before.
 const TEXTS_MAX: u64 = 64 << 20;
+
+/// Number of bytes before each text of a page, which are its length.
+const LENGTH_BYTES: usize = 4;
 
 /// Encodings of a page's values, as its header has them.
 const PLAIN_DICTIONARY: i64 = 2;
@@ -108,12 +113,16 @@ impl ParquetPages {
         let end = at.checked_add(len).filter(|&end| end <= file_len);
         let end = end.ok_or_else(|| ReadError::Content("it is cut off".to_owned()))?;
         let (mut pages, mut values) = (Self::default(), 0u64);
+        let value_max = match chunk.column_path().parts() {
+            [name] if name == HEX => LENGTH_BYTES + 2 * MESSAGE_MAX,
+            _ => VALUE_MAX,
+        };
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let text = [Type::BYTE_ARRAY, Type::FIXED_LEN_BYTE_ARRAY].contains(&chunk.column_type());
         // The decoder stops at the last row, too.
         while at < end && values < rows {
             let page = ParquetPage::at(storage, at, end)?;
-            page.check(storage, chunk.compression())?;
+            page.check(storage, chunk.compression(), value_max)?;
             let held = page.packed.saturating_add(page.unpacked);
             match page.kind {
                 DICTIONARY => pages.dictionary = pages.dictionary.max(held),
@@ -181,16 +190,21 @@ impl ParquetPage {
         }
     }
 
-    fn check(&self, storage: &FileStorage, codec: Compression) -> Result<(), ReadError> {
+    fn check(
+        &self,
+        storage: &FileStorage,
+        codec: Compression,
+        value_max: usize,
+    ) -> Result<(), ReadError> {
         let Self { values, unpacked, .. } = *self;
         // A value of a dictionary has a byte at least, and room is made for all of them at once.
         let crowded = self.kind == DICTIONARY && values > unpacked;
         let keys = [PLAIN_DICTIONARY, RLE_DICTIONARY].contains(&self.encoding);
-        let value_max = if keys && self.kind != DICTIONARY { 8 } else { VALUE_MAX as u64 };
+        let value_max = if keys && self.kind != DICTIONARY { 8 } else { value_max as u64 };
         let most = values.saturating_mul(value_max).saturating_add(PAGE_SLACK);
         if crowded || unpacked > most {
             return Err(ReadError::Content(format!(
-                "a page says that {values} values take {unpacked} bytes: values of packets are \
+                "a page says that {values} values take {unpacked} bytes: values of messages are \
                  shorter"
             )));
         }
@@ -268,7 +282,8 @@ mod tests {
     #[test]
     fn pages_are_as_large_as_their_values_and_no_larger() {
         let storage = FileStorage::of(tempfile::tempfile().unwrap()).unwrap();
-        let checked = |page: ParquetPage| page.check(&storage, Compression::SNAPPY).is_ok();
+        let checked =
+            |page: ParquetPage| page.check(&storage, Compression::SNAPPY, VALUE_MAX).is_ok();
         let most = |values: u64, each: u64| PAGE_SLACK + values * each;
         for (kind, encoding, each) in [
             (DATA, 0, VALUE_MAX as u64),
@@ -299,7 +314,7 @@ mod tests {
             let packed = 10 + packed.len() as u64;
             let page =
                 ParquetPage { packed, plain: 10, compressed, ..page(1000, unpacked, DATA_V2, 0) };
-            page.check(&storage, codec)
+            page.check(&storage, codec, VALUE_MAX)
         };
         assert!(checked(100_010, true).is_ok());
         assert!(checked(100_009, false).is_ok());

@@ -1,9 +1,11 @@
 //! Apache Parquet files, compressed with zstd.
 
-use super::columns::{self, ColumnBuilder};
+use super::columns::{self, ColumnBuilder, ColumnRows};
 use super::guard::guarded;
 use super::pages;
-use super::rows::{Batch, COLUMNS};
+use super::rows::COLUMNS;
+use super::table::columns::TableBuilder;
+use super::table::{self, ColumnKind, Table};
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
 use feed::storage::Storage;
@@ -40,6 +42,42 @@ impl ParquetWriter {
         let file = BufWriter::new(file);
         let out = ArrowWriter::try_new(file, columns::schema(), Some(properties.build()));
         Ok(Self { out: out.map_err(failed)?, columns: ColumnBuilder::new() })
+    }
+}
+
+/// Writer of messages of any length.
+pub(super) struct ParquetTableWriter {
+    out: ArrowWriter<BufWriter<File>>,
+    columns: TableBuilder,
+}
+
+impl ParquetTableWriter {
+    pub(super) fn new(file: File, table: &'static Table) -> io::Result<Self> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(GROUP));
+        let ascending = [ColumnKind::Sequence, ColumnKind::TimeOfDay, ColumnKind::Arrived];
+        for column in table.columns().iter().filter(|column| ascending.contains(&column.kind)) {
+            properties = properties
+                .set_column_dictionary_enabled(column.name.into(), false)
+                .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
+        }
+        let (file, schema) = (BufWriter::new(file), table::columns::schema(table));
+        let out = ArrowWriter::try_new(file, schema, Some(properties.build()));
+        Ok(Self { out: out.map_err(failed)?, columns: TableBuilder::new(table) })
+    }
+}
+
+impl Encoder for ParquetTableWriter {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
+        let out = &mut self.out;
+        self.columns.put(messages, arrival, |full| out.write(full).map_err(failed))
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let rest = self.columns.take()?;
+        self.out.write(&rest).map_err(failed)?;
+        self.out.into_inner().map_err(failed)?.flush()
     }
 }
 
@@ -94,28 +132,26 @@ pub(super) fn read(file: File, each: &mut MessageConsumer<'_>) -> Result<(), Rea
         ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
     })?
     .map_err(fault)?;
-    columns::check(builder.schema())?;
-    let columns = leaves(builder.parquet_schema());
+    let table = columns::check(builder.schema())?;
+    let columns = leaves(builder.parquet_schema(), &columns::names(table));
     let rows = guarded(|| pages::check(&storage, builder.metadata(), &columns))??;
     let mut reader = guarded(|| {
         let ours = ProjectionMask::leaves(builder.parquet_schema(), columns);
         builder.with_projection(ours).with_batch_size(rows).build()
     })?
     .map_err(fault)?;
-    let mut batch = Batch::new(each);
-    let mut number = 0;
+    let mut rows = ColumnRows::new(table, each);
     while let Some(columns) = guarded(|| reader.next())? {
-        columns::read(&columns.map_err(columns::fault)?, &mut number, &mut batch)?;
+        rows.read(&columns.map_err(columns::fault)?)?;
     }
-    batch.flush()?;
-    Ok(())
+    rows.finish()
 }
 
-/// Returns the indices of the columns of packets, which must not be structs.
-fn leaves(schema: &SchemaDescriptor) -> Vec<usize> {
+/// Returns the indices of the columns with these names, which must not be structs.
+fn leaves(schema: &SchemaDescriptor, names: &[&str]) -> Vec<usize> {
     let ours = |at: &usize| {
         let path = schema.column(*at);
-        matches!(path.path().parts(), [name] if COLUMNS.contains(&name.as_str()))
+        matches!(path.path().parts(), [name] if names.contains(&name.as_str()))
     };
     (0..schema.num_columns()).filter(ours).collect()
 }

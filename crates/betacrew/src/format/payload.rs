@@ -35,15 +35,6 @@ impl Payload {
         }
     }
 
-    /// Returns the name, as `--payload` takes it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Orders => "orders",
-            Self::Itch50 => "itch50",
-            Self::Opaque => "opaque",
-        }
-    }
-
     /// Checks that a message is one of this payload.
     fn check(self, seq: Seq, message: &[u8]) -> io::Result<()> {
         match self {

@@ -103,6 +103,11 @@ pub(super) fn write_messages(
     encoder.finish().unwrap();
 }
 
+/// Writes a file of messages, whose payload the first one decides.
+pub(crate) fn write_payload(path: &Path, format: Format, messages: &[Vec<u8>]) {
+    write_messages(path, format, None, messages);
+}
+
 /// Reads all messages of a file.
 pub(super) fn read_messages(path: &Path, format: Format) -> Result<Vec<(Seq, Vec<u8>)>, Failure> {
     let mut all = Vec::new();

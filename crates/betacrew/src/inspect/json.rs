@@ -1,7 +1,7 @@
 //! JSON that `betacrew inspect --json` prints.
 
-use super::book;
 use super::reading::{InspectedTape, Inspection};
+use super::{book, messages};
 use crate::format::{Arrival, Format};
 use crate::record::report::{ReportRange, ms};
 use crate::text::formatting::message;
@@ -42,13 +42,26 @@ struct RecordingJson {
     recovered: RecoveredJson,
     /// Origins of the packets.
     origins: Vec<OriginJson>,
+    /// Statistics of messages that are no order packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<messages::MessagesJson>,
     /// Figures of each symbol.
     symbols: Vec<SymbolJson>,
     /// Number of packets of symbols beyond the maximum number that is counted.
     other_symbols: u64,
     /// Order books, with `--book`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    books: Option<Vec<book::BookReport>>,
+    books: Option<BooksJson>,
+}
+
+/// Order books of a payload.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BooksJson {
+    /// Books of order packets.
+    Orders(Vec<book::BookReport>),
+    /// Books of ITCH messages.
+    Itch(Vec<messages::ItchBookJson>),
 }
 
 /// Ranges of packets. All are counted, the first 10,000 are listed.
@@ -184,6 +197,7 @@ pub(super) fn found(found: &Inspection) -> String {
             slowest_ms: half.map(|_| ms(recovery.slowest)),
         },
         origins: survey.brought.iter().map(origin).collect(),
+        messages: survey.messages.as_ref().map(messages::json),
         symbols: survey
             .market
             .symbols()
@@ -199,7 +213,10 @@ pub(super) fn found(found: &Inspection) -> String {
             })
             .collect(),
         other_symbols: survey.market.others(),
-        books: survey.books.as_ref().map(book::json),
+        books: match &survey.itch_books {
+            Some(books) => Some(BooksJson::Itch(messages::books_json(books))),
+            None => survey.books.as_ref().map(|books| BooksJson::Orders(book::json(books))),
+        },
     })
 }
 

@@ -1,7 +1,7 @@
 //! Text that `betacrew inspect` prints.
 
-use super::book;
 use super::reading::{InspectedTape, Inspection};
+use super::{book, messages};
 use crate::error::Exit;
 use crate::format::Arrival;
 use crate::terminal::sequence_strip::{self, CellMark};
@@ -34,11 +34,17 @@ pub(super) fn found(found: &Inspection) -> String {
     if let Some(tape) = &found.tape {
         damage(&mut text, tape);
     }
+    survey.messages.iter().for_each(|stats| messages::text(&mut text, stats));
     missed_at_first(&mut text, survey);
     arrivals(&mut text, survey);
     strip(&mut text, survey);
     market(&mut text, survey);
-    survey.books.iter().for_each(|books| book::text(&mut text, books));
+    match (&survey.messages, &survey.itch_books) {
+        (_, Some(books)) => messages::books_text(&mut text, books),
+        // Opaque messages have no books.
+        (Some(_), None) => {}
+        (None, None) => survey.books.iter().for_each(|books| book::text(&mut text, books)),
+    }
     text
 }
 
@@ -79,6 +85,11 @@ fn headline(found: &Inspection) -> String {
     text
 }
 
+/// Returns the word for a message of the recording.
+fn noun(found: &Inspection) -> &'static str {
+    if found.survey.messages.is_some() { "message" } else { "packet" }
+}
+
 /// Writes how many packets are there, which are missing, and how the session's end is known.
 fn packets(text: &mut String, found: &Inspection) {
     let survey = &found.survey;
@@ -87,11 +98,16 @@ fn packets(text: &mut String, found: &Inspection) {
         format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
-    let _ = writeln!(text, "  packets  {packets}{}", range.unwrap_or_default());
+    let _ = writeln!(
+        text,
+        "  {:7}  {packets}{}",
+        format!("{}s", noun(found)),
+        range.unwrap_or_default()
+    );
     let missing = match survey.missing() {
         none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
-        missing => Some(holes(missing)),
+        missing => Some(holes(missing).replacen("packet", noun(found), 1)),
     };
     let end = (found.removed > 0).then(|| {
         format!("the packets of its last {}, removed from the log", count(found.removed, "message"))
@@ -214,7 +230,7 @@ fn arrivals(text: &mut String, survey: &Survey) {
 
 /// Returns a share as a percentage.
 #[expect(clippy::cast_precision_loss, reason = "a share to be shown")]
-fn share(part: u64, all: u64) -> String {
+pub(super) fn share(part: u64, all: u64) -> String {
     let percent = part as f64 * 100.0 / all.max(1) as f64;
     // A part is never rounded up to 100.0 %, because that would read as all.
     let percent = if part < all { percent.min(99.9) } else { percent };

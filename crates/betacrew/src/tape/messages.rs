@@ -263,3 +263,75 @@ impl TemporaryMessages {
 fn failed(source: io::Error) -> Failure {
     Failure::Storage { action: "copy messages into", path: std::env::temp_dir(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Format;
+    use crate::format::testing::write_payload;
+    use crate::tape::name::AnyTape;
+    use feed::payload::itch50::SyntheticMarket;
+    use std::path::Path;
+
+    const LEN: u64 = 9000;
+
+    fn message(seq: Seq) -> Vec<u8> {
+        SyntheticMarket::new(3, LEN).message(seq - 1).to_vec()
+    }
+
+    fn open(path: &Path) -> MessageTape {
+        match crate::tape::recorded::open(path, false).unwrap() {
+            AnyTape::Messages(tape, _) => *tape,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn any_part_of_a_file_is_played_from_any_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let messages: Vec<Vec<u8>> = (1..=LEN).map(message).collect();
+        let mut sessions = Vec::new();
+        for format in [Format::Itch, Format::ItchGz, Format::Ndjson, Format::Csv] {
+            let name = if format == Format::ItchGz { "itch.gz" } else { format.name() };
+            let path = folder.path().join(format!("x.{}", name.to_lowercase()));
+            write_payload(&path, format, &messages);
+            let mut tape = open(&path);
+            assert_eq!(tape.last(), LEN, "{format:?}");
+            sessions.push(tape.session());
+            let mut rng = feed::base::rng::Rng::new(1);
+            for _ in 0..300 {
+                let first = rng.bits() % LEN + 1;
+                let last = (first + rng.bits() % 700).min(LEN);
+                let range = SeqRange::new(first, last).unwrap();
+                let found: Vec<_> = tape.messages(range).iter().collect();
+                assert!(!found.is_empty() && found.len() as u64 <= range.len());
+                for (expected, (seq, bytes)) in (first..).zip(found) {
+                    assert_eq!((seq, bytes), (expected, &message(expected)[..]));
+                }
+            }
+            let mut next = FIRST_SEQ;
+            while let Some(rest) = SeqRange::new(next, tape.last()) {
+                next = tape.messages(rest).span().unwrap().last() + 1;
+            }
+            assert!(tape.messages(SeqRange::one(LEN + 1)).is_empty());
+            let times: Vec<_> = (1..=LEN).map(|seq| tape.arrived(seq).unwrap_or(0)).collect();
+            assert!(times.is_sorted() && times[LEN as usize - 1] > 0);
+            assert!(tape.failure().is_none() && tape.arrived(LEN + 1).is_none());
+        }
+        assert!(sessions.windows(2).all(|two| two[0] == two[1]), "{sessions:?}");
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_played_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.itch");
+        let messages: Vec<Vec<u8>> = (1..=LEN).map(message).collect();
+        write_payload(&path, Format::Itch, &messages);
+        let mut tape = open(&path);
+        assert!(!tape.messages(SeqRange::one(1)).is_empty());
+        std::fs::write(&path, b"\0\x01x").unwrap();
+        assert!(tape.messages(SeqRange::one(LEN)).is_empty());
+        assert!(tape.failure().unwrap().contains("changed while it was played"));
+        assert!(tape.messages(SeqRange::one(1)).is_empty());
+    }
+}

@@ -5,7 +5,7 @@ use crate::error::Failure;
 use crate::format::{DamagePolicy, Format};
 use crate::source;
 use crate::storage::FileStorage;
-use crate::tape::messages::TemporaryMessages;
+use crate::tape::messages::{MessageIndex, MessageTape, TemporaryMessages};
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::shown;
@@ -38,6 +38,10 @@ pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
         Format::Tape => play(path, open_tape(path, allow_gaps)?, allow_gaps),
         #[cfg(feature = "nats")]
         Format::Nats => play(path, crate::nats::to_tape(path, allow_gaps)?, allow_gaps),
+        Format::Itch => match index(path, allow_gaps)? {
+            Some(tape) => Ok(AnyTape::Messages(Box::new(tape), path.to_owned())),
+            None => load(path, Format::Itch, LOADED_MAX, allow_gaps),
+        },
         format => load(path, format, LOADED_MAX, allow_gaps),
     }
 }
@@ -144,13 +148,44 @@ fn gaps(missing: &SeqSet) -> String {
     holes(&listed)
 }
 
+/// Returns the tape of a file of messages, which is played from the file itself. `None` if it has
+/// order packets, or is compressed.
+fn index(path: &Path, allow_gaps: bool) -> Result<Option<MessageTape>, Failure> {
+    let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
+    if crate::format::is_gzip(&storage).map_err(|error| no_file(path, error))? {
+        return Ok(None);
+    }
+    let (mut index, mut has_packets) = (MessageIndex::new(), false);
+    let read = source::read(path, Format::Itch, policy(allow_gaps), &mut |messages, _| {
+        match messages {
+            Messages::Run(run) => index.add(run),
+            Messages::Packets(_) => {
+                has_packets = true;
+                return Err(Failure::Stopped);
+            }
+        }
+        Ok(())
+    });
+    match read {
+        Err(Failure::Stopped) if has_packets => Ok(None),
+        Err(failure) => Err(failure),
+        Ok(_) if index.last() == 0 => Ok(None),
+        Ok(_) => Ok(Some(MessageTape::new(storage, index))),
+    }
+}
+
+/// Returns the treatment of damaged files.
+fn policy(allow_gaps: bool) -> DamagePolicy {
+    if allow_gaps { DamagePolicy::Skip } else { DamagePolicy::Refuse }
+}
+
 /// Reads a recording up to its first gap: order packets into memory, other messages into a
 /// temporary file.
 fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<AnyTape, Failure> {
     let mut order = SequenceOrder::listing(LISTED);
     let mut loaded = LoadedMessages { packets: Vec::new(), copy: None, path, most };
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    source::read(path, format, DamagePolicy::Refuse, &mut |messages, _| {
+    source::read(path, format, policy(allow_gaps), &mut |messages, _| {
         // After the first gap, messages are only counted.
         let gapless = order.missing().is_empty();
         order.take(messages, |_| {}).map_err(|disorder| content(disorder.to_string()))?;

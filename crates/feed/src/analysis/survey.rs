@@ -10,9 +10,11 @@ pub use strip::{BINS as STRIP_BINS, Strip, StripColumn};
 
 use crate::analysis::book::Books;
 use crate::analysis::figures::MarketStats;
+use crate::analysis::messages::MessageStats;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
-use crate::wire::{Frame, Messages, decode};
+use crate::payload::itch50;
+use crate::wire::{Frame, Messages, Run, decode};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -123,6 +125,10 @@ pub struct Survey {
     pub charts: Option<Charts>,
     /// Order books, if requested.
     pub books: Option<Books>,
+    /// Statistics of messages that are no order packets; `None` as long as there are none.
+    pub messages: Option<MessageStats>,
+    /// Order books of ITCH messages, if books are requested and there are such messages.
+    pub itch_books: Option<itch50::Books>,
     /// Arrival time of the stream's block that was read last.
     passed: Option<u64>,
     /// Last sequence of the gap that is being filled.
@@ -150,6 +156,8 @@ impl Default for Survey {
             strip: Strip::default(),
             charts: None,
             books: None,
+            messages: None,
+            itch_books: None,
             passed: None,
             filling: 0,
         }
@@ -202,6 +210,9 @@ impl Survey {
                 });
             }
         }
+        if let Messages::Run(run) = messages {
+            self.add_run(&run);
+        }
         if !late {
             self.passed = at;
             at.into_iter().for_each(|at| self.recovery.turn(at));
@@ -218,6 +229,18 @@ impl Survey {
             None => self.others += packets,
         }
         Ok(())
+    }
+
+    /// Adds messages that are no order packets to their statistics.
+    fn add_run(&mut self, run: &Run<'_>) {
+        let stats = self.messages.get_or_insert_default();
+        for (_, bytes) in run.iter() {
+            let message = stats.add(bytes);
+            if let Some(message) = message.filter(|_| self.books.is_some()) {
+                // Messages that contradict the books are counted by them.
+                let _ = self.itch_books.get_or_insert_default().apply(&message);
+            }
+        }
     }
 
     /// Records that the session has packets up to `last`; those that are not in the recording are

@@ -5,7 +5,7 @@ use crate::base::rng::mix;
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::session::completeness::{Completeness, Facts};
 use crate::storage::Storage;
-use crate::tape::file::{TapeFile, TapeFileError};
+use crate::tape::file::{Layout, TapeFile, TapeFileError};
 use crate::tape::in_memory::Tape;
 use crate::tape::windows::{Window, Windows};
 use crate::wire::{Messages, SessionId};
@@ -158,6 +158,12 @@ impl<S: Storage> FileTapeSource<S> {
 
     fn up_to(file: TapeFile<S>, last: Seq, whole: bool) -> Self {
         Self { file, last, whole, windows: Windows::default(), failure: None }
+    }
+
+    /// Returns whether the file has order packets, or no messages.
+    #[must_use]
+    pub fn has_order_packets(&self) -> bool {
+        matches!(self.file.layout(), None | Some(Layout::Packets))
     }
 
     /// Returns true if the file has all packets of its session, whose end is known.

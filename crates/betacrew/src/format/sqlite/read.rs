@@ -2,6 +2,8 @@
 
 use crate::format::bounded::VALUE_MAX;
 use crate::format::rows::{Batch, COLUMNS};
+use crate::format::table::sqlite::{NAME, SqliteTableReader};
+use crate::format::table::{self, HEX, MESSAGE_TYPE, SEQUENCE, Table};
 use crate::format::wide::{Wide, in_row};
 use crate::format::{MessageConsumer, ReadError};
 use crate::text::location::shown;
@@ -102,9 +104,19 @@ pub(in crate::format) fn read(
     let mut database = source.open()?;
     let effort = limit(&mut database, source.len.saturating_add(source.log_len)).map_err(fault)?;
     let explain = |error| source.explain(error);
-    let query = effort.of(|| select(&database, &source))?;
+    let (query, table) = effort.of(|| select(&database, &source))?;
     let mut select = effort.of(|| database.prepare(&query)).map_err(explain)?;
     let mut rows = select.query([]).map_err(explain)?;
+    if let Some(table) = table {
+        let mut reader = SqliteTableReader::new(table, each);
+        let mut number = 0;
+        while let Some(row) = effort.of(|| rows.next()).map_err(explain)? {
+            number += 1;
+            reader.take(row).map_err(|reason| in_row(number, &reason))??;
+        }
+        reader.flush()?;
+        return source.unchanged();
+    }
     let mut batch = Batch::new(each);
     let mut number = 0;
     while let Some(row) = effort.of(|| rows.next()).map_err(explain)? {
@@ -117,11 +129,37 @@ pub(in crate::format) fn read(
     source.unchanged()
 }
 
+/// Returns the query for the columns of messages that the database has, and the table of messages;
+/// `None` for order packets.
+fn select(
+    database: &Connection,
+    source: &Source,
+) -> Result<(String, Option<&'static Table>), ReadError> {
+    let has = |column: &str, table: &str| {
+        database.prepare(&format!("SELECT p.{column} FROM {table} AS p")).is_ok()
+    };
+    if has("*", "packets") || !has("*", NAME) {
+        return select_packets(database, source).map(|query| (query, None));
+    }
+    let payload = [MESSAGE_TYPE, HEX].into_iter().filter(|column| has(column, NAME));
+    let Some(table) = Table::named(payload) else {
+        let reason = format!("`{NAME}` has neither a column {MESSAGE_TYPE} nor {HEX}");
+        return Err(ReadError::Content(reason));
+    };
+    let columns = table.columns().iter().map(|column| match has(column.name, NAME) {
+        true => table::sqlite::bounded(column),
+        false => "NULL".to_owned(),
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let query = format!("SELECT {columns} FROM {NAME} AS p ORDER BY p.{SEQUENCE}");
+    Ok((query, Some(table)))
+}
+
 /// Returns the query for the columns of packets that the table has.
 ///
 /// Rows that have to be sorted wait in a temporary file. So that long values do not fill it, short
 /// ones stand for them, which [`wide`] refuses.
-fn select(database: &Connection, source: &Source) -> Result<String, ReadError> {
+fn select_packets(database: &Connection, source: &Source) -> Result<String, ReadError> {
     database.prepare("SELECT 1 FROM packets").map_err(|error| source.explain(error))?;
     let mut columns = Vec::new();
     for (at, name) in COLUMNS.into_iter().enumerate() {
@@ -311,7 +349,7 @@ fn fault(error: rusqlite::Error) -> ReadError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::write::BEGIN;
+    use super::super::write::PACKETS;
     use super::*;
     use crate::error::Exit;
     use crate::format::testing::read_file;
@@ -337,7 +375,7 @@ mod tests {
             let _ = std::fs::remove_file(&path);
             let database = Connection::open(&path).unwrap();
             if rows.starts_with('(') {
-                database.execute_batch(BEGIN).unwrap();
+                database.execute_batch(&format!("BEGIN;{PACKETS}")).unwrap();
                 database.execute_batch(&format!("INSERT INTO packets VALUES {rows}")).unwrap();
                 database.execute_batch("COMMIT").unwrap();
             } else {
@@ -395,7 +433,7 @@ mod tests {
             );
             database.execute_batch(&create).unwrap();
             let source = Source::of(&path).unwrap();
-            let mut select = database.prepare(&select(&database, &source).unwrap()).unwrap();
+            let mut select = database.prepare(&select(&database, &source).unwrap().0).unwrap();
             let mut rows = select.query([]).unwrap();
             while rows.next().unwrap().is_some() {}
             drop(rows);
@@ -449,8 +487,7 @@ mod tests {
 
     /// The table, made in this way of writing and without a lock.
     fn create(mode: &str) -> String {
-        let begin = BEGIN.replace("journal_mode = OFF", &format!("journal_mode = {mode}"));
-        begin.replace("PRAGMA locking_mode = EXCLUSIVE;", "").replace("BEGIN;", "")
+        format!("PRAGMA journal_mode = {mode};{PACKETS}")
     }
 
     fn insert(sequence: u32) -> String {

@@ -1,6 +1,7 @@
 //! Writing of packets to a new SQLite database.
 
 use crate::format::rows::{packet, short_sequence};
+use crate::format::table::{self, Table};
 use crate::format::{Arrival, Encoder};
 use feed::wire::Messages;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -10,11 +11,14 @@ use std::path::{Path, PathBuf};
 
 /// Settings without rollback and sync, because the file gets its name only once it is complete, and
 /// is synced then if requested.
-pub(super) const BEGIN: &str = "
+const SETTINGS: &str = "
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
-    BEGIN;
+    BEGIN;";
+
+/// Statement that creates the table of order packets.
+pub(super) const PACKETS: &str = "
     CREATE TABLE packets (
         symbol TEXT NOT NULL,
         buySellIndicator TEXT NOT NULL,
@@ -27,14 +31,15 @@ pub(super) const BEGIN: &str = "
 
 const INSERT: &str = "INSERT INTO packets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-pub(in crate::format) struct SqliteWriter {
+/// Database that is being filled.
+struct NewDatabase {
     database: Connection,
     path: PathBuf,
-    symbol: String,
 }
 
-impl SqliteWriter {
-    pub(in crate::format) fn new(path: &Path) -> io::Result<Self> {
+impl NewDatabase {
+    /// Opens the empty file of a database. `table` is the statement that creates its table.
+    fn new(path: &Path, table: &str) -> io::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         // A name such as `file:x` would be a URI if it were not absolute.
         let path = std::path::absolute(path)?;
@@ -43,9 +48,54 @@ impl SqliteWriter {
         let unlocked = if cfg!(unix) { c"unix-none" } else { c"win32-none" };
         let database =
             Connection::open_with_flags_and_vfs(&path, flags, unlocked).map_err(failed)?;
-        let begun = Self { database, path, symbol: String::new() };
-        begun.database.execute_batch(BEGIN).map_err(|error| begun.failed(error))?;
-        Ok(begun)
+        let sql = format!("{SETTINGS}{table}");
+        database.execute_batch(&sql).map_err(|error| explained(&path, error))?;
+        Ok(Self { database, path })
+    }
+
+    /// Completes the database.
+    fn finish(self) -> io::Result<()> {
+        let done = self.database.execute_batch("COMMIT");
+        done.map_err(|error| explained(&self.path, error))?;
+        self.database.close().map_err(|(_, error)| failed(error))
+    }
+}
+
+/// Writer of order packets.
+pub(in crate::format) struct SqliteWriter {
+    database: NewDatabase,
+    symbol: String,
+}
+
+impl SqliteWriter {
+    pub(in crate::format) fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { database: NewDatabase::new(path, PACKETS)?, symbol: String::new() })
+    }
+}
+
+/// Writer of messages of any length.
+pub(in crate::format) struct SqliteTableWriter {
+    database: NewDatabase,
+    table: &'static Table,
+    insert: String,
+}
+
+impl SqliteTableWriter {
+    pub(in crate::format) fn new(path: &Path, table: &'static Table) -> io::Result<Self> {
+        let database = NewDatabase::new(path, &table::sqlite::create(table))?;
+        Ok(Self { database, table, insert: table::sqlite::insert(table) })
+    }
+}
+
+impl Encoder for SqliteTableWriter {
+    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
+        let failed = |error| explained(&self.database.path, error);
+        let mut insert = self.database.database.prepare_cached(&self.insert).map_err(failed)?;
+        table::sqlite::put(&mut insert, self.table, messages, arrival, &failed)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.database.finish()
     }
 }
 
@@ -53,8 +103,8 @@ impl Encoder for SqliteWriter {
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let origin = arrival.origin_text();
         let mut symbol = std::mem::take(&mut self.symbol);
-        let insert = self.database.prepare_cached(INSERT);
-        let mut insert = insert.map_err(|error| self.failed(error))?;
+        let failed = |error| explained(&self.database.path, error);
+        let mut insert = self.database.database.prepare_cached(INSERT).map_err(failed)?;
         for frame in messages.packets() {
             let packet = packet(frame)?;
             symbol.clear();
@@ -70,7 +120,7 @@ impl Encoder for SqliteWriter {
                     arrival.time(),
                     origin
                 ])
-                .map_err(|error| self.failed(error))?;
+                .map_err(failed)?;
         }
         drop(insert);
         self.symbol = symbol;
@@ -78,19 +128,16 @@ impl Encoder for SqliteWriter {
     }
 
     fn finish(self: Box<Self>) -> io::Result<()> {
-        self.database.execute_batch("COMMIT").map_err(|error| self.failed(error))?;
-        self.database.close().map_err(|(_, error)| failed(error))
+        self.database.finish()
     }
 }
 
-impl SqliteWriter {
-    /// Returns the error of the system for a code of SQLite that stands for several.
-    fn failed(&self, error: rusqlite::Error) -> io::Error {
-        let refused = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
-        match refused && at_size_limit(&self.path) {
-            true => too_large(),
-            false => failed(error),
-        }
+/// Returns the error of the system for a code of SQLite that stands for several.
+fn explained(path: &Path, error: rusqlite::Error) -> io::Error {
+    let refused = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+    match refused && at_size_limit(path) {
+        true => too_large(),
+        false => failed(error),
     }
 }
 
