@@ -1,7 +1,7 @@
 //! Packet captures of MoldUDP64: pcap and pcapng files, as tcpdump, Wireshark and dedicated taps
 //! write them (`docs/captures.md`).
 //!
-//! A packet goes from [`file`](self) to a message in steps, one file each: `file` reads packets,
+//! A packet becomes messages in steps, one file each: `file` reads packets,
 //! `merge` puts those of several files in order, `link` finds the UDP datagram, `datagram` the
 //! messages in it. `survey` counts them by line; `tracker` knows the gaps of a line, `stream` those
 //! of all lines together. `read` passes the merged messages on, for `convert` and `serve`.
@@ -17,11 +17,10 @@ mod survey;
 mod timeline;
 mod tracker;
 
-pub(crate) use file::CaptureDamage;
 pub(crate) use line::{Line, LineSession};
-pub(crate) use read::read;
 pub use read::StreamChoice;
+pub(crate) use read::read;
 pub(crate) use stream::CaptureStream;
-pub(crate) use survey::{CaptureSurvey, OtherTraffic};
-pub(crate) use timeline::{Histogram, PARTS, Timeline};
+pub(crate) use survey::CaptureSurvey;
+pub(crate) use timeline::{PARTS, Timeline};
 pub(crate) use tracker::{CaptureGap, GapSummary};

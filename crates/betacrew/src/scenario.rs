@@ -113,7 +113,10 @@ mod tests {
             let tapes = [Some(&plot.tape), plot.next.as_ref()];
             let last = |tape: &TapeName| tape.open(1).unwrap().last();
             let last = tapes.into_iter().flatten().map(last).max();
-            let impossible = impossible_faults(&plot.scenario, Played { last, live: false, protocols: feed::wire::Protocols::default() });
+            let impossible = impossible_faults(
+                &plot.scenario,
+                Played { last, live: false, protocols: feed::wire::Protocols::default() },
+            );
             assert!(impossible.is_empty(), "{}: {impossible:?}", entry.name);
         }
     }

@@ -2,8 +2,8 @@
 
 use super::tracker::DatagramSpan;
 use feed::base::seq::MAX_SEQ;
-use feed::wire::mold::{self, BLOCK_HEADER_BYTES, HEADER_BYTES};
 use feed::wire::SessionId;
+use feed::wire::mold::{self, BLOCK_HEADER_BYTES, HEADER_BYTES};
 use std::fmt;
 
 /// Kind of a MoldUDP64 datagram.
@@ -147,11 +147,8 @@ fn parse_cut(payload: &[u8], cut: usize) -> Result<MoldDatagram<'_>, NotMold> {
     {
         (rest, held) = (behind, held + 1);
     }
-    let span = DatagramSpan {
-        first: header.sequence,
-        held,
-        next: header.sequence + u64::from(count),
-    };
+    let span =
+        DatagramSpan { first: header.sequence, held, next: header.sequence + u64::from(count) };
     Ok(MoldDatagram {
         kind: MoldKind::Messages,
         session,

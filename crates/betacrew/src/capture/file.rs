@@ -454,7 +454,9 @@ impl CaptureFile {
             _ => return Ok(None),
         };
         let Some(interface) = self.interfaces.get(interface) else {
-            return Err(self.damaged(format!("a packet of interface {interface}, which is not described")));
+            return Err(
+                self.damaged(format!("a packet of interface {interface}, which is not described"))
+            );
         };
         // The data are part of the block, at most 28 bytes behind its beginning.
         let head = if matches!(parsed, Block::SimplePacket(_)) { 12 } else { 28 };

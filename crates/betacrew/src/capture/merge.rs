@@ -61,7 +61,8 @@ impl CaptureFiles {
     ) -> Result<(), Failure> {
         loop {
             let at = |file: &CaptureFile| file.packet().map(|(packet, _)| packet.at);
-            let earliest = self.open.iter().enumerate().filter_map(|(i, file)| Some((at(file)?, i)));
+            let earliest =
+                self.open.iter().enumerate().filter_map(|(i, file)| Some((at(file)?, i)));
             let earliest = earliest.min();
             if let Some((first, _)) = self.waiting.front()
                 && earliest.is_none_or(|(at, _)| *first <= at)

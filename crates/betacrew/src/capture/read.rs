@@ -46,7 +46,9 @@ impl FromStr for StreamChoice {
             None => (text, None),
             Some((session, destination)) => {
                 let parsed = destination.parse().map_err(|_| {
-                    format!("`{destination}` is no address with a port, such as 233.54.12.111:26477")
+                    format!(
+                        "`{destination}` is no address with a port, such as 233.54.12.111:26477"
+                    )
                 })?;
                 (session, Some(parsed))
             }
@@ -116,7 +118,9 @@ fn choose(survey: &CaptureSurvey, choice: Option<&StreamChoice>) -> Result<usize
     let names = names.join(", ");
     Err(Failure::Usage(match found.is_empty() {
         true => format!("{} has no such session; it has {names}", shown(&path)),
-        false => format!("{} has several sessions: choose one with --session {names}", shown(&path)),
+        false => {
+            format!("{} has several sessions: choose one with --session {names}", shown(&path))
+        }
     }))
 }
 
@@ -225,7 +229,8 @@ impl Merger {
             frames.clear();
             for (seq, message) in piece.messages.iter() {
                 let Some(frame) = frame((seq, message)) else {
-                    let reason = format!("its messages are order packets, but message {seq} is none");
+                    let reason =
+                        format!("its messages are order packets, but message {seq} is none");
                     return Err(Failure::Content { path: path.to_owned(), reason });
                 };
                 frames.push(frame);

@@ -169,9 +169,7 @@ impl Membership {
     /// Returns true if datagrams are held back no longer, because there are too many.
     pub(super) fn is_overdue(&self) -> bool {
         match self {
-            Self::HeldBack { datagrams, messages } => {
-                datagrams.len() + messages > HELD_BACK_MAX
-            }
+            Self::HeldBack { datagrams, messages } => datagrams.len() + messages > HELD_BACK_MAX,
             _ => false,
         }
     }

@@ -124,11 +124,6 @@ impl CaptureSurvey {
         }
     }
 
-    /// Returns the lines that carry messages, each with its index. Requests are no line.
-    pub(crate) fn downstream_lines(&self) -> impl Iterator<Item = (usize, &Line)> {
-        (0..).zip(&self.lines).filter(|(_, line)| !line.sessions.is_empty())
-    }
-
     /// Returns whether messages are missing from all lines of a stream together, or there is no
     /// stream.
     pub(crate) fn is_incomplete(&self) -> bool {
@@ -298,10 +293,7 @@ impl SurveyBuilder {
         };
         let Some(joined) = self.streams.get_mut(stream) else { return };
         let place = joined.join(line);
-        let before = std::mem::replace(
-            &mut held.membership,
-            Membership::Member { stream, place },
-        );
+        let before = std::mem::replace(&mut held.membership, Membership::Member { stream, place });
         if let Membership::HeldBack { datagrams, .. } = before {
             datagrams.iter().for_each(|datagram| joined.take(place, datagram));
         }

@@ -29,14 +29,19 @@ impl Timeline {
         self.width
     }
 
+    /// Returns the part of a time.
+    pub(crate) fn part(&self, at: u64) -> usize {
+        usize::try_from(at.saturating_sub(self.begin) / self.width).unwrap_or(usize::MAX)
+    }
+
     /// Adds to the count at a time.
     pub(crate) fn add(&mut self, at: u64, count: u64) {
         let since = at.saturating_sub(self.begin);
         while since / self.width >= PARTS as u64 {
             self.widen(self.width.saturating_mul(2));
         }
-        let part = usize::try_from(since / self.width).ok();
-        if let Some(part) = part.and_then(|part| self.parts.get_mut(part)) {
+        let part = self.part(at);
+        if let Some(part) = self.parts.get_mut(part) {
             *part += count;
         }
     }

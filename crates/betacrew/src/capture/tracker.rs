@@ -135,7 +135,9 @@ impl SequenceTracker {
 
     fn take_run(&mut self, run: SeqRange, at: u64, fresh: &mut dyn FnMut(SeqRange)) {
         let mut new = 0;
-        if let Some(below) = SeqRange::new(run.first(), run.last().min(self.first.saturating_sub(1))) {
+        if let Some(below) =
+            SeqRange::new(run.first(), run.last().min(self.first.saturating_sub(1)))
+        {
             // Answers to requests may go back behind the first message of the capture.
             if let Some(missing) = SeqRange::new(below.last() + 1, self.first.saturating_sub(1)) {
                 self.open(missing, at, at);

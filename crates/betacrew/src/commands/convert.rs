@@ -152,7 +152,9 @@ impl ConvertArgs {
         }
         let is_compressed = self.output.extension().is_some_and(|end| end == "gz");
         if to.is_capture() && is_compressed {
-            return refused("captures are written without compression: leave out .gz, and use gzip");
+            return refused(
+                "captures are written without compression: leave out .gz, and use gzip",
+            );
         }
         Ok(())
     }

@@ -24,8 +24,7 @@ const INTERVAL: u64 = 1_000_000;
 const HEADERS: usize = 14 + 20 + 8;
 
 /// Ethernet frame before its payload: the group's address, a local one, and IPv4 as its type.
-const ETHERNET: [u8; 14] =
-    [0x01, 0x00, 0x5e, 0x7c, 0, 1, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00];
+const ETHERNET: [u8; 14] = [0x01, 0x00, 0x5e, 0x7c, 0, 1, 0x02, 0, 0, 0, 0, 1, 0x08, 0x00];
 
 /// Sender, an address that is reserved for documentation (RFC 5737): 192.0.2.1.
 const SOURCE: [u8; 4] = [192, 0, 2, 1];
@@ -59,8 +58,21 @@ impl CaptureLayout {
             // Section header: byte order, version 1.0, length not known. Interface: Ethernet,
             // maximum length, times in nanoseconds (option 9 of 1 byte).
             Self::Pcapng => &[
-                0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28,
-                1, 32, 1, 262_144, 1 << 16 | 9, 9, 0, 32,
+                0x0a0d_0d0a,
+                28,
+                0x1a2b_3c4d,
+                1,
+                u32::MAX,
+                u32::MAX,
+                28,
+                1,
+                32,
+                1,
+                262_144,
+                1 << 16 | 9,
+                9,
+                0,
+                32,
             ],
         };
         numbers.iter().copied().for_each(&mut put);
