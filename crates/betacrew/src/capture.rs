@@ -17,9 +17,9 @@ mod survey;
 mod timeline;
 mod tracker;
 
+pub(crate) use datagram::NotMold;
 pub(crate) use line::{Line, LineSession};
-pub use read::StreamChoice;
-pub(crate) use read::read;
+pub use read::{StreamChoice, read};
 pub(crate) use stream::CaptureStream;
 pub(crate) use survey::CaptureSurvey;
 pub(crate) use timeline::{PARTS, Timeline};

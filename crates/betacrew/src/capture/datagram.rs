@@ -35,6 +35,9 @@ pub(crate) enum NotMold {
     Malformed(mold::ParseError),
     /// First ten bytes that name no session.
     Session,
+    /// Messages of MoldUDP64 whose session and sequence are zeros, as in captures that were made
+    /// anonymous.
+    Blank,
     /// Sequence of 0, or above the highest one.
     Sequence(u64),
     /// Sequence far above that of the datagram before.
@@ -49,6 +52,9 @@ impl fmt::Display for NotMold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(error) => error.fmt(f),
+            Self::Blank => f.write_str(
+                "its session and sequence are zeros, so that nothing is known about its order",
+            ),
             Self::Session => f.write_str("its first ten bytes are no session name"),
             Self::Sequence(number) => write!(f, "no message has the sequence {number}"),
             Self::Jump(number) => {
@@ -78,6 +84,9 @@ pub(super) fn parse(payload: &[u8], cut: usize) -> Result<MoldDatagram<'_>, NotM
     let parsed = mold::Datagram::parse(payload);
     if let Ok(datagram) = parsed {
         let header = datagram.header();
+        if header.session.0 == [0; 10] && header.sequence == 0 && datagram.count() > 0 {
+            return Err(NotMold::Blank);
+        }
         let session = check(header)?;
         let (held, next) = (datagram.count().into(), datagram.next_sequence());
         let kind = match datagram.content() {

@@ -77,14 +77,13 @@ impl CaptureFiles {
             let Some(file) = self.open.get_mut(place) else { return Ok(()) };
             loop {
                 let Some((packet, data)) = file.packet() else { break };
-                let at = packet.at;
                 each(packet, data)?;
                 match file.advance() {
                     Ok(()) => {}
                     Err(FileError::Damaged(place)) => self.damage.push(place),
                     Err(FileError::Failed(failure)) => return Err(failure),
                 }
-                if at >= alone {
+                if file.packet().is_none_or(|(next, _)| next.at >= alone) {
                     break;
                 }
             }

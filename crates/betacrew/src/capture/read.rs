@@ -67,7 +67,7 @@ impl FromStr for StreamChoice {
 /// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
 /// [`Failure::Content`] if they have none, or are damaged and `damage` is
 /// [`Refuse`](DamagePolicy::Refuse), and errors of the files and of `each`.
-pub(crate) fn read(
+pub fn read(
     paths: &[PathBuf],
     choice: Option<&StreamChoice>,
     damage: DamagePolicy,

@@ -166,7 +166,9 @@ impl SequenceTracker {
         let below = self.open.range(..=run.first()).next_back();
         let begin = below.filter(|(_, gap)| gap.last >= run.first()).map(|(first, _)| *first);
         let mut from = begin.unwrap_or(run.first());
-        while let Some((&first, &gap)) = self.open.range(from..=run.last()).next() {
+        while from <= run.last()
+            && let Some((&first, &gap)) = self.open.range(from..=run.last()).next()
+        {
             let part = SeqRange::new(first, gap.last).and_then(|range| range.intersect(run));
             let Some(part) = part else { break };
             self.open.remove(&first);

@@ -200,7 +200,7 @@ fn check_run<'a>(run: SequencedRun<'_>, expected: &mut impl Iterator<Item = &'a 
 }
 
 /// Returns whether tshark is installed. It is an error if it has to be there.
-fn has_tshark() -> bool {
+pub(crate) fn has_tshark() -> bool {
     let found = Command::new("tshark").arg("--version").output_in_time();
     if found.is_ok_and(|output| output.status.success()) {
         return true;

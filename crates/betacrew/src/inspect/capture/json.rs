@@ -3,10 +3,8 @@
 use super::text::rate;
 use super::{LineReport, StreamReport, streams};
 use crate::capture::{CaptureGap, CaptureSurvey, GapSummary};
-use crate::record::report::ms;
 use crate::text::location::shown;
 use serde::Serialize;
-use std::time::Duration;
 
 /// Description of captures. Times are in nanoseconds since 1970, durations in milliseconds.
 #[derive(Serialize)]
@@ -202,8 +200,10 @@ struct OtherJson {
     malformed: bool,
 }
 
+/// Returns nanoseconds as milliseconds.
+#[expect(clippy::cast_precision_loss, reason = "a duration to be shown")]
 fn millis(nanos: u64) -> f64 {
-    ms(Duration::from_nanos(nanos))
+    nanos as f64 / 1e6
 }
 
 fn gaps(summary: &GapSummary) -> GapsJson {

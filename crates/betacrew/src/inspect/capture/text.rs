@@ -2,7 +2,7 @@
 
 use super::super::text::{share, table, time};
 use super::{LineReport, StreamReport, streams};
-use crate::capture::{CaptureGap, CaptureSurvey, GapSummary};
+use crate::capture::{CaptureGap, CaptureSurvey, GapSummary, NotMold};
 use crate::text::formatting::{count, grouped, took};
 use crate::text::location::shown;
 use std::fmt::Write;
@@ -91,12 +91,18 @@ fn nanos(nanos: u64) -> String {
     took(Duration::from_nanos(nanos))
 }
 
+/// Returns a time of the day such as `02:23:31.123456`, in UTC; `None` if the time is unknown.
+fn clock(nanos: u64) -> Option<String> {
+    let at = jiff::Timestamp::from_nanosecond(nanos.into()).ok().filter(|_| nanos > 0)?;
+    Some(at.strftime("%H:%M:%S%.6f").to_string())
+}
+
 /// Returns gaps as text: how many, and the first ones with their times.
 fn gaps(summary: &GapSummary) -> String {
     let mut text =
         format!("{} in {}", count(summary.messages, "message"), count(summary.gaps, "gap"));
     let gap = |gap: &CaptureGap| {
-        let at = time(gap.before).map(|at| format!(" at {}", &at[11..])).unwrap_or_default();
+        let at = clock(gap.before).map(|at| format!(" at {at}")).unwrap_or_default();
         format!("{}{at} for {}", gap.range, nanos(gap.nanos()))
     };
     let listed: Vec<String> = summary.listed.iter().take(LISTED).map(gap).collect();
@@ -284,6 +290,8 @@ fn others(text: &mut String, survey: &CaptureSurvey) {
     text.push_str("\nnot MoldUDP64\n");
     for other in survey.other_traffic.iter().take(ROWS) {
         let are = match (other.is_malformed, other.datagrams) {
+            (_, 1) if other.reason == NotMold::Blank => "has no session and no sequence",
+            _ if other.reason == NotMold::Blank => "have no session and no sequence",
             (true, 1) => "is malformed",
             (true, _) => "are malformed",
             (false, 1) => "is not MoldUDP64",
