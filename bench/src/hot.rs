@@ -41,9 +41,9 @@ pub struct Case {
 
 /// All of them.
 pub const CASES: [Case; 19] = [
-    Case { name: "scan", about: "the ledger takes a stream that lost 25 %", make: scan },
+    Case { name: "scan", about: "the ledger takes a stream with 25 % dropped", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
-    Case { name: "refill", about: "the same, and then all that was lost", make: refill },
+    Case { name: "refill", about: "the same, and then all dropped packets", make: refill },
     Case { name: "gaps", about: "25,000 gaps open and are filled in order", make: gaps },
     Case { name: "gaps-random", about: "25,000 gaps are filled in any order", make: gaps_random },
     Case { name: "tape-append", about: "a stream goes into a tape file", make: tape_append },
@@ -77,21 +77,27 @@ pub fn measured(run: &mut dyn FnMut()) {
 pub fn parted(tape: &Tape) -> (Vec<RawFrame>, Vec<RawFrame>) {
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, tape.last());
-    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId {
+        protocol: Protocol::Betacrew,
+        place: FaultPlace::Stream,
+        connection: 0,
+        pass: 0,
+        run: 0,
+    };
     let mut kept = Vec::with_capacity(tape.frames().len());
     for range in faults.kept(course, FIRST_SEQ, tape.last()) {
         kept.extend_from_slice(tape.slice(range));
     }
     let mut held = kept.iter().map(sequence_of).peekable();
-    let lost = tape.frames().iter().filter(|frame| {
+    let dropped = tape.frames().iter().filter(|frame| {
         let is_kept = held.peek() == Some(&sequence_of(frame));
         if is_kept {
             held.next();
         }
         !is_kept
     });
-    let lost = lost.copied().collect();
-    (kept, lost)
+    let dropped = dropped.copied().collect();
+    (kept, dropped)
 }
 
 fn quarter() -> Chance {
@@ -145,11 +151,11 @@ fn scan_whole() -> Box<dyn FnMut()> {
 }
 
 fn refill() -> Box<dyn FnMut()> {
-    let (kept, lost) = parted(&Tape::sample(PACKETS));
+    let (kept, dropped) = parted(&Tape::sample(PACKETS));
     Box::new(move || {
         let mut ledger = Ledger::new(Limits::default());
         take_by(STREAM, &kept, &mut ledger, &mut Nowhere);
-        take_by(RESEND, &lost, &mut ledger, &mut Nowhere);
+        take_by(RESEND, &dropped, &mut ledger, &mut Nowhere);
         assert!(ledger.gaps().is_empty());
     })
 }
@@ -220,11 +226,11 @@ impl Storage for Memory {
     }
 }
 
-fn recorded(kept: &[RawFrame], lost: &[RawFrame], room: usize) -> TapeFile<Memory> {
+fn recorded(kept: &[RawFrame], dropped: &[RawFrame], room: usize) -> TapeFile<Memory> {
     let storage = Memory { bytes: Vec::with_capacity(room) };
     let head = FileHead { session: None, created: 0, salt: SEED };
     let done = TapeFile::create(storage, head).and_then(|mut file| {
-        for (origin, frames) in [(STREAM, kept), (RESEND, lost)] {
+        for (origin, frames) in [(STREAM, kept), (RESEND, dropped)] {
             frames.chunks(CHUNK).try_for_each(|chunk| file.append(origin, 0, chunk))?;
         }
         file.finish(0)?;
@@ -234,13 +240,13 @@ fn recorded(kept: &[RawFrame], lost: &[RawFrame], room: usize) -> TapeFile<Memor
 }
 
 fn tape_append() -> Box<dyn FnMut()> {
-    let (kept, lost) = parted(&Tape::sample(PACKETS));
-    Box::new(move || drop(black_box(recorded(&kept, &lost, PACKETS as usize * 20))))
+    let (kept, dropped) = parted(&Tape::sample(PACKETS));
+    Box::new(move || drop(black_box(recorded(&kept, &dropped, PACKETS as usize * 20))))
 }
 
 fn tape_read() -> Box<dyn FnMut()> {
-    let (kept, lost) = parted(&Tape::sample(PACKETS));
-    let file = recorded(&kept, &lost, 0);
+    let (kept, dropped) = parted(&Tape::sample(PACKETS));
+    let file = recorded(&kept, &dropped, 0);
     Box::new(move || {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
@@ -252,8 +258,8 @@ fn tape_read() -> Box<dyn FnMut()> {
 }
 
 fn tape_merge() -> Box<dyn FnMut()> {
-    let (kept, lost) = parted(&Tape::sample(PACKETS));
-    let file = recorded(&kept, &lost, 0);
+    let (kept, dropped) = parted(&Tape::sample(PACKETS));
+    let file = recorded(&kept, &dropped, 0);
     Box::new(move || {
         let mut reading = file.in_order(FIRST_SEQ);
         let mut count = 0;
@@ -306,7 +312,13 @@ fn resend() -> Box<dyn FnMut()> {
     let tape = Arc::new(Tape::sample(PACKETS));
     let scenario = Scenario::losing(SEED, quarter());
     let faults = FaultEngine::new(&scenario, TapeSource::last(&tape));
-    let course = RunId { protocol: Protocol::Betacrew, place: FaultPlace::Stream, connection: 0, pass: 0, run: 0 };
+    let course = RunId {
+        protocol: Protocol::Betacrew,
+        place: FaultPlace::Stream,
+        connection: 0,
+        pass: 0,
+        run: 0,
+    };
     let mut calls = Vec::new();
     Call::Describe { version: 1 }.encode(&mut calls);
     let mut next: Seq = FIRST_SEQ;

@@ -10,6 +10,8 @@ mod proxy;
 mod raw;
 mod report;
 mod targets;
+#[path = "../../crates/betacrew/src/text/xml.rs"]
+mod xml;
 
 use std::error::Error;
 use std::fs;

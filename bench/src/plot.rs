@@ -42,7 +42,7 @@ impl Svg {
     }
 
     fn label(&mut self, (x, y): (f64, f64), class: &str, anchor: &str, text: &str) {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        let text = crate::xml::escaped(text, char::is_control);
         let _ = writeln!(
             self.text,
             "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" \

@@ -8,6 +8,7 @@ mod files;
 mod growth;
 mod jobs;
 mod kernels;
+mod soup;
 
 use crate::Result;
 use crate::plot::Curve;
@@ -42,7 +43,7 @@ struct Target {
     run: fn(&Plan) -> Result<Vec<Row>>,
 }
 
-const TARGETS: [Target; 18] = [
+const TARGETS: [Target; 19] = [
     Target { numbers: &[1, 2], run: jobs::without_loss },
     Target { numbers: &[3], run: jobs::with_loss },
     Target { numbers: &[4], run: jobs::small },
@@ -61,6 +62,7 @@ const TARGETS: [Target; 18] = [
     Target { numbers: &[15, 16], run: near_and_far },
     Target { numbers: &[17], run: far::whole },
     Target { numbers: &[18, 19], run: memory_and_start },
+    Target { numbers: &[21], run: soup::exchange },
 ];
 
 fn near_and_far(plan: &Plan) -> Result<Vec<Row>> {

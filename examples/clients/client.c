@@ -97,7 +97,7 @@ static void fill(void) {
     }
 }
 
-/* Streams until nothing is missing and a later packet, lost by every stream, is unlikely. */
+/* Streams until nothing is missing and a later packet, dropped from every stream, is unlikely. */
 static int record(void) {
     long streamed = 0;
     for (int pass = 1, dry = 0, unreachable = 0; dry < ATTEMPTS;) {
@@ -111,8 +111,8 @@ static int record(void) {
         fill();
         dry = kept > before ? 0 : dry + 1;
         /* The share of packets that streams lose, seen pessimistically; each loses its own. */
-        double sent = (double)pass * highest, lost = sent > streamed ? sent - streamed : 0, p = 1;
-        for (int i = 0; i < pass; i++) p *= (lost + 1) / (sent + 2);
+        double sent = (double)pass * highest, dropped = sent > streamed ? sent - streamed : 0, p = 1;
+        for (int i = 0; i < pass; i++) p *= (dropped + 1) / (sent + 2);
         if (!missing(1, highest) && p < DOUBT) break;
         pass++;
     }

@@ -84,7 +84,7 @@ async function fill() {
   }
 }
 
-/** Streams until nothing is missing and a later packet, lost by every stream, is unlikely. */
+/** Streams until nothing is missing and a later packet, dropped from every stream, is unlikely. */
 async function record() {
   let streamed = 0;
   let unreachable = 0;

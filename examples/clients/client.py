@@ -91,7 +91,7 @@ def fill(address, session):
 
 
 def record(address, session):
-    """Streams until nothing is missing and a later packet, lost by every stream, is unlikely."""
+    """Streams until nothing is missing and a later packet, dropped from every stream, is unlikely."""
     streamed, unreachable, passes, dry = 0, 0, 0, 0
     while dry < ATTEMPTS:
         before = len(session.packets)

@@ -11,6 +11,7 @@ use feed::exchange::{Disconnect, Exchange, Step};
 use feed::faults::scenario::Scenario;
 use feed::sim::draw;
 use feed::tape::in_memory::Tape;
+use feed::wire::soup::{HeartbeatTimeout, LoginRequest, Packet, Password, Text};
 use feed::wire::{Call, Protocol};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ enum Asked {
     Range(u16, u16),
     Subscribe(u32),
     Byte(u8),
+    /// Login of SoupBinTCP.
+    Login(u8),
+    /// Packet of SoupBinTCP: its type and the length of its payload.
+    Packet(u8, u8),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -38,6 +43,7 @@ enum Op {
     Pass(u16),
     Ended(u8),
     Reset(u8),
+    OpenSoup,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -62,6 +68,21 @@ fn bytes(asked: Asked) -> Vec<u8> {
         }
         Asked::Subscribe(first) => Call::Subscribe { first: first.into() }.encode(&mut bytes),
         Asked::Byte(byte) => bytes.push(byte),
+        Asked::Login(first) => {
+            let login = LoginRequest {
+                user: Text::BLANK,
+                password: Password::new(Text::BLANK),
+                session: Text::BLANK,
+                sequence: first.into(),
+                heartbeat_timeout: HeartbeatTimeout::from_millis(u32::from(first) * 400),
+            };
+            // A login always has room.
+            let _ = Packet::LoginRequest(login).encode(&mut bytes);
+        }
+        Asked::Packet(kind, length) => {
+            bytes.extend([0, length, kind]);
+            bytes.resize(bytes.len() + usize::from(length), b'.');
+        }
     }
     bytes
 }
@@ -74,10 +95,10 @@ struct World {
 }
 
 impl World {
-    fn open(&mut self) {
+    fn open(&mut self, protocol: Protocol) {
         if self.player.down_until().is_none_or(|until| until <= self.now) && !self.player.is_dead()
         {
-            self.seats.push(self.player.open(self.now));
+            self.seats.push(self.player.open(protocol, self.now));
         }
     }
 
@@ -122,7 +143,8 @@ impl World {
         let open = self.seats.len().max(1);
         let of = |number: u8| usize::from(number) % open;
         match op {
-            Op::Open => self.open(),
+            Op::Open => self.open(Protocol::Betacrew),
+            Op::OpenSoup => self.open(Protocol::Soup),
             Op::Pass(millis) => self.now += Duration::from_millis(millis.into()),
             _ if self.seats.is_empty() => {}
             Op::Call(number, asked) => {
@@ -135,7 +157,7 @@ impl World {
                 let buffer = usize::from(buffer % 4096).max(17);
                 self.take(of(number), buffer, part.into());
             }
-            Op::Ended(number) => self.player.ended(&mut self.seats[of(number)], self.now),
+            Op::Ended(number) => self.player.input_ended(&mut self.seats[of(number)], self.now),
             Op::Reset(number) => {
                 self.player.disconnected(
                     self.seats.remove(of(number)),
@@ -149,7 +171,7 @@ impl World {
     /// Every client ends; then every connection is over in time.
     fn end(&mut self) {
         while !self.seats.is_empty() {
-            self.player.ended(&mut self.seats[0], self.now);
+            self.player.input_ended(&mut self.seats[0], self.now);
             let mut steps = 0;
             while !self.seats.is_empty() && self.take(0, 4096, usize::MAX - 1) {
                 steps += 1;
@@ -159,14 +181,19 @@ impl World {
                 }
             }
         }
-        assert_eq!(self.player.served().bytes, self.taken);
+        assert_eq!(self.player.stats().bytes, self.taken);
     }
 }
 
 /// Returns all bytes that a connection sends for calls, and its end.
-fn given(player: &mut MockExchange, calls: &[u8], buffer: usize, takes: &[u8]) -> (Vec<u8>, Step) {
+fn given(
+    player: &mut MockExchange,
+    (protocol, calls): (Protocol, &[u8]),
+    buffer: usize,
+    takes: &[u8],
+) -> (Vec<u8>, Step) {
     let (mut now, mut all, mut out) = (Duration::ZERO, Vec::new(), vec![0; buffer]);
-    let mut seat = player.open(Protocol::Betacrew, now);
+    let mut seat = player.open(protocol, now);
     player.receive(&mut seat, calls, now);
     for take in takes.iter().map(|&take| usize::from(take) + 1).cycle() {
         let offered = player.peek(&mut seat, &mut out, now);
@@ -193,14 +220,18 @@ fuzz_target!(|input: Input| {
     let last = u64::from(input.last);
     let tape = Arc::new(Tape::sample(last));
     let scenario = scenario(&input, last);
-    let calls: Vec<u8> = input.calls.iter().take(40).flat_map(|&asked| bytes(asked)).collect();
+    let protocol = if input.faults < 128 { Protocol::Betacrew } else { Protocol::Soup };
+    let login = (protocol == Protocol::Soup).then_some(Asked::Login(1));
+    let calls = login.into_iter().chain(input.calls.iter().copied());
+    let calls: Vec<u8> = calls.take(40).flat_map(bytes).collect();
+    let calls = (protocol, &calls[..]);
     let mut whole = MockExchange::new(Arc::clone(&tape), scenario.clone());
     let mut cut = MockExchange::new(Arc::clone(&tape), scenario.clone());
     let takes: Vec<u8> = input.takes.iter().copied().chain([7, 99]).collect();
     let buffer = usize::from(input.buffer % 4096).max(17);
-    let expected = given(&mut whole, &calls, 1 << 16, &[0]);
-    assert_eq!(given(&mut cut, &calls, buffer, &takes), expected);
-    assert_eq!(whole.served(), cut.served());
+    let expected = given(&mut whole, calls, 1 << 16, &[0]);
+    assert_eq!(given(&mut cut, calls, buffer, &takes), expected);
+    assert_eq!(whole.stats(), cut.stats());
 
     let player = MockExchange::new(tape, scenario);
     let mut world = World { player, seats: Vec::new(), now: Duration::ZERO, taken: 0 };

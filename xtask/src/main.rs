@@ -15,6 +15,8 @@ mod soak;
 mod suite;
 #[cfg(test)]
 mod tidy;
+#[path = "../../crates/betacrew/src/text/xml.rs"]
+mod xml;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -118,6 +120,8 @@ fn clippy() -> Result<(), String> {
         "clippy --package betacrew --all-targets --no-default-features --locked -- -D warnings",
         &[],
     )?;
+    // The core without the simulator, as a program that uses it as a library builds it.
+    cargo("clippy --package feed --lib --locked -- -D warnings", &[])?;
     // The bench is a workspace of its own, and shares the build folder.
     cargo(
         "clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets --all-features \

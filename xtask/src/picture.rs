@@ -26,7 +26,7 @@ pub(crate) fn svg(text: &str) -> String {
             #[expect(clippy::cast_precision_loss, reason = "a picture's columns")]
             let cells = part.chars().count() as f64;
             let (x, y) = (column * COLUMN + MARGIN as f64, row * ROW + MARGIN + 14);
-            let text = part.replace('&', "&amp;").replace('<', "&lt;");
+            let text = crate::xml::escaped(part, char::is_control);
             // The length is fixed, so that columns line up in every font.
             let _ = writeln!(
                 svg,

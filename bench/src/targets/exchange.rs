@@ -52,7 +52,7 @@ pub(super) fn one_client(plan: &Plan) -> Result<Vec<Row>> {
         Entry::new("betacrew", || here(|| drain(ours, least))),
     ];
     let all = side_by_side(plan.rounds.max(21), entries)?;
-    let work = format!("exchange, one client, {} packets, 25 % lost", count(packets.into()));
+    let work = format!("exchange, one client, {} packets, 25 % dropped", count(packets.into()));
     let what = (6, work.as_str(), "sending the same bytes from a buffer");
     let pair = (&all[1], &all[0]);
     Ok(vec![
@@ -79,7 +79,7 @@ pub(super) fn against_node(plan: &Plan) -> Result<Vec<Row>> {
         Entry::new(name, run)
     });
     let all = side_by_side(plan.rounds, entries.collect())?;
-    let work = format!("exchange, {} packets, 25 % lost, drained", count(packets.into()));
+    let work = format!("exchange, {} packets, 25 % dropped, drained", count(packets.into()));
     let mut rows = Vec::new();
     for theirs in &all[1..] {
         let want = if theirs.name == "Node.js" { Want::AtLeast(200.0) } else { Want::Shown };
@@ -131,7 +131,7 @@ pub(super) fn many_clients(plan: &Plan) -> Result<Vec<Row>> {
 }
 
 fn crowd_rows(clients: usize, all: &[Series], slowest: f64) -> Vec<Row> {
-    let work = format!("exchange, {} clients x 1,000 packets, 25 % lost", count(clients as u64));
+    let work = format!("exchange, {} clients x 1,000 packets, 25 % dropped", count(clients as u64));
     let mut rows = Vec::new();
     for theirs in &all[1..] {
         let (wall, cpu) = match theirs.name {

@@ -198,10 +198,10 @@ const OLD: &str = "extension = false\ntape = \"sample:120\"\n[[fault]]\nwhat = \
 pub(super) fn whole(plan: &Plan) -> Result<Vec<Row>> {
     let exchange = Exchange::start(Family::Betacrew, 10_000, "0.25")?;
     let took = job(plan, &exchange)?.median(By::Wall);
-    let mut rows = vec![in_trips((17, "whole job, 10,000 packets, 25 % lost"), took, 3.3)];
+    let mut rows = vec![in_trips((17, "whole job, 10,000 packets, 25 % dropped"), took, 3.3)];
     let scenario = plan.place("old.toml");
-    let lost: Vec<String> = (0..40).map(|gap| (gap * 3 + 2).to_string()).collect();
-    fs::write(&scenario, format!("{OLD}{}\"\n", lost.join(",")))?;
+    let dropped: Vec<String> = (0..40).map(|gap| (gap * 3 + 2).to_string()).collect();
+    fs::write(&scenario, format!("{OLD}{}\"\n", dropped.join(",")))?;
     let scenario = scenario.to_str().ok_or("the folder's name is no text")?;
     let took = job(plan, &Exchange::serve(&["--scenario", scenario])?)?.median(By::Wall);
     let work = "whole job, 120 packets, 40 gaps, original protocol";

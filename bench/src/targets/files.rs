@@ -18,7 +18,7 @@ pub(super) fn export(tape: &Tape, path: &Path, format: Format) -> Result<()> {
     let output = Output::begin_as(path, format).map_err(|error| error.to_string())?;
     let done = output.encode(format, |put| {
         let mut chunks = tape.frames().chunks(4096);
-        chunks.try_for_each(|frames| put(frames, Arrival::UNKNOWN))?;
+        chunks.try_for_each(|frames| put(frames.into(), Arrival::UNKNOWN))?;
         let (session, last) = (Some(tape.session()), tape.last());
         let end = Some(SessionEnd::Confirmed);
         Ok(SessionFacts { session, last, end, ..SessionFacts::default() })

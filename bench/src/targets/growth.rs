@@ -25,9 +25,9 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
     let old = plan.place("old.toml");
     for (packets, loss, gaps, text) in [
         (plan.size(1_000_000, 200_000), "0", 0, "no loss"),
-        (plan.size(1_000_000, 200_000), "0.25", crowd, "25 % lost"),
-        (plan.size(10_000_000, 1_000_000), "0.25", crowd, "25 % lost"),
-        (plan.size(1_000_000, 200_000), "old", 0, "25 % lost, original protocol"),
+        (plan.size(1_000_000, 200_000), "0.25", crowd, "25 % dropped"),
+        (plan.size(10_000_000, 1_000_000), "0.25", crowd, "25 % dropped"),
+        (plan.size(1_000_000, 200_000), "old", 0, "25 % dropped, original protocol"),
     ] {
         let (exchange, gaps) = if loss == "old" {
             // Nothing can be asked for: all gaps of the first pass are open at its end.
@@ -139,7 +139,7 @@ fn grows(work: &str, curve: &Curve, most: f64) -> Row {
 
 /// Target 20.
 pub(super) fn growth(plan: &Plan) -> Result<(Vec<Row>, Vec<Curve>)> {
-    let mut jobs = Curve { name: "whole job, 25 % lost: by packets", points: Vec::new() };
+    let mut jobs = Curve { name: "whole job, 25 % dropped: by packets", points: Vec::new() };
     for packets in powers(plan.size(100_000_000, 1_000_000)) {
         let exchange = Exchange::start(Family::Betacrew, packets, "0.25")?;
         let rounds = if packets > 1_000_000 { 1 } else { plan.rounds };

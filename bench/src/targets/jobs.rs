@@ -70,8 +70,8 @@ fn found(all: &[Series], family: Family) -> Option<&Series> {
 
 /// Rows for a job, one for each that we are compared with.
 fn rows(job: &Job<'_>, all: &[Series], wants: &[(u32, Family, Want)]) -> Vec<Row> {
-    let lost = if job.loss == "0" { "no loss".to_owned() } else { "25 % lost".to_owned() };
-    let work = format!("whole job, {} packets, {lost}", count(job.packets.into()));
+    let dropped = if job.loss == "0" { "no loss".to_owned() } else { "25 % dropped".to_owned() };
+    let work = format!("whole job, {} packets, {dropped}", count(job.packets.into()));
     let Some(ours) = found(all, Family::Betacrew) else { return Vec::new() };
     let mut rows = Vec::new();
     for &(number, family, want) in wants {
@@ -153,7 +153,7 @@ pub(super) fn floor(plan: &Plan) -> Result<Vec<Row>> {
         };
         let entries = vec![Entry::new("floor", base), Entry::new("betacrew", job)];
         let all = side_by_side(plan.rounds, entries)?;
-        let work = format!("whole job, {} packets, 25 % lost, {place}", count(packets.into()));
+        let work = format!("whole job, {} packets, 25 % dropped, {place}", count(packets.into()));
         let against = "the floor: the same bytes drained and written";
         for (by, bound) in [(By::Wall, 0.60), (By::Cpu, 0.50)] {
             let want = if place == "disk" { Want::AtLeast(bound) } else { Want::Shown };

@@ -31,7 +31,7 @@ struct Mine {
 
 impl Sink for Mine {
     // Whole slices of packets that were never seen before, as they lie in the buffer they were
-    // received in. What is lost and sent again comes here once.
+    // received in. A packet that was dropped and resent is here once.
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
         self.volume += volume(messages.packets());
         self.keeper.on_messages(origin, messages, now);

@@ -12,7 +12,7 @@ use crate::commands::sim;
 use crate::error::Failure;
 use crate::net::Stop;
 use crate::terminal::message;
-use crate::terminal::style::Stream;
+use crate::terminal::style::{Colours, Stream};
 use crate::terminal::{signals, stderr, style};
 use crate::text::escape;
 use crate::text::location::redacted;
@@ -133,9 +133,9 @@ fn refuse(wrong: &clap::Error) -> ! {
         wrong.exit();
     }
     let text = wrong.render();
-    let text = match style::of(Stream::Stderr).colour {
-        true => text.ansi().to_string(),
-        false => text.to_string(),
+    let text = match style::of(Stream::Stderr).colours {
+        Colours::Ansi => text.ansi().to_string(),
+        Colours::Plain => text.to_string(),
     };
     // The message repeats what was typed, which may be a URL with a password.
     message::show_coloured(&redacted(&text));
@@ -150,7 +150,7 @@ fn log_to_stderr(targets: Targets, format: LogFormat) {
         LogFormat::Text => lines
             .with_writer(|| stderr::StderrLines)
             .fmt_fields(tracing_subscriber::fmt::format::debug_fn(write_field).delimited(" "))
-            .with_ansi(style::of(Stream::Stderr).colour)
+            .with_ansi(style::of(Stream::Stderr).colours == Colours::Ansi)
             .with_timer(ElapsedTime(std::time::Instant::now()))
             .with_target(false)
             .boxed(),

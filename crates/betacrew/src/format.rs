@@ -9,8 +9,11 @@ mod arrival;
 mod arrow;
 mod bounded;
 #[cfg(feature = "columnar")]
+mod column_values;
+#[cfg(feature = "columnar")]
 mod columns;
 mod csv;
+mod encoder;
 #[cfg(feature = "columnar")]
 mod guard;
 mod itch;
@@ -37,6 +40,8 @@ mod thrift;
 mod wide;
 
 pub use arrival::Arrival;
+pub(crate) use encoder::EncoderTarget;
+pub use encoder::{Encoder, StreamMark};
 pub(crate) use itch::is_gzip;
 pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
@@ -45,15 +50,15 @@ use crate::error::Failure;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::{is_log, shown};
 use feed::analysis::survey::SequenceOrder;
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::Seq;
 use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
 use feed::tape::file::{SessionEnd, TapeFile};
 use feed::wire::{Messages, SessionId};
 use pcap::{CaptureLayout, PcapWriter};
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use table::Table;
 
 /// File format, simple ones first.
@@ -95,15 +100,6 @@ pub enum Format {
 /// Function that takes messages in ascending order, all messages of a call with one arrival.
 pub type MessageConsumer<'a> = dyn FnMut(Messages<'_>, Arrival) -> Result<(), Failure> + 'a;
 
-/// Mark between packets that are written while they arrive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StreamMark {
-    /// Packets that were abandoned and are left out.
-    Abandoned(SeqRange),
-    /// Start of another session, with a numbering of its own.
-    Session(SessionId),
-}
-
 /// Facts that a file has about its session besides packets. Only tape files and NATS streams have
 /// any.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -137,7 +133,7 @@ impl SessionFacts {
         let gaps = order.missing();
         // Each removed message had at least one packet.
         let least = gaps.packets() + self.removed;
-        let facts = Facts::of_file(order.packets(), least, self.end, false);
+        let facts = Facts::of_file(order.packets(), least, self.end);
         if facts.completeness() != Completeness::Incomplete {
             return None;
         }
@@ -158,73 +154,6 @@ impl SessionFacts {
             missing.push(NO_PACKETS.to_owned());
         }
         Some(missing.join(", and "))
-    }
-}
-
-/// Writes messages in a format.
-pub trait Encoder {
-    /// Writes messages that arrived together, at once or later.
-    ///
-    /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
-    /// fit the file's payload.
-    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()>;
-
-    /// Writes a mark. Most formats ignore it, because their sequences show the gap.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
-        let _ = mark;
-        Ok(())
-    }
-
-    /// Flushes the packets so far, if the format allows it.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Writes the facts about the session, after the last packet. Most formats ignore them.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        let _ = told;
-        Ok(())
-    }
-
-    /// Completes the file. Without this call it is not valid in its format.
-    ///
-    /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
-    /// fit the file's payload.
-    fn finish(self: Box<Self>) -> io::Result<()>;
-}
-
-/// Destination of an encoder.
-pub(crate) enum EncoderTarget<'a> {
-    /// Sequential writer.
-    Stream(Box<dyn Write + 'a>),
-    /// Empty file, open for reading and writing, and its path.
-    File(File, PathBuf),
-}
-
-impl<'a> EncoderTarget<'a> {
-    pub(crate) fn stream(self) -> Box<dyn Write + 'a> {
-        match self {
-            Self::Stream(out) => out,
-            Self::File(file, _) => Box::new(file),
-        }
-    }
-
-    fn file(self) -> io::Result<(File, PathBuf)> {
-        match self {
-            Self::File(file, path) => Ok((file, path)),
-            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is not a file")),
-        }
     }
 }
 

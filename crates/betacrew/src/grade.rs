@@ -166,7 +166,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     };
     let reports = Reports::open(args, &setup.client)?;
     run::process::adopt();
-    let paint = Paint(style::of(Stream::Stdout).colour);
+    let paint = Paint(style::of(Stream::Stdout).colours);
     print(&report::terminal::heading(&setup, cases.len(), paint))?;
     let mut group = "";
     let mut printed = Ok(Exit::Complete);

@@ -29,7 +29,7 @@
 //!     let stop = stop.clone();
 //!     move || {
 //!         let done = net::serve(vec![listener], &mut exchange, &stop, |_, _| {});
-//!         done.map(|()| exchange.served())
+//!         done.map(|()| exchange.stats())
 //!     }
 //! });
 //!

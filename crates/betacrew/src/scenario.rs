@@ -20,6 +20,7 @@ pub use refusal::ScenarioError;
 use crate::error::Failure;
 use crate::tape::name::TapeName;
 use feed::faults::scenario::{Fault, Played, Scenario};
+use feed::wire::{Protocol, Protocols};
 use std::path::Path;
 
 /// Scenario that is ready to be played.
@@ -39,6 +40,18 @@ pub struct ResolvedScenario {
     pub seeded: bool,
     /// Faults and settings of the exchange.
     pub scenario: Scenario,
+}
+
+impl ResolvedScenario {
+    /// Returns the protocols in which the scenario does something.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        match self.engine {
+            EngineSection::Betacrew => self.scenario.protocols(),
+            // It speaks nothing else.
+            EngineSection::Original => Protocols::of(Protocol::Betacrew),
+        }
+    }
 }
 
 /// Returns the file that a scenario's name stands for, unless it is a built-in one.
@@ -115,7 +128,7 @@ mod tests {
             let last = tapes.into_iter().flatten().map(last).max();
             let impossible = impossible_faults(
                 &plot.scenario,
-                Played { last, live: false, protocols: feed::wire::Protocols::default() },
+                Played { last, live: false, protocols: plot.protocols() },
             );
             assert!(impossible.is_empty(), "{}: {impossible:?}", entry.name);
         }

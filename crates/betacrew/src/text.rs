@@ -3,3 +3,4 @@
 pub(crate) mod escape;
 pub(crate) mod formatting;
 pub(crate) mod location;
+mod xml;

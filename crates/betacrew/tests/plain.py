@@ -57,9 +57,9 @@ def main():
     missing = [seq for seq in range(1, highest) if seq not in seen]
     if missing:
         talk(b"".join(bytes([2, seq]) for seq in missing), len(missing))
-    lost = [seq for seq in range(1, highest) if seq not in seen]
+    abandoned = [seq for seq in range(1, highest) if seq not in seen]
     write()
-    return 1 if lost else 0
+    return 1 if abandoned else 0
 
 
 sys.exit(main())

@@ -76,7 +76,13 @@ def client(first, last, lines):
 async def session(port, first, last, lines):
     """One connection. Returns the next sequence and whether the session is over."""
     it = client(first, last, lines)
-    await soup.connect_async(("127.0.0.1", port), "ann", "secret", sequence=first, session_factory=lambda: it)
+    address = "127.0.0.1", port
+    try:
+        await soup.connect_async(address, "ann", "secret", sequence=first, session_factory=lambda: it)
+    except ConnectionRefusedError:
+        # The package forgets an acceptance if the connection has ended before it looks.
+        if it.following == first and not it.over:
+            raise
     while not it.over and not it.is_closed():
         await asyncio.sleep(PAUSE)
     if not it.is_closed():

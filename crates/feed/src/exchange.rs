@@ -8,6 +8,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 /// Action that a driver takes on a connection once [`Exchange::peek`] has nothing to send on it.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Leave the connection open.
@@ -21,6 +23,8 @@ pub enum Step {
 }
 
 /// Way in which a connection went away.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnect {
     /// Both sides closed the connection, or the driver or the exchange gave it up.
@@ -36,6 +40,8 @@ pub enum Disconnect {
 /// bytes of [`peek`](Self::peek) and reports to [`sent`](Self::sent) how many of them the
 /// connection took, until `peek` returns none. Then it takes the action that [`step`](Self::step)
 /// returns.
+///
+/// Concept: [line](crate#line).
 pub trait Exchange {
     /// State of one connection.
     type Connection;
@@ -59,7 +65,7 @@ pub trait Exchange {
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration);
 
     /// Reports that the client will send no more.
-    fn ended(&mut self, conn: &mut Self::Connection, now: Duration);
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration);
 
     /// Reports that the connection is gone, and how that happened.
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration);

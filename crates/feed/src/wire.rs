@@ -7,6 +7,7 @@
 mod align;
 mod call;
 mod frame;
+mod framer;
 pub mod messages;
 pub mod mold;
 pub mod packet;
@@ -26,6 +27,7 @@ pub use session_id::SessionId;
 
 pub(crate) use align::{fits_at_once, is_near, is_torn, is_torn_beginning, symbol_fits};
 pub(crate) use frame::{oddness, sequence_field};
+pub(crate) use framer::Framer;
 
 use crate::base::seq::Seq;
 

@@ -6,7 +6,7 @@ use tracing_subscriber::filter::Targets;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Modules that write log lines. A test compares them with the source.
-const LOGGED: [&str; 14] = [
+const LOGGED: [&str; 15] = [
     "betacrew::commands::fetch::recording",
     "betacrew::commands::serve",
     "betacrew::commands::serve::log",
@@ -16,6 +16,7 @@ const LOGGED: [&str; 14] = [
     "betacrew::message",
     "betacrew::nats::outlet",
     "betacrew::net",
+    "betacrew::net::fetch",
     "betacrew::net::serve",
     "betacrew::output::atomic",
     "betacrew::output::rotating",

@@ -153,7 +153,7 @@ fn story(
     calls: u64,
     time: Duration,
 ) -> String {
-    let colour = style::of(Stream::Stdout).colour;
+    let colours = style::of(Stream::Stdout).colours;
     let marks = [
         (CellMark::Received, "received"),
         (CellMark::Missing, "dropped"),
@@ -166,16 +166,16 @@ fn story(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",
         view.faults, view.scenario.seed
     );
-    text += &sequence_strip::strip(last, &dropped, CellMark::Missing, WIDTH, colour);
+    text += &sequence_strip::strip(last, &dropped, CellMark::Missing, WIDTH, colours);
     text += "\nThe client finds the gaps and requests the missing packets again:\n\n";
-    text += &sequence_strip::strip(last, &dropped, CellMark::Recovered, WIDTH, colour);
+    text += &sequence_strip::strip(last, &dropped, CellMark::Recovered, WIDTH, colours);
     let _ = write!(
         text,
         "\n         {}\n\n{} dropped in {}, requested again with {}. Everything took {}.\n\
          {} was read back and compared with the exchange's tape:\n\
          all {packets} are there, each once, in order, equal.\n\n\
          Next: `betacrew serve` in one terminal, `betacrew fetch` in another.\n",
-        sequence_strip::legend(&marks, colour),
+        sequence_strip::legend(&marks, colours),
         count(dropped.count(), "packet"),
         count(dropped.ranges().len() as u64, "gap"),
         count(calls, "request"),

@@ -1,5 +1,6 @@
 //! `betacrew fetch`: records a session and requests missing packets again.
 
+mod events;
 mod lines;
 mod places;
 mod recording;
@@ -63,7 +64,8 @@ pub struct FetchArgs {
 
     /// File to write the packets to; - is stdout; repeat the flag for several files
     ///
-    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .tape.
+    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .itch,
+    /// .itch.gz, .tape.
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
     output: Vec<PathBuf>,
 
@@ -95,7 +97,7 @@ pub struct FetchArgs {
     ///
     /// An NDJSON line names the sequences that are left out.
     #[arg(long, help_heading = FOLLOWING, requires = "give_up")]
-    skip_lost: bool,
+    skip_abandoned: bool,
 
     /// First sequence to write to stdout, with --follow and -o -
     ///
@@ -225,6 +227,8 @@ impl FetchArgs {
 
     /// Returns the time that an exchange may be unreachable or silent.
     fn timeout(&self) -> Duration {
+        // A live session may pause for any time, so silence ends a follower only if the user says
+        // so.
         let default = if self.follow { FOR_EVER } else { TIMEOUT };
         self.timeout.unwrap_or(default)
     }
@@ -279,6 +283,7 @@ impl FetchArgs {
                 shown(path)
             )));
         }
+        // The exercise asks for JSON, so JSON is the format of a name that shows none.
         let plain = path.extension().is_none().then_some(Format::Json);
         let format = self.format.or(Format::of(path)).or(plain);
         format.map_or_else(|| Format::expect(path, "--format"), Ok)

@@ -3,6 +3,7 @@
 use crate::error::{Exit, Failure};
 use crate::scenario::{self, catalogue};
 use crate::terminal::message::print;
+use feed::wire::Protocol;
 use std::fmt::Write;
 
 /// Flags of `scenarios`.
@@ -56,11 +57,19 @@ fn list() -> Result<String, Failure> {
         let _ = writeln!(text, "{}", group.title);
         for entry in group.entries {
             let plot = scenario::open(entry.name)?;
-            let _ = writeln!(text, "  {:width$}  {}", entry.name, plot.about);
+            // The protocols, if not all can show the scenario.
+            let protocols: Vec<&str> = plot.protocols().iter().map(Protocol::name).collect();
+            let only = match protocols.len() == Protocol::ALL.len() {
+                true => String::new(),
+                false => format!(" [{}]", protocols.join(", ")),
+            };
+            let _ = writeln!(text, "  {:width$}  {}{only}", entry.name, plot.about);
         }
         text.push('\n');
     }
-    text += "Play one:           betacrew serve --scenario burst\n\
+    text += "A name in brackets is the only protocol in which a scenario does something.\n\n\
+             Play one:           betacrew serve --scenario burst\n\
+             \x20                   betacrew serve --listen soup://3001 --scenario soup-debug\n\
              Make your own:      betacrew scenarios burst > mine.toml\n\
              \x20                   betacrew serve --scenario mine.toml\n";
     Ok(text)

@@ -9,6 +9,7 @@ use crate::args::parse::draw_seed;
 use crate::error::{Exit, Failure};
 use crate::http::{self, ExchangeController, ScenarioInfo};
 use crate::net::{self, Listener, Stop};
+use crate::output::successor::Existing;
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::QuotedText;
 use crate::scenario::{self, EngineSection, ResolvedScenario, ScenarioFile};
@@ -22,6 +23,7 @@ use feed::base::seq::{MAX_SEQ, Seq, SeqSet};
 use feed::exchange::original::{Death, OriginalExchange};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Played, SlowSubscriberPolicy};
+use feed::session::completeness::GapPolicy;
 use feed::tape::growing::ArrivalRate;
 use feed::tape::itch_market::ItchMarket;
 use feed::tape::market::SyntheticMarket;
@@ -135,6 +137,11 @@ pub struct ServeArgs {
 const FLAGS: &str = "flags";
 
 impl ServeArgs {
+    /// Returns the treatment of tapes with missing packets.
+    fn gaps(&self) -> GapPolicy {
+        if self.allow_gaps { GapPolicy::Allow } else { GapPolicy::Refuse }
+    }
+
     /// Returns the scenario of `--scenario`, or the one that the other flags describe.
     fn resolve_scenario(&self, protocols: Protocols) -> Result<ResolvedScenario, Failure> {
         let mut plot = match &self.scenario {
@@ -170,6 +177,8 @@ impl ServeArgs {
     fn shorthand(&self, protocols: Protocols) -> ScenarioFile {
         let drop = FaultFile::just(What::Drop);
         let can_drop = protocols.contains(Protocol::Betacrew);
+        // The original exchange drops a quarter of the packets. A user who lists packets wants
+        // exactly those dropped.
         let quarter = Chance::of(1, 4).filter(|_| self.skip.is_empty() && can_drop);
         let chance = self.drop.or(quarter).filter(|&chance| chance != Chance::NEVER);
         let random =
@@ -200,7 +209,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.resolve_scenario(protocols)?;
     args.compare_places(&plot)?;
     let seed = plot.scenario.seed;
-    let mut tape = plot.tape.open_as(seed, args.allow_gaps)?;
+    let mut tape = plot.tape.open_as(seed, args.gaps())?;
     if args.web.is_enabled() && plot.engine == EngineSection::Original {
         return Err(Failure::Usage(
             "the original exchange has no --http: leave the flag out".to_owned(),
@@ -213,7 +222,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     if tape.is_endless() {
         return Err(Failure::Usage(format!("the tape {} is endless: add --live", plot.tape)));
     }
-    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.allow_gaps));
+    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.gaps()));
     let mut next = next.transpose()?;
     let mut tapes: Vec<&mut AnyTape> = [&mut tape].into_iter().chain(&mut next).collect();
     args.check_protocols(&plot, &mut tapes, protocols)?;
@@ -229,7 +238,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let open = args.open(stop)?;
     let _orderly = signals::orderly();
     open.print_addresses()?;
-    tracing::info!("{}", introduction(&tape, &plot));
+    tracing::info!("{}", introduction(&tape, &plot, protocols));
     match original {
         None => play((&plot, played), tape, next, open, stop),
         Some(original) => play_original(original, open.listeners, stop),
@@ -271,8 +280,9 @@ impl ServeArgs {
         // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;
         let mut earlier = None;
+        let existing = if self.new_session { Existing::Replace } else { Existing::Continue };
         if let Some(path) = &self.record {
-            let (opened, before) = LiveRecord::open(path, self.new_session, tape.session())?;
+            let (opened, before) = LiveRecord::open(path, existing, tape.session())?;
             if let Some(before) = before.filter(|before| before.session != tape.session()) {
                 tape = match tape {
                     AnyTape::Market(_) => {
@@ -299,13 +309,17 @@ impl ServeArgs {
         open.print_addresses()?;
         let from = earlier
             .map_or(String::new(), |before| format!(", continuing after packet {}", before.last));
-        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot));
+        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot, protocols));
         let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
         let written = live.written();
+        let addresses = open.addresses()?;
         let OpenExchange { listeners, users, web } = open;
         let mut exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
-        let mut controller =
-            ExchangeController::new(web.as_ref(), ScenarioInfo::new(plot, played), written);
+        let mut controller = ExchangeController::new(
+            web.as_ref(),
+            ScenarioInfo::new(plot, played, &addresses),
+            written,
+        );
         net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
         let finished = exchange.tape_mut().finish();
         let exit = report_end(&exchange)?;
@@ -324,12 +338,13 @@ fn play(
     open: OpenExchange,
     stop: &Stop,
 ) -> Result<Exit, Failure> {
+    let addresses = open.addresses()?;
     let OpenExchange { listeners, users, web } = open;
     let mut exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
     if let Some(next) = next {
-        exchange = exchange.then(next);
+        exchange = exchange.with_next_tape(next);
     }
-    let info = ScenarioInfo::new(plot, played);
+    let info = ScenarioInfo::new(plot, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
     net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)
@@ -337,7 +352,7 @@ fn play(
 
 /// Logs the totals of an exchange and returns its exit code.
 fn report_end<P: TapeSource + FailingTape>(exchange: &MockExchange<P>) -> Result<Exit, Failure> {
-    tracing::info!("{}", farewell(&exchange.served()));
+    tracing::info!("{}", farewell(&exchange.stats()));
     match exchange.tape().failed() {
         Some(failure) => Err(failure),
         None if exchange.died() => Ok(Exit::Unexpected),

@@ -9,11 +9,11 @@ use super::table::json::{JsonTableReader, PayloadKeys, RowOfLine};
 use super::{Arrival, Encoder, MessageConsumer, ReadError, StreamMark};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::wire::Messages;
 use feed::wire::packet::{Packet, Side, Symbol};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error, IgnoredAny};
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -70,7 +70,7 @@ impl<W: Write> Encoder for NdjsonWriter<W> {
 pub(super) fn marker(mark: StreamMark) -> String {
     let line = match mark {
         StreamMark::Abandoned(range) => {
-            serde_json::json!({ "lost": { "first": range.first(), "last": range.last() } })
+            serde_json::json!({ "abandoned": { "first": range.first(), "last": range.last() } })
         }
         StreamMark::Session(session) => serde_json::json!({ "session": session.to_string() }),
     };
@@ -92,7 +92,7 @@ struct NdjsonRow<'a> {
     #[serde(borrow)]
     origin: Option<Cow<'a, str>>,
     // A line is a packet or a marker, never both.
-    lost: Option<IgnoredAny>,
+    abandoned: Option<IgnoredAny>,
     session: Option<IgnoredAny>,
 }
 
@@ -100,24 +100,32 @@ struct NdjsonRow<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Marker<'a> {
-    Lost(Keyed<LostMarker>),
+    Abandoned(Keyed<AbandonedRange>),
     #[serde(borrow)]
     Session(Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LostMarker {
-    #[serde(deserialize_with = "sequence")]
+struct AbandonedRange {
+    #[serde(deserialize_with = "any_sequence")]
     first: Seq,
-    #[serde(deserialize_with = "sequence")]
+    #[serde(deserialize_with = "any_sequence")]
     last: Seq,
+}
+
+/// Reads a sequence of any message; those of order packets have fewer bits.
+fn any_sequence<'de, D: Deserializer<'de>>(input: D) -> Result<Seq, D::Error> {
+    let seq = Seq::deserialize(input)?;
+    let is_sequence = (FIRST_SEQ..=MAX_SEQ).contains(&seq);
+    let wrong = || D::Error::custom(format!("sequence {seq} is not in 1..{MAX_SEQ}"));
+    is_sequence.then_some(seq).ok_or_else(wrong)
 }
 
 /// Keys of marker lines, to tell a malformed marker from a malformed packet.
 #[derive(Deserialize)]
 struct MarkerKeys {
-    lost: Option<IgnoredAny>,
+    abandoned: Option<IgnoredAny>,
     session: Option<IgnoredAny>,
 }
 
@@ -125,13 +133,13 @@ struct MarkerKeys {
 enum NdjsonLine {
     Packet(Packet, Arrival),
     Message(RowOfLine),
-    Lost(SeqRange),
+    Abandoned(SeqRange),
 }
 
 /// Returns whether a line is an object with a key of marker lines.
 fn has_marker_keys(line: &[u8]) -> bool {
     let keys = serde_json::from_slice::<Keyed<MarkerKeys>>(line);
-    keys.is_ok_and(|Keyed(keys)| keys.lost.is_some() || keys.session.is_some())
+    keys.is_ok_and(|Keyed(keys)| keys.abandoned.is_some() || keys.session.is_some())
 }
 
 /// Reader of the lines of a file by its payload, which the first row decides.
@@ -190,15 +198,15 @@ impl NdjsonLine {
             Err(error) => {
                 let keys = serde_json::from_slice::<Keyed<MarkerKeys>>(line);
                 return match keys {
-                    Ok(Keyed(MarkerKeys { lost: None, session: None })) | Err(_) => {
+                    Ok(Keyed(MarkerKeys { abandoned: None, session: None })) | Err(_) => {
                         Err(plain(&error))
                     }
                     Ok(_) => Self::parse_marker(line),
                 };
             }
         };
-        if row.lost.is_some() || row.session.is_some() {
-            return Err("a packet has no key `lost` or `session`".to_owned());
+        if row.abandoned.is_some() || row.session.is_some() {
+            return Err("a packet has no key `abandoned` or `session`".to_owned());
         }
         let arrival = Arrival::parse(row.arrived, row.origin.as_deref())?;
         let NdjsonRow { symbol, buy_sell_indicator: side, quantity, price, sequence, .. } = row;
@@ -207,15 +215,17 @@ impl NdjsonLine {
 
     fn parse_marker(line: &[u8]) -> Result<Self, String> {
         match serde_json::from_slice(line) {
-            Ok(Marker::Lost(Keyed(LostMarker { first, last }))) => SeqRange::new(first, last)
-                .map(Self::Lost)
-                .ok_or_else(|| format!("lost has first {first} above last {last}")),
+            Ok(Marker::Abandoned(Keyed(AbandonedRange { first, last }))) => {
+                SeqRange::new(first, last)
+                    .map(Self::Abandoned)
+                    .ok_or_else(|| format!("abandoned has first {first} above last {last}"))
+            }
             Ok(Marker::Session(id)) if Symbol::from_text(&id).is_some() => {
                 Err("another session begins here: cut the file in two".to_owned())
             }
             Ok(Marker::Session(id)) => Err(format!("session {:?} is no session's id", shown(&id))),
             Err(error) => Err(format!(
-                "neither a packet nor such as {{\"lost\":{{\"first\":50,\"last\":51}}}}: {}",
+                "neither a packet nor such as {{\"abandoned\":{{\"first\":50,\"last\":51}}}}: {}",
                 plain(&error)
             )),
         }
@@ -229,7 +239,7 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
     let mut rows = NdjsonRows::Undecided(Some(each));
     let mut line = Vec::new();
     // Highest sequences so far, of packets and of abandoned ranges, which must not overlap.
-    let (mut highest, mut lost) = (0, 0);
+    let (mut highest, mut abandoned) = (0, 0);
     for number in 1u64.. {
         line.clear();
         let wrong =
@@ -247,22 +257,24 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
         let sequence = match &row {
             NdjsonLine::Packet(packet, _) => Some(packet.sequence),
             NdjsonLine::Message(message) => Some(message.seq),
-            NdjsonLine::Lost(_) => None,
+            NdjsonLine::Abandoned(_) => None,
         };
         if let Some(sequence) = sequence {
-            if sequence <= lost {
-                return Err(wrong(&format!("packet {sequence} was said to be lost")));
+            if sequence <= abandoned {
+                return Err(wrong(&format!("packet {sequence} is listed as abandoned above")));
             }
             highest = highest.max(sequence);
             rows.take(&row)?;
         }
         match row {
             NdjsonLine::Packet(..) | NdjsonLine::Message(_) => {}
-            NdjsonLine::Lost(range) if range.first() <= highest.max(lost) => {
-                let (first, before) = (range.first(), highest.max(lost));
-                return Err(wrong(&format!("packet {first} is said to be lost after {before}")));
+            NdjsonLine::Abandoned(range) if range.first() <= highest.max(abandoned) => {
+                let (first, before) = (range.first(), highest.max(abandoned));
+                return Err(wrong(&format!(
+                    "packet {first} is listed as abandoned after {before}"
+                )));
             }
-            NdjsonLine::Lost(range) => lost = range.last(),
+            NdjsonLine::Abandoned(range) => abandoned = range.last(),
         }
     }
     rows.flush()?;
@@ -301,19 +313,25 @@ mod tests {
             ("null", "line 3: invalid type: null"),
             ("{}", "line 3: missing field `symbol`"),
             (r#"{"lots":{"first":5,"last":6}}"#, "line 3: missing field `symbol`"),
-            (r#"{"lost":5}"#, "line 3: neither a packet nor such as {\"lost\":{\"first\":50"),
-            (r#"{"lost":[5,6]}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":{"first":5}}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":{"first":5,"last":6,"x":1}}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":{"first":5,"last":6},"x":1}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":null,"session":"A"}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":{"first":6,"last":5}}"#, "line 3: lost has first 6 above last 5"),
-            (r#"{"lost":{"first":0,"last":5}}"#, "line 3: neither a packet nor such as"),
-            (r#"{"lost":{"first":1,"last":5}}"#, "line 3: packet 1 is said to be lost after 1"),
+            (
+                r#"{"abandoned":5}"#,
+                "line 3: neither a packet nor such as {\"abandoned\":{\"first\":50",
+            ),
+            (r#"{"abandoned":[5,6]}"#, "line 3: neither a packet nor such as"),
+            (r#"{"abandoned":{"first":5}}"#, "line 3: neither a packet nor such as"),
+            (r#"{"abandoned":{"first":5,"last":6,"x":1}}"#, "line 3: neither a packet nor such as"),
+            (r#"{"abandoned":{"first":5,"last":6},"x":1}"#, "line 3: neither a packet nor such as"),
+            (r#"{"abandoned":null,"session":"A"}"#, "line 3: neither a packet nor such as"),
+            (r#"{"abandoned":{"first":6,"last":5}}"#, "line 3: abandoned has first 6 above last 5"),
+            (r#"{"abandoned":{"first":0,"last":5}}"#, "line 3: neither a packet nor such as"),
+            (
+                r#"{"abandoned":{"first":1,"last":5}}"#,
+                "line 3: packet 1 is listed as abandoned after 1",
+            ),
             (r#"{"session":"K7QD"}"#, "line 3: another session begins here"),
             (r#"{"session":"K7QDX"}"#, "line 3: session \"K7QDX\" is no session's id"),
             (r#"{"session":5}"#, "line 3: neither a packet nor such as"),
-            (&good.replace("}", ",\"lost\":5}"), "line 3: a packet has no key `lost` or"),
+            (&good.replace("}", ",\"abandoned\":5}"), "line 3: a packet has no key `abandoned` or"),
             (&good.replace("}", ",\"price\":1}"), "line 3: duplicate field `price`"),
             (&good.replace("\"price\"", "\"Price\""), "line 3: missing field `price`"),
             (&format!("{good}{good}"), "line 3: trailing characters"),
@@ -331,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_others_and_what_was_lost_are_passed_over() {
+    fn keys_of_others_and_abandoned_packets_are_passed_over() {
         let row = |sequence: u32| {
             format!(
                 r#"{{"venue":["X"],"symbol":"A","buySellIndicator":"B","quantity":1,"price":1,
@@ -339,8 +357,8 @@ mod tests {
             )
             .replace('\n', " ")
         };
-        let lost = r#"{ "lost": {"last": 4, "first": 2} }"#;
-        let text = format!("\u{feff}{}\r\n{lost}\n \n{}", row(1), row(5));
+        let abandoned = r#"{ "abandoned": {"last": 4, "first": 2} }"#;
+        let text = format!("\u{feff}{}\r\n{abandoned}\n \n{}", row(1), row(5));
         let mut sequences = Vec::new();
         let mut take = |messages: Messages<'_>, _| {
             sequences.extend(messages.iter().map(|(seq, _)| seq));
@@ -348,7 +366,10 @@ mod tests {
         };
         read_text(Box::new(std::io::Cursor::new(text)), Format::Ndjson, &mut take).unwrap();
         assert_eq!(sequences, [1, 5]);
-        let late = format!("{}\n{lost}\n{}", row(1), row(4));
-        assert_eq!(complaint(&late, Format::Ndjson), "line 3: packet 4 was said to be lost");
+        let late = format!("{}\n{abandoned}\n{}", row(1), row(4));
+        assert_eq!(
+            complaint(&late, Format::Ndjson),
+            "line 3: packet 4 is listed as abandoned above"
+        );
     }
 }

@@ -45,6 +45,23 @@ pub(crate) struct CaseSetup {
     pub(crate) tape: Option<&'static str>,
     /// Pace that replaces the scenario's, if any.
     pub(crate) pace: Option<&'static str>,
+    /// Order of writes and reads.
+    pub(crate) reads: ReadOrder,
+}
+
+/// Order of the exchange's writes and the client's reads. A client that takes each read for one
+/// packet fails in another way if two writes arrive in one read, which depends on how busy the
+/// machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReadOrder {
+    /// Writes do not wait, so that one read can have several.
+    Unordered,
+    /// Each write waits until the client has read the one before, so that each arrives in a read
+    /// of its own.
+    ReadBeforeWrite,
+    /// Each write waits as well, and has all bytes up to the next pause of the exchange, so that
+    /// the end of a cut packet arrives in one read with the packets behind it.
+    ReadBetweenPauses,
 }
 
 impl CaseSetup {
@@ -142,10 +159,9 @@ impl Case {
         self.id.split_once('/').map_or(self.id, |(_, name)| name)
     }
 
-    /// Returns whether each packet must arrive in a read of its own. Cases with a pace of their own
-    /// send packets one by one.
-    pub(crate) fn sends_one_by_one(&self) -> bool {
-        self.exchange_setup.is_some_and(|exchange_setup| exchange_setup.pace.is_some())
+    /// Returns the order of writes and reads.
+    pub(crate) fn read_order(&self) -> ReadOrder {
+        self.exchange_setup.map_or(ReadOrder::Unordered, |setup| setup.reads)
     }
 
     /// Returns the description of the scenario, in one line.

@@ -6,4 +6,5 @@ pub(crate) mod evidence;
 pub(crate) mod fields;
 pub(crate) mod output_finder;
 pub(crate) mod rows;
+mod segment;
 pub(crate) mod wire;

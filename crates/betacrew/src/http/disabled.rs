@@ -9,7 +9,8 @@ use feed::base::seq::SeqRange;
 use feed::client::Recorder;
 use feed::faults::scenario::Played;
 use feed::ledger::Origin;
-use feed::wire::Messages;
+use feed::wire::{Messages, Protocol};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Command-line flags of the HTTP address: none.
@@ -26,7 +27,7 @@ impl Web {
         match *self {}
     }
 
-    pub(crate) fn is_at(&self, _: &[std::net::SocketAddr]) -> bool {
+    pub(crate) fn is_at(&self, _: &[SocketAddr]) -> bool {
         match *self {}
     }
 
@@ -67,7 +68,7 @@ impl HttpArgs {
 pub(crate) struct ScenarioInfo;
 
 impl ScenarioInfo {
-    pub(crate) fn new(_: &ResolvedScenario, _: Played) -> Self {
+    pub(crate) fn new(_: &ResolvedScenario, _: Played, _: &[(Protocol, SocketAddr)]) -> Self {
         Self
     }
 }

@@ -16,10 +16,12 @@ pub(crate) mod feed_state;
 pub(crate) mod gap_history;
 pub(crate) mod metrics;
 pub(crate) mod recent_rates;
+pub(crate) mod soup_counters;
 pub(crate) mod strip;
 
 use crate::http::state::chart_history::Point;
 use crate::http::state::feed_state::{FeedState, LineState};
+use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -81,6 +83,12 @@ pub(crate) struct State {
     /// Number of open connections; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_total: Option<u64>,
+    /// Listeners; on an exchange.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Vec<ListenerView>>,
+    /// Counts of SoupBinTCP; on an exchange with a listener that speaks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soup: Option<SoupCounters>,
     /// Order books of up to 50 symbols. A client's are built from the packets before the first gap,
     /// an exchange's from its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +135,8 @@ pub(crate) struct Counters {
     pub streamed: u64,
     /// Number of packets recorded from resends (client), or requested again by clients (exchange).
     pub resent: u64,
-    /// Number of packets dropped from streams on purpose; on an exchange. The share of dropped
+    /// Number of packets dropped from streams on purpose; on an exchange. SoupBinTCP loses none, so
+    /// none of its messages count here. The share of dropped
     /// packets is `dropped / (streamed + dropped)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<u64>,
@@ -253,7 +262,10 @@ pub(crate) struct ConnectionState {
     pub id: u64,
     /// Address of its client.
     pub peer: String,
-    /// Kind of the connection: `stream`, `subscriber`, `resend` or `idle`.
+    /// Protocol of the connection: `betacrew` or `soup`.
+    pub protocol: String,
+    /// Kind of the connection: `stream`, `subscriber`, `resend`, `login` (not logged in yet) or
+    /// `idle`.
     pub kind: String,
     /// Next sequence of its stream.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,6 +417,8 @@ pub(crate) struct ScenarioEntry {
     pub name: String,
     /// Description, one line.
     pub about: String,
+    /// Protocols in which the scenario does something.
+    pub protocols: Vec<String>,
     /// Scenario file, in TOML.
     pub toml: String,
 }

@@ -77,7 +77,7 @@ impl Inspection {
             None => (self.format == Format::Nats).then_some(SessionEnd::Open),
         };
         let damaged = self.tape.as_ref().is_some_and(InspectedTape::is_damaged);
-        Facts::of_file(packets, missing, end, damaged)
+        Facts { damaged, ..Facts::of_file(packets, missing, end) }
     }
 
     /// Returns whether the recording has no packets, and does not show that its session has none.

@@ -98,12 +98,8 @@ fn packets(text: &mut String, found: &Inspection) {
         format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
-    let _ = writeln!(
-        text,
-        "  {:7}  {packets}{}",
-        format!("{}s", noun(found)),
-        range.unwrap_or_default()
-    );
+    let label = format!("{}s", noun(found));
+    let _ = writeln!(text, "  {label:8} {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
         none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
@@ -255,8 +251,8 @@ fn strip(text: &mut String, survey: &Survey) {
         columns.map(|column| (column.range.first(), CellMark::of(&column))).collect();
     let Some((_, next)) = marks.first().zip(marks.get(1).or(marks.first())) else { return };
     let each = if marks.len() > 1 { next.0 - 1 } else { 1 };
-    let colour = style::of(Stream::Stdout).colour;
-    let _ = write!(text, "\n{}", sequence_strip::rows(&marks, WIDTH, colour));
+    let colours = style::of(Stream::Stdout).colours;
+    let _ = write!(text, "\n{}", sequence_strip::rows(&marks, WIDTH, colours));
     let part = marks
         .iter()
         .map(|(_, mark)| *mark)
@@ -273,7 +269,7 @@ fn strip(text: &mut String, survey: &Survey) {
     let used: Vec<_> = used.copied().collect();
     let scale =
         if each > 1 { format!("   (a mark is {} packets)", grouped(each)) } else { String::new() };
-    let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colour));
+    let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colours));
 }
 
 /// Writes the table of symbols.

@@ -7,6 +7,7 @@ use crate::format::{Arrival, MessageConsumer, SessionFacts};
 use crate::storage::FileStorage;
 use feed::analysis::survey::SequenceOrder;
 use feed::ledger::{Origin, Source};
+use feed::session::completeness::GapPolicy;
 use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
 use feed::wire::{Messages, RawFrame, sequence_of};
 use gateway::block::Block;
@@ -69,9 +70,9 @@ fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(
 /// because more packets may be published.
 ///
 /// # Errors
-/// Errors of the log and of the disk; [`Failure::NotWhole`] if packets are missing and `allow_gaps`
-/// is false.
-pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
+/// Errors of the log and of the disk; [`Failure::NotWhole`] if packets are missing and `gaps`
+/// refuses that.
+pub(crate) fn to_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStorage>, Failure> {
     let log = open(path)?;
     let folder = std::env::temp_dir();
     let failed = |source| Failure::Storage { action: "copy into", path: folder.clone(), source };
@@ -101,7 +102,7 @@ pub(crate) fn to_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStor
         // Each block has its own time.
         file.flush_origin(origin).map_err(full)
     })?;
-    let lacking = ended(told, removed).lacking(&mut order).filter(|_| !allow_gaps);
+    let lacking = ended(told, removed).lacking(&mut order).filter(|_| gaps == GapPolicy::Refuse);
     if let Some(missing) = lacking {
         let gap = order.missing().listed().ranges().first().copied();
         let before = gap.map_or(order.highest(), |gap| gap.first() - 1);

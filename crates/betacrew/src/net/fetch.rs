@@ -1,6 +1,7 @@
 //! Event loop of a client.
 
 use super::Stop;
+use feed::client::timers::Timer;
 use feed::client::{ConnId, Input, Output, Recorder, RecorderEvent};
 use feed::ledger::Sink;
 use mio::net::TcpStream;
@@ -58,6 +59,7 @@ pub fn fetch<S: Sink>(
         began: Instant::now(),
         poll,
         buffer: vec![0; READ],
+        traced: Vec::new(),
     };
     client.run(stop)
 }
@@ -89,6 +91,8 @@ struct RecorderLoop<'a, S, F> {
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
+    /// Timers that were logged last.
+    traced: Vec<Timer>,
 }
 
 /// Connection to an exchange.
@@ -156,10 +160,23 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             }
             if self.now() >= tick {
                 tick = self.now() + TICK;
+                self.trace_timers();
                 (self.watch)(LoopEvent::Tick(self.recorder));
             }
         }
         Ok(())
+    }
+
+    /// Logs the recorder's timers, if others run than at the last tick.
+    fn trace_timers(&mut self) {
+        if !tracing::enabled!(tracing::Level::TRACE) {
+            return;
+        }
+        let running: Vec<Timer> = self.recorder.timers().iter().map(|(timer, _)| timer).collect();
+        if running != self.traced {
+            tracing::trace!("timers: {}", self.recorder.timers());
+            self.traced = running;
+        }
     }
 
     fn now(&self) -> Duration {
@@ -254,6 +271,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 return;
             };
             let input = match conn.stream.read(&mut self.buffer) {
+                // An exchange ends a stream by closing its sending side.
                 Ok(0) => {
                     conn.readable = false;
                     Input::Ended(id)
@@ -291,6 +309,7 @@ impl ClientSocket {
                 let _ = self.stream.set_nodelay(true);
                 Some(true)
             }
+            // A connection that is being made has no peer yet.
             Err(error) if error.kind() == ErrorKind::NotConnected => None,
             Err(_) => Some(false),
         }
@@ -312,6 +331,7 @@ impl ClientSocket {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.writable = false;
+                    // The next read reports the error, after all bytes that arrived before it.
                     if error.kind() != ErrorKind::WouldBlock {
                         self.readable = true;
                     }

@@ -149,6 +149,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                 (self.down, self.waiting, self.accept_at) = (None, None, None);
                 self.end_idle();
             }
+            // A second signal does not wait for streams that still run.
             let over = |until| self.conns.is_empty() || self.now() >= until || stop.times() > 1;
             if stopping.is_some_and(over) {
                 break;

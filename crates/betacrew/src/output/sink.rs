@@ -100,13 +100,22 @@ pub(crate) struct Stdout {
     /// Number of packets in `items`.
     waiting: Arc<AtomicU64>,
     /// True if other sessions were written to stdout before.
-    later: bool,
+    order: SessionOrder,
     /// First sequence to write.
     from: Seq,
     written: WriteCounters,
     stop: Stop,
     /// Number of bytes written, and the time since which it has not changed.
     progress: Option<(u64, Instant)>,
+}
+
+/// Place of a session among those that one run writes to stdout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SessionOrder {
+    /// First session.
+    First,
+    /// Another session, which begins behind a marker line.
+    Later,
 }
 
 /// Item in the queue of the thread.
@@ -116,14 +125,14 @@ enum QueuedItem {
 }
 
 impl Stdout {
-    /// Starts the thread. `later` is true if other sessions were written to stdout before. Packets
-    /// below `from` are left out.
+    /// Starts the thread. `order` is that of the session among those written to stdout.
+    /// Packets below `from` are left out.
     ///
     /// # Errors
     /// Returns [`Failure::Storage`] if no thread can be started.
     pub(crate) fn new(
         format: Format,
-        later: bool,
+        order: SessionOrder,
         from: Seq,
         stop: &Stop,
     ) -> Result<Self, Failure> {
@@ -137,7 +146,7 @@ impl Stdout {
             .spawn(move || write(format, &counted, &taken, &left).map_err(stdout_failure))
             .map_err(stdout_failure)?;
         let (items, writer, stop, progress) = (Some(items), Some(writer), stop.clone(), None);
-        Ok(Self { items, writer, waiting, later, from, written, stop, progress })
+        Ok(Self { items, writer, waiting, order, from, written, stop, progress })
     }
 
     /// Returns its counters.
@@ -230,7 +239,7 @@ fn stdout_failure(source: io::Error) -> Failure {
 
 impl PacketSink for Stdout {
     fn begin(&mut self, session: Option<SessionId>) -> Result<Seq, Failure> {
-        if let Some(session) = session.filter(|_| self.later) {
+        if let Some(session) = session.filter(|_| self.order == SessionOrder::Later) {
             self.mark(StreamMark::Session(session))?;
         }
         Ok(self.from)

@@ -21,7 +21,7 @@ pub(crate) enum Begun {
 
 /// Treatment of a recording that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Existing {
+pub enum Existing {
     /// Open it and add packets.
     Continue,
     /// Replace it once the new recording has a packet.

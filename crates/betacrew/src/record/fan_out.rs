@@ -20,14 +20,30 @@ pub(crate) struct FanOut<'a> {
     /// Recording, from which late outputs read.
     capture: &'a mut RecordingStore,
     outs: Vec<FanOutTarget>,
-    /// True if abandoned packets are left out instead of holding up the rest.
-    skip_lost: bool,
-    /// True if outputs other than stdout need all packets.
-    outputs: bool,
+    abandoned: AbandonedPackets,
+    missing: MissingPackets,
     /// Abandoned packets that are left out.
     skipped: SeqSet,
     /// Failure of an output, which ends the recording.
     failure: Option<Failure>,
+}
+
+/// Treatment of abandoned packets in live outputs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AbandonedPackets {
+    /// Later packets wait for them.
+    HoldUp,
+    /// Later packets follow without them.
+    LeaveOut,
+}
+
+/// Use of missing packets once the recording is stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MissingPackets {
+    /// An output other than stdout needs all packets.
+    Wanted,
+    /// Stdout is the only output, and its reader has ended.
+    Unwanted,
 }
 
 /// Live output and the next packet that it gets.
@@ -52,15 +68,15 @@ enum Until {
 }
 
 impl<'a> FanOut<'a> {
-    /// Creates a sink that records, and that hands on earlier and new packets. `skip_lost` is true
-    /// if abandoned packets are left out, `outputs` if outputs other than stdout need all packets.
+    /// Creates a sink that records, and that hands on earlier and new packets.
     ///
     /// # Errors
     /// Errors of an output.
     pub(crate) fn new(
         capture: &'a mut RecordingStore,
         outlets: Vec<Box<dyn PacketSink>>,
-        (skip_lost, outputs): (bool, bool),
+        abandoned: AbandonedPackets,
+        missing: MissingPackets,
     ) -> Result<Self, Failure> {
         let outs = outlets.into_iter().map(|outlet| FanOutTarget {
             outlet,
@@ -71,7 +87,7 @@ impl<'a> FanOut<'a> {
         });
         let (outs, session) = (outs.collect(), capture.known_session());
         let mut sink =
-            Self { capture, outs, skip_lost, outputs, skipped: SeqSet::new(), failure: None };
+            Self { capture, outs, abandoned, missing, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
             sink.begin(session, Duration::ZERO);
         }
@@ -271,7 +287,7 @@ impl Sink for FanOut<'_> {
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
         self.capture.on_gap_abandoned(range, now);
-        if self.skip_lost {
+        if self.abandoned == AbandonedPackets::LeaveOut {
             self.skipped.insert(range);
             for out in &mut self.outs {
                 out.gap_closed(range, now);
@@ -303,7 +319,7 @@ impl Sink for FanOut<'_> {
     }
 
     fn wants_missing(&self) -> bool {
-        self.outputs
+        self.missing == MissingPackets::Wanted
     }
 
     fn has_failed(&self) -> bool {

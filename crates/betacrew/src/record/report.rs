@@ -38,7 +38,7 @@ pub struct RecordingReport {
     /// Lines, in the order of the command line.
     pub lines: Vec<ReportLine>,
     /// Violations of the protocol by exchanges.
-    pub trouble: ReportViolations,
+    pub violations: ReportViolations,
     /// Gaps: filled pieces in the order in which they were filled, then pieces that are still open.
     pub gaps: Vec<ReportGap>,
 }
@@ -72,7 +72,7 @@ pub struct ReportCounts {
     passes: u32,
     streamed: u64,
     resent: u64,
-    repeated: u64,
+    duplicates: u64,
     silent_passes: u32,
     resend_calls: u64,
     connections: u32,
@@ -178,12 +178,12 @@ impl RecordingReport {
             last: 0,
             missing: feed::base::seq::SeqSet::new(),
             tail: Tail::Unknown,
-            why: None,
+            reason: None,
         };
         let outcome = recorder.outcome().unwrap_or(&unknown);
         let (known, confidence) = match outcome.tail {
             Tail::Confirmed => ("confirmed", 1.0),
-            Tail::Inferred { doubt } => ("inferred", 1.0 - doubt),
+            Tail::Inferred { miss_probability } => ("inferred", 1.0 - miss_probability),
             Tail::Unknown => ("unknown", 0.0),
         };
         let missing = outcome.missing.ranges();
@@ -202,7 +202,7 @@ impl RecordingReport {
                 Completeness::Incomplete => "incomplete",
             },
             exit_code: Exit::of(&facts) as u8,
-            reason: facts.why.map(|why| why.to_string()),
+            reason: facts.reason.map(|reason| reason.to_string()),
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,
             packets: capture.packets(),
@@ -215,7 +215,7 @@ impl RecordingReport {
                 .zip(addresses)
                 .map(|(line, address)| line_report(line, address))
                 .collect(),
-            trouble: trouble(addresses, recorder, capture),
+            violations: violations(addresses, recorder, capture),
             gaps: filled.chain(never).collect(),
         }
     }
@@ -249,7 +249,7 @@ fn counts(recorder: &Recorder, took: Duration) -> ReportCounts {
         passes: recorder.passes().complete,
         streamed: stats.streamed,
         resent: stats.resent,
-        repeated: stats.repeated,
+        duplicates: stats.duplicates,
         silent_passes: stats.silent_passes,
         resend_calls: stats.resend_calls,
         connections: stats.connections,
@@ -286,23 +286,23 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
 }
 
 /// Returns the violations that a recorder has counted.
-fn trouble(
+fn violations(
     addresses: &[String],
     recorder: &Recorder,
     capture: &RecordingStore,
 ) -> ReportViolations {
-    let trouble = recorder.violations();
+    let found = recorder.violations();
     ReportViolations {
-        conflicting_packets: trouble.conflicts,
+        conflicting_packets: found.conflicts,
         conflicts: capture.conflict_texts(addresses),
-        undecodable_frames: trouble.undecodable,
-        first_undecodable: trouble
+        undecodable_frames: found.undecodable,
+        first_undecodable: found
             .first_undecodable
             .map(|(offset, error)| format!("at byte {offset} of its connection: {error}")),
-        implausible_sequences: trouble.implausible,
-        first_implausible: trouble.first_implausible,
-        doubtful_packets: trouble.doubtful,
-        contradicted: trouble.contradicted.map(|range| range.to_string()),
-        other_session: trouble.other_session.is_some(),
+        implausible_sequences: found.implausible,
+        first_implausible: found.first_implausible,
+        doubtful_packets: found.doubtful,
+        contradicted: found.contradicted.map(|range| range.to_string()),
+        other_session: found.other_session.is_some(),
     }
 }

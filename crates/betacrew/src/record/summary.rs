@@ -31,7 +31,7 @@ pub(crate) fn text(
     lines(&mut text, addresses, recorder);
     logins(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
-    trouble(&mut text, addresses, recorder, capture);
+    violations(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
     if recorder.is_following() {
@@ -52,27 +52,27 @@ pub(crate) fn text(
     text
 }
 
-/// Returns the reason why a recording is incomplete, with the sessions if they differ.
+/// Returns the reason reason a recording is incomplete, with the sessions if they differ.
 fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
-    let Some(why) = facts.why else { return String::new() };
+    let Some(reason) = facts.reason else { return String::new() };
     let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);
-    match (why, recorder.session()) {
+    match (reason, recorder.session()) {
         (IncompleteReason::OtherSession, Some(recorded)) => {
             let others = lines.filter_map(|(line, address)| Some((line.other_session?, address)));
             let others = others.map(|(other, address)| format!("{address} plays session {other}"));
             let others: Vec<String> = others.collect();
-            format!("{why}: this recording is of session {recorded}, and {}", others.join(", "))
+            format!("{reason}: this recording is of session {recorded}, and {}", others.join(", "))
         }
         (IncompleteReason::OtherSession, None) => {
-            format!("{why}, and no exchange announces the session of its packets")
+            format!("{reason}, and no exchange announces the session of its packets")
         }
         (IncompleteReason::SessionUntold, Some(recorded)) => {
-            format!("{why}; the recording is of session {recorded}")
+            format!("{reason}; the recording is of session {recorded}")
         }
         (IncompleteReason::NoAnswer, _) => {
-            format!("{why}: is {} the address of an exchange?", addresses.join(" or "))
+            format!("{reason}: is {} the address of an exchange?", addresses.join(" or "))
         }
-        _ => why.to_string(),
+        _ => reason.to_string(),
     }
 }
 
@@ -88,7 +88,7 @@ fn headline(
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
     let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
-    let nothing = facts.packets == 0 && facts.why == Some(IncompleteReason::Unreachable);
+    let nothing = facts.packets == 0 && facts.reason == Some(IncompleteReason::Unreachable);
     if nothing || facts.fault() == Some(Fault::Unreachable) {
         let _ = writeln!(
             text,
@@ -101,7 +101,7 @@ fn headline(
         }
         return;
     }
-    let so_far = match (facts.completeness(), facts.why) {
+    let so_far = match (facts.completeness(), facts.reason) {
         (Completeness::Complete, _) => Some(format!("complete: {packets}{to}")),
         (_, Some(IncompleteReason::Enough)) if facts.is_success() => {
             Some(format!("ended: the reader of stdout closed it; {packets}{to}"))
@@ -227,8 +227,8 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
             format!("{last}, confirmed by the exchange (session {id})")
         }
         (Tail::Confirmed, None) => format!("{last}, as given by --last"),
-        (Tail::Inferred { doubt }, _) => {
-            format!("{last}, inferred: the chance of a later one is {}", chance(doubt))
+        (Tail::Inferred { miss_probability }, _) => {
+            format!("{last}, inferred: the chance of a later one is {}", chance(miss_probability))
         }
         (Tail::Unknown, Some(id)) if recorder.is_following() => {
             format!("not announced: {last} is the last one known (session {id})")
@@ -244,10 +244,10 @@ fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
 }
 
 /// Returns a small probability as text.
-fn chance(doubt: f64) -> String {
-    match doubt {
-        0.01.. => format!("{:.0} %", doubt * 100.0),
-        _ => format!("1 in {}", round((1.0 / doubt).min(1e18))),
+fn chance(probability: f64) -> String {
+    match probability {
+        0.01.. => format!("{:.0} %", probability * 100.0),
+        _ => format!("1 in {}", round((1.0 / probability).min(1e18))),
     }
 }
 
@@ -262,41 +262,46 @@ fn round(number: f64) -> String {
 }
 
 /// Writes a warning for each violation of the protocol.
-fn trouble(text: &mut String, addresses: &[String], recorder: &Recorder, capture: &RecordingStore) {
-    let trouble = recorder.violations();
-    if trouble.conflicts > 0 {
+fn violations(
+    text: &mut String,
+    addresses: &[String],
+    recorder: &Recorder,
+    capture: &RecordingStore,
+) {
+    let found = recorder.violations();
+    if found.conflicts > 0 {
         let _ = writeln!(
             text,
             "  WARNING  {} arrived again with different content; the first version was kept:",
-            count(trouble.conflicts, "packet")
+            count(found.conflicts, "packet")
         );
         for conflict in capture.conflict_texts(addresses) {
             let _ = writeln!(text, "           {conflict}");
         }
     }
-    if let Some((offset, error)) = trouble.first_undecodable {
+    if let Some((offset, error)) = found.first_undecodable {
         let _ = writeln!(
             text,
             "  WARNING  {} could not be decoded; the first, at byte {offset} of its connection: \
              {error}",
-            count(trouble.undecodable, "frame")
+            count(found.undecodable, "frame")
         );
     }
-    if let Some(seq) = trouble.first_implausible {
+    if let Some(seq) = found.first_implausible {
         let _ = writeln!(
             text,
             "  WARNING  {} had a sequence too far ahead to be plausible, the first {seq}",
-            count(trouble.implausible, "message")
+            count(found.implausible, "message")
         );
     }
-    if trouble.doubtful > 0 {
+    if found.doubtful > 0 {
         let _ = writeln!(
             text,
             "  WARNING  {} left out, because the bytes right after could not be decoded",
-            count(trouble.doubtful, "packet")
+            count(found.doubtful, "packet")
         );
     }
-    if let Some(range) = trouble.contradicted {
+    if let Some(range) = found.contradicted {
         let _ = writeln!(
             text,
             "  WARNING  packet {range}: one line claims it but did not send it, and another line's \

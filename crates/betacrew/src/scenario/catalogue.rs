@@ -33,9 +33,9 @@ macro_rules! groups {
 /// Groups of built-in scenarios, in the order in which they are listed.
 pub const GROUPS: &[Group] = groups! {
     "Loss":
-        "clean" "one-gap" "first-lost" "first-three-lost" "before-last-lost" "last-lost" "tail-lost"
-        "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last" "heavy" "only-last"
-        "all-lost" "lost-for-good" "first-pass" "beyond-255";
+        "clean" "one-gap" "first-dropped" "first-three-dropped" "before-last-dropped" "last-dropped"
+        "tail-dropped" "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last"
+        "heavy" "only-last" "all-dropped" "never-resent" "first-pass" "beyond-255";
     "Order and content":
         "duplicates" "late-duplicates" "reorder" "contradiction" "broken-frame" "odd-sequence"
         "garbage";
@@ -51,6 +51,12 @@ pub const GROUPS: &[Group] = groups! {
         "resend-closed-inside" "resend-reset" "resend-broken" "quota" "aged-out";
     "The exchange":
         "no-extension" "unknown-silent" "restart" "crash-loop" "session-changes" "dies" "original";
+    "SoupBinTCP":
+        "soup-refused-once" "soup-session-unavailable" "soup-not-authorized" "soup-login-late"
+        "soup-login-unanswered" "soup-login-cut" "soup-login-twice" "soup-accepted-later"
+        "soup-accepted-earlier" "soup-heartbeats-only" "soup-no-heartbeats" "soup-end-missing"
+        "soup-end-early" "soup-debug" "soup-unsequenced" "soup-empty" "soup-largest"
+        "soup-unknown-types" "soup-no-length" "soup-cut-in-length" "soup-flaky";
     "Everything at once":
         "bad-day" "storm" "firehose";
 };
@@ -70,6 +76,7 @@ pub fn entry(name: &str) -> Option<&'static CatalogueEntry> {
 pub(super) fn suggestion(name: &str) -> String {
     let near = entries().map(|entry| (distance(name, entry.name), entry.name)).min();
     match near {
+        // A name with more than about one wrong letter in four is another word.
         Some((distance, near)) if distance <= 1 + name.len() / 4 => {
             format!(" (did you mean `{near}`?)")
         }

@@ -243,21 +243,6 @@ impl FaultFile {
                 let reason = self.reason.unwrap_or(ReasonWord::Quota);
                 FaultAction::Refuse { reason: self.fitting(reason.refusal(), "refuse")? }
             }
-            What::Reject => {
-                let reason = self.reason.unwrap_or(ReasonWord::NotAuthorized);
-                FaultAction::Reject { reason: self.fitting(reason.rejection(), "reject")? }
-            }
-            What::Insert => FaultAction::Insert {
-                packet: self.packet.unwrap_or(ExtraWord::Debug).meaning(),
-                bytes: bounded("bytes", bytes.unwrap_or(Span::one(16)), 0, INSERTED_MAX)?,
-            },
-            What::Hold => FaultAction::Hold,
-            What::EndSession => FaultAction::EndSession,
-            What::Shift => {
-                let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
-                let direction = self.direction.unwrap_or(DirectionWord::Later).meaning();
-                FaultAction::Shift { by: single("by", by)?, direction }
-            }
             What::Restart => {
                 let down = self.down.map_or(millis(500), |times| times.0.0);
                 if down.low() != down.high() {
@@ -267,6 +252,35 @@ impl FaultFile {
                 FaultAction::Restart { down: down.low(), renew }
             }
             What::Die => FaultAction::Die,
+            What::Insert | What::Hold | What::EndSession | What::Reject | What::Shift => {
+                self.soup_action()?
+            }
+        })
+    }
+
+    /// Returns the action of a fault of SoupBinTCP.
+    fn soup_action(&self) -> Result<FaultAction, Complaint> {
+        Ok(match self.what {
+            What::Reject => {
+                let reason = self.reason.unwrap_or(ReasonWord::NotAuthorized);
+                FaultAction::Reject { reason: self.fitting(reason.rejection(), "reject")? }
+            }
+            What::Insert => FaultAction::Insert {
+                packet: self.packet.unwrap_or(ExtraWord::Debug).meaning(),
+                bytes: bounded(
+                    "bytes",
+                    self.bytes.map_or(Span::one(16), |s| s.0),
+                    0,
+                    INSERTED_MAX,
+                )?,
+            },
+            What::Hold => FaultAction::Hold,
+            What::Shift => {
+                let by = bounded("by", self.by.map_or(Span::one(1), |s| s.0), 1, u32::MAX)?;
+                let direction = self.direction.unwrap_or(DirectionWord::Later).meaning();
+                FaultAction::Shift { by: single("by", by)?, direction }
+            }
+            _ => FaultAction::EndSession,
         })
     }
 }

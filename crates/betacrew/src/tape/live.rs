@@ -41,14 +41,14 @@ pub struct EarlierRun {
 }
 
 impl LiveRecord {
-    /// Opens the record at `path`, or begins one if there is none, or if `anew` is true. A new
-    /// record replaces the old file at its first packet.
+    /// Opens the record at `path`, or begins one if there is none, or if `existing` replaces it.
+    /// A new record replaces the old file at its first packet.
     ///
     /// # Errors
     /// [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used.
     pub fn open(
         path: &Path,
-        anew: bool,
+        existing: Existing,
         session: SessionId,
     ) -> Result<(Self, Option<EarlierRun>), Failure> {
         let content = |reason: String| Failure::Content { path: path.into(), reason };
@@ -57,7 +57,6 @@ impl LiveRecord {
             let written = WriteCounters::default();
             Self { file, added, flushed: Duration::ZERO, epoch, claim, written }
         };
-        let existing = if anew { Existing::Replace } else { Existing::Continue };
         let storage = match successor::begin(path, existing)? {
             Begun::Empty(storage, claim) => {
                 let (created, salt) = (nanos(epoch), crate::args::parse::random());

@@ -8,6 +8,7 @@ use crate::tape::messages::MessageTape;
 use crate::text::location::shown;
 use feed::base::seq::{MAX_SEQ, Seq, SeqRange};
 use feed::payload::itch50::DAY_LEN_MAX;
+use feed::session::completeness::GapPolicy;
 use feed::tape::in_memory::Tape;
 use feed::tape::itch_market::ItchMarket;
 use feed::tape::market::SyntheticMarket;
@@ -146,15 +147,15 @@ impl TapeName {
     /// # Errors
     /// Returns an error if a file cannot be read, or is not a complete tape.
     pub fn open(&self, seed: u64) -> Result<AnyTape, Failure> {
-        self.open_as(seed, false)
+        self.open_as(seed, GapPolicy::Refuse)
     }
 
-    /// Generates or opens the tape. With `allow_gaps`, a recording with missing packets is played
-    /// up to the first missing one, as a session of its own.
+    /// Generates or opens the tape. With [`GapPolicy::Allow`], a recording with missing packets
+    /// is played up to the first missing one, as a session of its own.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, or is not complete and `allow_gaps` is false.
-    pub fn open_as(&self, seed: u64, allow_gaps: bool) -> Result<AnyTape, Failure> {
+    /// Returns an error if a file cannot be read, or is not complete and `gaps` refuses that.
+    pub fn open_as(&self, seed: u64, gaps: GapPolicy) -> Result<AnyTape, Failure> {
         let made = match self {
             Self::Sample(count) => Tape::sample((*count).into()),
             Self::Classic => Tape::classic(),
@@ -169,7 +170,7 @@ impl TapeName {
                 let market = ItchMarket::seeded(own.unwrap_or(seed), last);
                 return Ok(AnyTape::Itch(Box::new(market)));
             }
-            Self::File(path) => return crate::tape::recorded::open(path, allow_gaps),
+            Self::File(path) => return crate::tape::recorded::open(path, gaps),
         };
         Ok(AnyTape::Memory(Arc::new(made)))
     }

@@ -11,6 +11,7 @@ use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::shown;
 use feed::analysis::survey::{MissingRanges, SequenceOrder};
 use feed::base::seq::{Seq, SeqSet};
+use feed::session::completeness::GapPolicy;
 use feed::tape::file::TapeFile;
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource, TapeSourceError};
@@ -27,22 +28,23 @@ pub const LOADED_MAX: usize = 20_000_000;
 /// Maximum number of gaps listed; the others are counted.
 const LISTED: usize = 8;
 
-/// Opens a recording of any format; JSON if its name does not show one. With `allow_gaps`, a
-/// recording with missing packets is played up to the first missing one, as a session of its own.
+/// Opens a recording of any format; JSON if its name does not show one. With
+/// [`GapPolicy::Allow`], one with missing packets is played up to the first missing one, as a
+/// session of its own.
 ///
 /// # Errors
-/// [`Failure::NotWhole`] if packets are missing and `allow_gaps` is false, or if the first one is
+/// [`Failure::NotWhole`] if packets are missing and `gaps` refuses that, or if the first one is
 /// missing; errors of reading the recording.
-pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
+pub(crate) fn open(path: &Path, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     match Format::of(path).unwrap_or(Format::Json) {
-        Format::Tape => play(path, open_tape(path, allow_gaps)?, allow_gaps),
+        Format::Tape => play(path, open_tape(path, gaps)?, gaps),
         #[cfg(feature = "nats")]
-        Format::Nats => play(path, crate::nats::to_tape(path, allow_gaps)?, allow_gaps),
-        Format::Itch => match index(path, allow_gaps)? {
+        Format::Nats => play(path, crate::nats::to_tape(path, gaps)?, gaps),
+        Format::Itch => match index(path, gaps)? {
             Some(tape) => Ok(AnyTape::Messages(Box::new(tape), path.to_owned())),
-            None => load(path, Format::Itch, LOADED_MAX, allow_gaps),
+            None => load(path, Format::Itch, LOADED_MAX, gaps),
         },
-        format => load(path, format, LOADED_MAX, allow_gaps),
+        format => load(path, format, LOADED_MAX, gaps),
     }
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn open(path: &Path, allow_gaps: bool) -> Result<AnyTape, Failure> {
 /// # Errors
 /// Returns an error if the file cannot be read, or is not a complete tape.
 pub fn read(path: &Path) -> Result<Tape, Failure> {
-    match load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, false)? {
+    match load(path, Format::of(path).unwrap_or(Format::Json), LOADED_MAX, GapPolicy::Refuse)? {
         AnyTape::Memory(tape) => Ok(Arc::unwrap_or_clone(tape)),
         _ => Err(Failure::Content {
             path: path.into(),
@@ -73,7 +75,7 @@ fn no_file(path: &Path, error: io::Error) -> Failure {
 
 /// Opens a tape file, and checks all of its bytes, because an index says nothing about damaged
 /// blocks.
-fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Failure> {
+fn open_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStorage>, Failure> {
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
     let mut first = None;
@@ -92,7 +94,7 @@ fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Fai
         None if opened.misleading => "its index is not that of the blocks in it".to_owned(),
         None => return Ok(file),
     };
-    if allow_gaps {
+    if gaps == GapPolicy::Allow {
         tracing::warn!("{}: {wrong}", shown(path));
         return Ok(file);
     }
@@ -103,18 +105,18 @@ fn open_tape(path: &Path, allow_gaps: bool) -> Result<TapeFile<FileStorage>, Fai
 }
 
 /// Returns the source of a tape file whose blocks are good.
-fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<AnyTape, Failure> {
+fn play(path: &Path, file: TapeFile<FileStorage>, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     let held = file.packets();
-    let opened = match allow_gaps {
-        true => FileTapeSource::before_gaps(file),
-        false => FileTapeSource::new(file).map(|play| (play, SeqSet::new())),
+    let opened = match gaps {
+        GapPolicy::Allow => FileTapeSource::before_gaps(file),
+        GapPolicy::Refuse => FileTapeSource::new(file).map(|play| (play, SeqSet::new())),
     };
     let (play, missing) = opened.map_err(|error| {
         let not_whole = |missing, before| Failure::NotWhole { path: path.into(), missing, before };
         match error {
             TapeSourceError::Gaps(missing) => {
                 let first = missing.ranges().first().map_or(0, |gap| gap.first() - 1);
-                not_whole(gaps(&missing), first)
+                not_whole(listed(&missing), first)
             }
             TapeSourceError::Empty => not_whole(NO_PACKETS.to_owned(), 0),
             error => Failure::Content { path: path.into(), reason: error.to_string() },
@@ -123,7 +125,7 @@ fn play(path: &Path, file: TapeFile<FileStorage>, allow_gaps: bool) -> Result<An
     if !play.is_whole() {
         let why = match missing.is_empty() {
             true => "where its session ends is not known".to_owned(),
-            false => format!("it lacks {}", gaps(&missing)),
+            false => format!("it lacks {}", listed(&missing)),
         };
         tell_own_session(path, &why, play.last(), held, play.session());
     }
@@ -142,7 +144,7 @@ fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: Ses
 
 /// Formats missing packets: `12 packets in 3 gaps: 5, 9-12, 20-26`, and the number of gaps not
 /// listed.
-fn gaps(missing: &SeqSet) -> String {
+fn listed(missing: &SeqSet) -> String {
     let mut listed = MissingRanges::listing(LISTED);
     missing.ranges().iter().for_each(|gap| listed.add(*gap));
     holes(&listed)
@@ -150,13 +152,13 @@ fn gaps(missing: &SeqSet) -> String {
 
 /// Returns the tape of a file of messages, which is played from the file itself. `None` if it has
 /// order packets, or is compressed.
-fn index(path: &Path, allow_gaps: bool) -> Result<Option<MessageTape>, Failure> {
+fn index(path: &Path, gaps: GapPolicy) -> Result<Option<MessageTape>, Failure> {
     let storage = FileStorage::read(path).map_err(|error| no_file(path, error))?;
     if crate::format::is_gzip(&storage).map_err(|error| no_file(path, error))? {
         return Ok(None);
     }
     let (mut index, mut has_packets) = (MessageIndex::new(), false);
-    let read = source::read(path, Format::Itch, policy(allow_gaps), &mut |messages, _| {
+    let read = source::read(path, Format::Itch, policy(gaps), &mut |messages, _| {
         match messages {
             Messages::Run(run) => index.add(run),
             Messages::Packets(_) => {
@@ -175,17 +177,20 @@ fn index(path: &Path, allow_gaps: bool) -> Result<Option<MessageTape>, Failure> 
 }
 
 /// Returns the treatment of damaged files.
-fn policy(allow_gaps: bool) -> DamagePolicy {
-    if allow_gaps { DamagePolicy::Skip } else { DamagePolicy::Refuse }
+fn policy(gaps: GapPolicy) -> DamagePolicy {
+    match gaps {
+        GapPolicy::Allow => DamagePolicy::Skip,
+        GapPolicy::Refuse => DamagePolicy::Refuse,
+    }
 }
 
 /// Reads a recording up to its first gap: order packets into memory, other messages into a
 /// temporary file.
-fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<AnyTape, Failure> {
+fn load(path: &Path, format: Format, most: usize, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     let mut order = SequenceOrder::listing(LISTED);
     let mut loaded = LoadedMessages { packets: Vec::new(), copy: None, path, most };
     let content = |reason: String| Failure::Content { path: path.into(), reason };
-    source::read(path, format, policy(allow_gaps), &mut |messages, _| {
+    source::read(path, format, policy(gaps), &mut |messages, _| {
         // After the first gap, messages are only counted.
         let gapless = order.missing().is_empty();
         order.take(messages, |_| {}).map_err(|disorder| content(disorder.to_string()))?;
@@ -197,7 +202,7 @@ fn load(path: &Path, format: Format, most: usize, allow_gaps: bool) -> Result<An
     })?;
     let before = loaded.last();
     let missing = order.missing();
-    if !missing.is_empty() && (!allow_gaps || before == 0) {
+    if !missing.is_empty() && (gaps == GapPolicy::Refuse || before == 0) {
         return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });
     }
     let tape = loaded.into_tape()?;
@@ -246,7 +251,7 @@ impl LoadedMessages<'_> {
         };
         for frame in frames {
             let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
-            if u64::from(packet.sequence) != self.packets.len() as u64 + 1 {
+            if packet.sequence != self.packets.len() as u64 + 1 {
                 break;
             }
             // A few kilobytes of a compressed file can be millions of packets.
@@ -288,9 +293,9 @@ mod tests {
         let mut text = Vec::new();
         json::write([Tape::classic().frames()], &mut text).unwrap();
         std::fs::write(&path, text).unwrap();
-        let loaded = load(&path, Format::Json, 14, false).unwrap();
+        let loaded = load(&path, Format::Json, 14, GapPolicy::Refuse).unwrap();
         assert!(matches!(loaded, AnyTape::Memory(tape) if *tape == Tape::classic()));
-        let message = load(&path, Format::Json, 13, false).unwrap_err().to_string();
+        let message = load(&path, Format::Json, 13, GapPolicy::Refuse).unwrap_err().to_string();
         assert!(message.contains("more than 13 packets") && message.contains(".tape"), "{message}");
     }
 
@@ -313,11 +318,11 @@ mod tests {
         assert!(message.contains("it lacks 1 packet in 1 gap: 1"), "{message}");
         // No packet is before the gap, so there is nothing to play.
         assert!(!message.contains("--allow-gaps"), "{message}");
-        assert_eq!(open(&path, true).unwrap_err().exit(), Exit::Incomplete);
+        assert_eq!(open(&path, GapPolicy::Allow).unwrap_err().exit(), Exit::Incomplete);
         let twice = format!("[{0},{0}]", &second[1..second.len() - 1]);
         assert_eq!(load(&twice).unwrap_err().exit(), Exit::Storage);
         assert!(load("[").unwrap_err().to_string().contains("line 1"));
-        let none = open(&folder.path().join("none"), false).unwrap_err();
+        let none = open(&folder.path().join("none"), GapPolicy::Refuse).unwrap_err();
         assert!(matches!(none, Failure::Usage(_)) && none.to_string().contains("classic"));
     }
 
@@ -335,12 +340,12 @@ mod tests {
             let path = folder.path().join(format!("x.{}", format.name().to_lowercase()));
             let rows = [&frames[..60], &frames[63..70], &frames[71..]].concat();
             crate::format::testing::write_packets(&path, format, &rows);
-            let failure = open(&path, false).unwrap_err();
+            let failure = open(&path, GapPolicy::Refuse).unwrap_err();
             let said = failure.to_string();
             assert_eq!(failure.exit(), Exit::Incomplete, "{said}");
             assert!(said.contains("it lacks 4 packets in 2 gaps: 61-63, 71"), "{said}");
             assert!(said.contains("--allow-gaps") && said.contains("60 packets before"), "{said}");
-            let mut played = open(&path, true).unwrap();
+            let mut played = open(&path, GapPolicy::Allow).unwrap();
             assert_eq!(played.last(), 60, "{format:?}");
             assert_ne!(played.session(), tape.session(), "{format:?}");
             let all = feed::base::seq::SeqRange::new(1, 60).unwrap();

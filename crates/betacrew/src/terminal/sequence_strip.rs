@@ -1,5 +1,6 @@
 //! Picture of a range of sequences in the terminal: one character for each cell.
 
+use crate::terminal::style::Colours;
 use feed::analysis::survey::StripColumn;
 use feed::base::seq::{Seq, SeqSet};
 use std::fmt::Write;
@@ -66,37 +67,40 @@ pub(crate) fn strip(
     marked: &SeqSet,
     mark: CellMark,
     width: u32,
-    colour: bool,
+    colours: Colours,
 ) -> String {
     let mark = |seq| if marked.contains(seq) { mark } else { CellMark::Received };
     let marks: Vec<(Seq, CellMark)> = (1..=last).map(|seq| (seq, mark(seq))).collect();
-    rows(&marks, width as usize, colour)
+    rows(&marks, width as usize, colours)
 }
 
 /// Draws marks, `width` in a row, with the sequence of the first mark before each row.
-pub(crate) fn rows(marks: &[(Seq, CellMark)], width: usize, colour: bool) -> String {
+pub(crate) fn rows(marks: &[(Seq, CellMark)], width: usize, colours: Colours) -> String {
     let mut text = String::new();
     let digits = marks.last().map_or(0, |(seq, _)| seq.to_string().len()).max(5);
     for row in marks.chunks(width.max(1)) {
         let _ = write!(text, "  {:>digits$}  ", row[0].0);
         let mut before = None;
         for &(_, mark) in row {
-            if colour && before != Some(mark) {
+            if colours == Colours::Ansi && before != Some(mark) {
                 let _ = write!(text, "\x1b[{}m", mark.colour());
                 before = Some(mark);
             }
             text.push(mark.symbol());
         }
-        text.push_str(if colour { "\x1b[0m\n" } else { "\n" });
+        text.push_str(match colours {
+            Colours::Ansi => "\x1b[0m\n",
+            Colours::Plain => "\n",
+        });
     }
     text
 }
 
 /// Returns a line that explains the marks.
-pub(crate) fn legend(marks: &[(CellMark, &str)], colour: bool) -> String {
-    let one = |(mark, word): &(CellMark, &str)| match colour {
-        true => format!("\x1b[{}m{}\x1b[0m {word}", mark.colour(), mark.symbol()),
-        false => format!("{} {word}", mark.symbol()),
+pub(crate) fn legend(marks: &[(CellMark, &str)], colours: Colours) -> String {
+    let one = |(mark, word): &(CellMark, &str)| match colours {
+        Colours::Ansi => format!("\x1b[{}m{}\x1b[0m {word}", mark.colour(), mark.symbol()),
+        Colours::Plain => format!("{} {word}", mark.symbol()),
     };
     marks.iter().map(one).collect::<Vec<_>>().join("   ")
 }
@@ -108,14 +112,20 @@ mod tests {
 
     #[test]
     fn each_sequence_is_one_mark() {
-        let lost: SeqSet = "2,5-6".parse().unwrap();
-        assert_eq!(strip(7, &lost, CellMark::Missing, 4, false), "      1  ▪·▪▪\n      5  ··▪\n");
-        assert_eq!(strip(7, &lost, CellMark::Recovered, 4, false), "      1  ▪◆▪▪\n      5  ◆◆▪\n");
+        let marked: SeqSet = "2,5-6".parse().unwrap();
         assert_eq!(
-            strip(2, &lost, CellMark::Missing, 4, true),
+            strip(7, &marked, CellMark::Missing, 4, Colours::Plain),
+            "      1  ▪·▪▪\n      5  ··▪\n"
+        );
+        assert_eq!(
+            strip(7, &marked, CellMark::Recovered, 4, Colours::Plain),
+            "      1  ▪◆▪▪\n      5  ◆◆▪\n"
+        );
+        assert_eq!(
+            strip(2, &marked, CellMark::Missing, 4, Colours::Ansi),
             "      1  \x1b[90m▪\x1b[1;31m·\x1b[0m\n"
         );
-        assert_eq!(strip(0, &lost, CellMark::Missing, 4, false), "");
+        assert_eq!(strip(0, &marked, CellMark::Missing, 4, Colours::Plain), "");
     }
 
     #[test]

@@ -12,11 +12,20 @@ pub(crate) enum Stream {
     Stderr,
 }
 
+/// Use of colours and other attributes in text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Colours {
+    /// Text without escape sequences.
+    Plain,
+    /// ANSI escape sequences.
+    Ansi,
+}
+
 /// Features of a stream besides text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Style {
-    /// True if text may have colours and other attributes.
-    pub(crate) colour: bool,
+    /// Colours of text.
+    pub(crate) colours: Colours,
     /// True if progress bars may be drawn.
     pub(crate) motion: bool,
 }
@@ -37,7 +46,8 @@ fn decide(terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Style 
     let set = |name| variable(name).is_some_and(|found| !found.is_empty());
     let forced = set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0");
     let able = terminal && !is("TERM", "dumb");
-    Style { colour: !set("NO_COLOR") && (forced || able && !is("CLICOLOR", "0")), motion: able }
+    let coloured = !set("NO_COLOR") && (forced || able && !is("CLICOLOR", "0"));
+    Style { colours: if coloured { Colours::Ansi } else { Colours::Plain }, motion: able }
 }
 
 #[cfg(test)]
@@ -47,11 +57,11 @@ mod tests {
     #[test]
     fn the_environment_and_the_terminal_decide() {
         let style = |terminal, set: &[(&str, &str)]| {
-            let Style { colour, motion } = decide(terminal, |name| {
+            let Style { colours, motion } = decide(terminal, |name| {
                 let found = set.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| value.into())
             });
-            (colour, motion)
+            (colours == Colours::Ansi, motion)
         };
         assert_eq!(style(true, &[]), (true, true));
         assert_eq!(style(false, &[]), (false, false));

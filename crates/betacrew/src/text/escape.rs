@@ -73,20 +73,7 @@ pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
 /// Returns a text as it may stand in XML and HTML, in an attribute too. Most characters that steer
 /// have no form in XML: a replacement character stands for them.
 pub(crate) fn xml(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            '\n' | '\t' => safe.push(c),
-            c if steers(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
+    super::xml::escaped(text, steers)
 }
 
 #[cfg(test)]

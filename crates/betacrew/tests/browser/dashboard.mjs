@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { everywhere } from "./layout.mjs";
-import { browser, figure, open, until } from "./pages.mjs";
+import { browser, figure, open, systemColours, until } from "./pages.mjs";
 import { fetchOnce, start, streamOnce } from "./programs.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -306,7 +306,7 @@ await step("the page passes the accessibility checks in both colours", async () 
     await page.evaluate(axe);
     for (const [colorScheme, width] of [["light", 1440], ["dark", 360]]) {
       await page.setViewportSize({ width, height: 900 });
-      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await systemColours(page, colorScheme, { reducedMotion: "reduce" });
       const { violations } = await page.evaluate(() => window.axe.run(document, {
         resultTypes: ["violations"],
         runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
@@ -316,9 +316,9 @@ await step("the page passes the accessibility checks in both colours", async () 
     }
     await page.setViewportSize({ width: 1440, height: 900 });
     const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    await page.emulateMedia({ colorScheme: "light" });
+    await systemColours(page, "light");
     const light = await paper();
-    await page.emulateMedia({ colorScheme: "dark" });
+    await systemColours(page, "dark");
     assert.notEqual(await paper(), light);
     await page.locator("#theme").click();
     assert.equal(await paper(), light, "chosen light");

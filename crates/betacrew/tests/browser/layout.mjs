@@ -1,5 +1,7 @@
 // Layout check: no element overflows its parent, and no text is cut off.
 
+import { systemColours } from "./pages.mjs";
+
 /** Widths of the checked windows, from a phone's to a large screen's. */
 export const WIDTHS = [360, 400, 800, 1100, 1280, 1400, 1920];
 
@@ -42,7 +44,7 @@ function misfits() {
 export async function everywhere(page) {
   const found = [];
   for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
+    await systemColours(page, colorScheme);
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
       // Wait until the charts are drawn at this width.

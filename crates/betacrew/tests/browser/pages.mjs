@@ -42,6 +42,12 @@ export async function open(from, http, options = {}) {
 export const until = (page, what, argument) =>
   page.waitForFunction(what, argument, { polling: 50, timeout: PATIENCE });
 
+/** Chooses the system's colours, and waits until the page has them. */
+export async function systemColours(page, colorScheme, options = {}) {
+  await page.emulateMedia({ colorScheme, ...options });
+  await until(page, (wanted) => document.documentElement.dataset.theme === wanted, colorScheme);
+}
+
 /** Returns the value of a figure, as text. */
 export const figure = (page, name) => page.evaluate((wanted) =>
   [...document.querySelectorAll("#figures dl > div")]

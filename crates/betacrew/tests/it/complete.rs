@@ -55,6 +55,16 @@ pub(crate) fn ends(mut child: Child) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// Reads ten lines of a client's stdout and closes it. Returns the client's messages.
+pub(crate) fn stdout_closed_after_ten_lines(mut follower: Child) -> String {
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(lines.by_ref().take(10).filter(Result::is_ok).count(), 10);
+    drop(lines);
+    let (code, said) = ends(follower);
+    assert!(code == 0 && said.contains("the reader of stdout closed it"), "{code}: {said}");
+    said
+}
+
 pub(crate) fn wait_for(what: &str, found: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !found() {
@@ -332,7 +342,7 @@ fn of_a_tape_whose_end_nobody_told_that_is_said() {
 #[test]
 fn a_reader_that_has_had_enough_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
-    // Half of everything is lost, and half of what is sent again: something is always missing.
+    // Half of all packets are dropped, and half of all resends: some packets are always missing.
     fs::write(
         folder.path().join("gone.toml"),
         "[[fault]]\nwhat = \"drop\"\nchance = \"50%\"\nsequences = \"100-2000000000\"\n\
@@ -343,12 +353,7 @@ fn a_reader_that_has_had_enough_is_no_failure() {
     let live = ["--live", "--pace", "20000/s", "--tape", "market:1", "--scenario"];
     let exchange = ServeProcess::start(&[&live[..], &[scenario.to_str().unwrap()]].concat());
     let args = ["fetch", "-f", &exchange.addresses[0], "-o", "-", "--tape", "x.tape"];
-    let mut follower = begin(folder.path(), &args);
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-    assert_eq!(lines.by_ref().take(10).filter(Result::is_ok).count(), 10);
-    drop(lines);
-    let (code, said) = ends(follower);
-    assert!(code == 0 && said.contains("the reader of stdout closed it"), "{code}: {said}");
+    let said = stdout_closed_after_ten_lines(begin(folder.path(), &args));
     assert!(!said.contains("missing") && !said.contains("--allow-gaps"), "{said}");
     assert!(packets(&folder.path().join("x.tape")) > 10);
 }

@@ -36,9 +36,9 @@ fn record(path: &Path, tape: &Tape, skip: &[usize]) {
     let storage = betacrew::storage::FileStorage::write(path).unwrap();
     let head = FileHead { session: Some(SessionId::of(*b"K7QD")), created: 1, salt: 2 };
     let mut file = TapeFile::create(storage, head).unwrap();
-    let lost = |place: &usize| place % 97 == 3;
+    let missed = |place: &usize| place % 97 == 3;
     let (resent, streamed): (Vec<usize>, Vec<usize>) =
-        (0..tape.frames().len()).filter(|place| !skip.contains(place)).partition(lost);
+        (0..tape.frames().len()).filter(|place| !skip.contains(place)).partition(missed);
     let stream = Origin { line: 0, source: Source::Stream { pass: 1 } };
     let resend = Origin { line: 1, source: Source::Resend };
     for (origin, places) in [(stream, streamed), (resend, resent)] {
@@ -201,7 +201,7 @@ fn lines_that_are_no_packets_leave_nothing_behind() {
         &format!("[{row}]"),
         &format!("[{row},{row}]"),
         r#"["A","B",1,1,1]"#,
-        r#"{"lost":5}"#,
+        r#"{"abandoned":5}"#,
         r#"{"lots":{"first":1,"last":2}}"#,
     ] {
         fs::write(folder.path().join("a.ndjson"), format!("{line}\n{line}\n")).unwrap();

@@ -1,15 +1,14 @@
 //! Ends of `fetch`: files that are kept, the exit code and the messages.
 
 use crate::complete::{
-    begin, ends, falls_silent, folder, here, interrupt, is_old, json, packets, tells_nothing,
-    wait_for,
+    begin, falls_silent, folder, here, interrupt, is_old, json, packets,
+    stdout_closed_after_ten_lines, tells_nothing, wait_for,
 };
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, Serving, losing, playing};
 use feed::exchange::original::OriginalExchange;
 use feed::tape::in_memory::Tape;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 
 #[test]
@@ -84,12 +83,7 @@ fn a_file_beside_a_closed_pipe_has_everything_so_far() {
         let folder = folder();
         let address = &exchange.addresses[0];
         let args = ["fetch", "-f", address, "-o", "-", "-o", "day.json"];
-        let mut follower = begin(folder.path(), &args);
-        let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
-        assert_eq!(lines.by_ref().take(10).filter(Result::is_ok).count(), 10);
-        drop(lines);
-        let (code, said) = ends(follower);
-        assert!(code == 0 && said.contains("the reader of stdout closed it"), "{code}: {said}");
+        let said = stdout_closed_after_ten_lines(begin(folder.path(), &args));
         assert!(said.contains(" in day.json"), "{said}");
         assert!(whole(&folder.path().join("day.json")) >= 10);
     }

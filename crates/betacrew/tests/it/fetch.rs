@@ -201,14 +201,14 @@ fn the_report_tells_every_gap() {
     assert_eq!(fetch(folder.path(), &[&address, "--report", "r.json"]).0, 0);
     let report: Value =
         serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
-    let lost: u64 = report["gaps"]
+    let missed: u64 = report["gaps"]
         .as_array()
         .unwrap()
         .iter()
         .map(|gap| gap["last"].as_u64().unwrap() - gap["first"].as_u64().unwrap() + 1)
         .sum();
-    assert_eq!(report["counts"]["resent"], lost);
-    assert_eq!(report["counts"]["streamed"], 5000 - lost);
+    assert_eq!(report["counts"]["resent"], missed);
+    assert_eq!(report["counts"]["streamed"], 5000 - missed);
     assert_eq!((&report["packets"], &report["last"]), (&5000.into(), &5000.into()));
     assert_eq!(report["end"]["known"], "confirmed");
     assert!(report["counts"]["bytes"].as_u64().unwrap() >= 5000 * 17);
@@ -237,7 +237,7 @@ fn it_waits_for_an_exchange_that_is_not_up_yet() {
     );
     socket.listen(16).unwrap();
     let player = MockExchange::new(Arc::new(Tape::sample(5)), losing(3, "0.5", ""));
-    let _exchange = Serving::on(socket.into(), player);
+    let _exchange = Serving::on(std::net::TcpListener::from(socket), player);
     assert_eq!(child.ends().code(), Some(0));
     assert_eq!(fs::read_to_string(folder.path().join("output.json")).unwrap(), DOCUMENTS);
 }

@@ -167,12 +167,12 @@ fn what_never_comes_is_given_up_and_said() {
     let live = ["--live", "--tape", "random:1000:1", "--pace", "2000/s", "--scenario"];
     let live = [&live[..], &[scenario.to_str().unwrap()]].concat();
     let exchange = ServeProcess::start(&live);
-    let args = [&exchange.addresses[0], "--give-up", "200ms", "--skip-lost"];
+    let args = [&exchange.addresses[0], "--give-up", "200ms", "--skip-abandoned"];
     let (code, lines, said) = Follower::start(folder.path(), &args).ends();
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("abandoned: packet 50-51 did not arrive in time"), "{said}");
     assert_eq!(lines.len(), 999);
-    assert_eq!(lines[49], "{\"lost\":{\"first\":50,\"last\":51}}");
+    assert_eq!(lines[49], "{\"abandoned\":{\"first\":50,\"last\":51}}");
     assert_eq!(lines[50..].iter().filter_map(|line| sequence(line)).min(), Some(52));
     // What was written so is read, too.
     std::fs::write(folder.path().join("x.ndjson"), lines.join("\n")).unwrap();
@@ -225,7 +225,7 @@ fn a_reader_that_stalls_keeps_nothing_else_waiting() {
 fn flags_for_following_that_make_no_sense_are_refused() {
     for (args, reason) in [
         (&["--give-up", "1s"][..], "--follow"),
-        (&["-f", "--skip-lost"], "--give-up"),
+        (&["-f", "--skip-abandoned"], "--give-up"),
         (&["-f", "--rotate", "often"], "1GiB"),
         (&["-f", "--rotate", "1h", "-o", "/dev/null"], "needs the name of a file"),
         (&["--rotate", "1h"], "--follow"),

@@ -171,7 +171,7 @@ fn packets_that_repeat_for_ever_are_no_progress() {
     });
     let (recorder, frames) = record(address, hasty());
     assert_eq!(frames, &Tape::classic().frames()[..3]);
-    assert!(recorder.stats().repeated > 0);
+    assert!(recorder.stats().duplicates > 0);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn streams_that_are_always_cut_off_are_given_up() {
         answer,
     );
     let (recorder, frames) = record(address, hasty());
-    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::CutOff));
+    assert_eq!(outcome(&recorder).reason, Some(IncompleteReason::CutOff));
     assert_eq!((frames.len(), recorder.passes().complete), (2, 0));
     // The first brought something; then two retries, as asked for.
     assert_eq!(streams.load(Ordering::SeqCst), 3);
@@ -388,7 +388,7 @@ fn what_is_served_in_no_way_is_named() {
     // again; then 4 is left out and so it goes for 5.
     assert_eq!(asked.load(Ordering::SeqCst), 2 * 2 + 3 * 2 + 3);
     assert_eq!(outcome(&recorder).missing, "4-5".parse().unwrap());
-    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::NotServed));
+    assert_eq!(outcome(&recorder).reason, Some(IncompleteReason::NotServed));
     assert_eq!(frames.len(), 12);
 }
 
@@ -409,6 +409,6 @@ fn an_exchange_that_dies_in_mid_recording_leaves_a_named_rest() {
     };
     let (recorder, frames) = record(address, hasty());
     assert!(!outcome(&recorder).is_complete());
-    assert_eq!(outcome(&recorder).why, Some(IncompleteReason::Unreachable));
+    assert_eq!(outcome(&recorder).reason, Some(IncompleteReason::Unreachable));
     assert_eq!(frames.len(), 2);
 }

@@ -58,7 +58,7 @@ fn a_session_said_to_be_endless_costs_nothing() {
     assert_eq!(frames, Tape::classic().frames());
     let outcome = outcome(&recorder);
     assert_eq!(outcome.missing, "15-2147483647".parse().unwrap());
-    assert!(matches!(outcome.why, Some(IncompleteReason::Refused(_))), "{outcome:?}");
+    assert!(matches!(outcome.reason, Some(IncompleteReason::Refused(_))), "{outcome:?}");
 }
 
 #[test]

@@ -21,9 +21,10 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
+//! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
-//! * `soup`: SoupBinTCP sessions recorded;
+//! * `soup_fetch`: SoupBinTCP sessions recorded;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
@@ -60,6 +61,7 @@ mod http;
 mod in_time;
 mod inspect;
 mod itch;
+mod itch_files;
 mod lies;
 mod live;
 #[cfg(feature = "web")]
@@ -81,7 +83,8 @@ mod serve;
 mod server;
 mod signals;
 mod sim;
-mod soup;
+mod soup_fetch;
+mod soup_serve;
 mod support;
 mod told;
 mod wires;

@@ -85,7 +85,7 @@ fn only_what_is_missing_is_asked_for() {
     assert!(stderr.contains("continuing output.json.tape: 2,900 packets"), "{stderr}");
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&tape));
     assert_eq!(names(folder.path()), ["output.json"], "the recording is put away");
-    let served = exchange.end().served();
+    let served = exchange.end().stats();
     assert_eq!((served.streams, served.resends), (0, 2100));
 }
 
@@ -175,7 +175,7 @@ fn a_damaged_recording_loses_what_was_damaged_and_asks_for_it() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("damaged in 1 place"), "{stderr}");
     assert_eq!(fs::read(folder.path().join("output.json")).unwrap(), json(&tape));
-    assert!(exchange.end().served().streams == 1, "the second fetch needed no stream");
+    assert!(exchange.end().stats().streams == 1, "the second fetch needed no stream");
 }
 
 /// The packets that a recording has, as whoever goes on with it finds them.

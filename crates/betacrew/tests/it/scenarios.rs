@@ -92,7 +92,7 @@ fn golden_of(name: &str, seed: u64) -> String {
     }
     let mut player = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
     if let Some(next) = &plot.next {
-        player = player.then(next.open(seed).unwrap());
+        player = player.with_next_tape(next.open(seed).unwrap());
     }
     let mut now = Duration::ZERO;
     let last = player.tape().last();
@@ -120,10 +120,19 @@ fn golden_of(name: &str, seed: u64) -> String {
 /// breaking change. `BETACREW_BLESS=1` writes the file anew.
 #[test]
 fn scenarios_do_the_same_for_ever() {
+    compare(Protocol::Betacrew, "scenarios.txt", golden_of);
+    compare(Protocol::Soup, "soup_scenarios.txt", crate::soup_serve::golden_of);
+}
+
+/// Compares what the scenarios of a protocol do with a golden file.
+fn compare(protocol: Protocol, file: &str, golden_of: fn(&str, u64) -> String) {
+    let has = |name: &str| scenario::open(name).unwrap().protocols().contains(protocol);
     let text: String = catalogue::entries()
+        .filter(|entry| has(entry.name))
         .flat_map(|entry| [1, 2_000_000_011].map(|seed| golden_of(entry.name, seed)))
         .collect();
-    let place = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/scenarios.txt");
+    let place = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+    let place = place.as_str();
     if std::env::var_os("BETACREW_BLESS").is_some() {
         std::fs::write(place, &text).unwrap();
     }
@@ -155,7 +164,7 @@ fn fetched(name: &str) -> (Outcome, bool) {
             EngineSection::Betacrew => {
                 let mut player = MockExchange::new(tape, plot.scenario);
                 if let Some(next) = &plot.next {
-                    player = player.then(next.open(7).unwrap());
+                    player = player.with_next_tape(next.open(7).unwrap());
                 }
                 net::serve(vec![listener], &mut player, &stop, |_, _| {}).unwrap();
             }
@@ -173,17 +182,19 @@ fn fetched(name: &str) -> (Outcome, bool) {
 
 #[test]
 fn our_client_gets_through_every_scenario() {
-    let entries: Vec<_> = catalogue::entries().collect();
+    let is_ours =
+        |name: &str| scenario::open(name).unwrap().protocols().contains(Protocol::Betacrew);
+    let entries: Vec<_> = catalogue::entries().filter(|entry| is_ours(entry.name)).collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (outcome, equal) = fetched(entry.name);
             let expected = match entry.name {
                 // There is nobody to ask any more.
-                "dies" => outcome.why == Some(IncompleteReason::Unreachable) && !equal,
+                "dies" => outcome.reason == Some(IncompleteReason::Unreachable) && !equal,
                 // Neither streams nor resends have it.
-                "lost-for-good" => outcome.missing == "5".parse().unwrap(),
-                "session-changes" => outcome.why == Some(IncompleteReason::OtherSession),
+                "never-resent" => outcome.missing == "5".parse().unwrap(),
+                "session-changes" => outcome.reason == Some(IncompleteReason::OtherSession),
                 _ => outcome.is_complete() && equal,
             };
             if !expected {
@@ -238,7 +249,7 @@ fn whatever_is_drawn_can_be_written_and_read() {
 }
 
 /// Files with a mistake, the line and column in the message, and a part of it.
-const MISTAKES: [(&str, (usize, usize), &str); 35] = [
+const MISTAKES: [(&str, (usize, usize), &str); 41] = [
     ("tape = ", (1, 8), "string values must be quoted"),
     ("tape = 5", (1, 8), "the tape to play: sample"),
     ("tape = \"random\"", (1, 8), "random needs a number of packets"),
@@ -261,9 +272,9 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("[[fault]]\nwhat = \"drop\"\nbytes = 3", (3, 1), "is not a parameter of `drop`, but of split"),
     ("[[fault]]\nwhat = \"drop\"\nsession = \"next\"", (3, 1), "is a parameter of `restart`"),
     (
-        "[[fault]]\nwhat = \"drop\"\non = \"end\"",
+        "[[fault]]\nwhat = \"drop\"\non = \"connect\"",
         (3, 1),
-        "cannot happen on end; it can on stream, resend",
+        "cannot happen on connect; it can on stream, end, resend, heartbeat",
     ),
     ("[[fault]]\nwhat = \"refuse\"\non = \"stream\"", (3, 1), "it can on resend"),
     ("[[fault]]\nwhat = \"reset\"\non = \"end\"\nbytes = 3", (3, 1), "`reset` with `bytes` cannot"),
@@ -289,6 +300,20 @@ const MISTAKES: [(&str, (usize, usize), &str); 35] = [
     ("[[fault]]\nwhat = \"close\"\nbytes = \"1-2\"", (3, 1), "one number here"),
     ("[[fault]]\nwhat = \"delay\"\ntime = \"9s-1s\"", (3, 8), "the shorter time comes first"),
     ("[[fault]]\nwhat = \"restart\"\nsession = \"next\"", (3, 1), "needs `next`, the tape of that"),
+    ("[[fault]]\nwhat = \"reject\"\non = \"stream\"", (3, 1), "it can on login"),
+    (
+        "[[fault]]\nwhat = \"reject\"\nreason = \"quota\"",
+        (3, 1),
+        "`quota` is no reason of `reject`",
+    ),
+    (
+        "[[fault]]\nwhat = \"refuse\"\nreason = \"not-authorized\"",
+        (3, 1),
+        "`not-authorized` is no reason of `refuse`",
+    ),
+    ("[[fault]]\nwhat = \"insert\"\nbytes = 65535", (3, 1), "must be from 0 to 65534, not 65535"),
+    ("[[fault]]\nwhat = \"insert\"\npacket = \"login\"", (3, 10), "expected one of `debug`"),
+    ("[[fault]]\nwhat = \"drop\"\npacket = \"debug\"", (3, 1), "is not a parameter of `drop`"),
     ("fault = [[\"drop\"]]", (1, 10), "expected an object with named keys"),
 ];
 

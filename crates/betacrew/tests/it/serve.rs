@@ -36,13 +36,13 @@ fn a_stream_is_the_tape_without_what_is_lost_and_then_the_end() {
         pass: 0,
         run: 0,
     };
-    let lost = |seq: u64| faults.drop_mask(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
-    let kept: Vec<u64> = all(&tape).into_iter().filter(|&seq| !lost(seq)).collect();
+    let dropped = |seq: u64| faults.drop_mask(course, seq / BLOCK) >> (seq % BLOCK) & 1 == 1;
+    let kept: Vec<u64> = all(&tape).into_iter().filter(|&seq| !dropped(seq)).collect();
     assert_eq!(sequences(&bytes), kept);
     let frames: Vec<u8> = kept.iter().flat_map(|&seq| tape.slice(SeqRange::one(seq))[0]).collect();
     assert_eq!(bytes, frames);
     drop(stream);
-    let served = exchange.end().served();
+    let served = exchange.end().stats();
     assert_eq!(served.dropped, 100_000 - kept.len() as u64);
     assert_eq!(served.bytes, bytes.len() as u64);
 }
@@ -72,7 +72,7 @@ fn after_a_stream_it_goes_on_reading_and_answers_nothing() {
     }
     assert_eq!(read_all(&mut stream).len(), 0);
     drop(stream);
-    assert_eq!(exchange.end().served().streams, 1);
+    assert_eq!(exchange.end().stats().streams, 1);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn an_unknown_sequence_ends_only_its_connection() {
     }
     call(&mut other, Call::Resend(2));
     assert_eq!(sequences(&read_frame(&mut other)), [2]);
-    assert_eq!(exchange.end().served().refused, 5);
+    assert_eq!(exchange.end().stats().refused, 5);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_thousand_clients_at_once() {
         assert_eq!(sequences(&read_all(stream)), all(&tape));
     }
     drop(streams);
-    assert_eq!(exchange.end().served().streams, 1000);
+    assert_eq!(exchange.end().stats().streams, 1000);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn clients_that_reset_or_stall_harm_nobody() {
     let mut after = connect(exchange.address);
     call(&mut after, Call::Resend(9));
     assert_eq!(sequences(&read_frame(&mut after)), [9]);
-    assert_eq!(exchange.end().served().resets, 20);
+    assert_eq!(exchange.end().stats().resets, 20);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Helpers of the tests: exchanges in threads, processes, sockets, scripted peers.
 
 use crate::in_time::{ChildInTime, CommandInTime};
-use betacrew::net::{self, Stop};
+use betacrew::net::{self, Listener, Stop};
 use feed::exchange::Exchange;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::{Fault, Scenario};
 use feed::tape::in_memory::Tape;
-use feed::wire::{Call, FRAME_LEN};
+use feed::wire::{Call, FRAME_LEN, Protocol};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
@@ -29,8 +29,15 @@ impl<E: Exchange + Send + 'static> Serving<E> {
         Self::on(net::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap(), exchange)
     }
 
-    pub(crate) fn on(listener: TcpListener, mut exchange: E) -> Self {
-        let address = listener.local_addr().unwrap();
+    /// Starts an exchange that speaks SoupBinTCP.
+    pub(crate) fn in_soup(exchange: E) -> Self {
+        let socket = net::listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Self::on(Listener { socket, protocol: Protocol::Soup }, exchange)
+    }
+
+    pub(crate) fn on(listener: impl Into<Listener>, mut exchange: E) -> Self {
+        let listener = listener.into();
+        let address = listener.socket.local_addr().unwrap();
         let stop = Stop::new();
         let thread = std::thread::spawn({
             let stop = stop.clone();

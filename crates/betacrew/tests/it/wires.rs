@@ -236,9 +236,14 @@ fn udp(payload: &[u8]) -> Vec<u8> {
 }
 
 fn tcp(sequence: u32, payload: &[u8]) -> Vec<u8> {
+    tcp_to(40_000, sequence, payload)
+}
+
+/// Returns a segment from the exchange to the port of a client.
+pub(crate) fn tcp_to(client: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(PORT.to_be_bytes());
-    header.extend(40_000u16.to_be_bytes());
+    header.extend(client.to_be_bytes());
     header.extend(sequence.to_be_bytes());
     header.extend(1u32.to_be_bytes());
     // Five words of header; PSH and ACK; the window; no checksum, no urgent data.
@@ -311,14 +316,14 @@ fn soup_row(packet: &str) -> Value {
 }
 
 /// Returns the SoupBinTCP packets of a connection, as tshark describes them in XML.
-fn soup_xml(segments: &[Vec<u8>]) -> String {
+pub(crate) fn soup_xml(segments: &[Vec<u8>]) -> String {
     // OUCH is what messages may mean, and tshark tries it on ours.
     let args = ["--disable-protocol", "ouch", "-T", "pdml", "-J", "soupbintcp _ws.malformed"];
     dissect(segments, &format!("tcp.port=={PORT},soupbintcp"), &args)
 }
 
 /// Returns whether tshark has found something that is not as it should be.
-fn is_complaint(xml: &str) -> bool {
+pub(crate) fn is_complaint(xml: &str) -> bool {
     xml.contains("_ws.malformed") || xml.contains("_ws.expert")
 }
 

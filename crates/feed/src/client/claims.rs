@@ -196,6 +196,7 @@ impl Recorder {
 
     /// Returns whether lines still have time to agree on the end.
     fn is_end_disputed(&self, now: Duration) -> bool {
+        // A line that lags behind may still report packets beyond the end of a faster one.
         self.end_reported_at.is_some_and(|since| now < since + END_DISPUTE_MAX)
     }
 

@@ -10,7 +10,7 @@ use super::timers::{BACKOFF_MIN, DESCRIBE_WAIT, SESSION_WAIT, backoff};
 use super::{ConnId, Output, PassEnd, Recorder, RecorderEvent};
 use crate::base::seq::Seq;
 use crate::ledger::{Origin, Source, StreamPosition};
-use crate::wire::{Call, FRAME_LEN, Protocol, RawFrame, SessionId, VERSION, is_torn_beginning};
+use crate::wire::{Call, Framer, Protocol, SessionId, VERSION};
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -388,71 +388,5 @@ impl ConnectionWire {
     /// Returns whether a frame of the exercise's protocol was begun and not finished.
     fn has_partial_frame(&self) -> bool {
         matches!(self, Self::Frames(framer) if framer.has_partial_frame())
-    }
-}
-
-/// Cuts a byte stream into frames.
-#[derive(Default, Debug)]
-pub(super) struct Framer {
-    carry: [u8; FRAME_LEN],
-    held: usize,
-    /// Number of bytes in whole frames returned before the current call.
-    pub(super) offset: u64,
-}
-
-impl Framer {
-    /// Returns the frame that `bytes` completes, if one was begun, and the whole frames after it.
-    /// The framer keeps the remaining bytes for the next call.
-    pub(super) fn split<'a>(&mut self, bytes: &'a [u8]) -> (Option<RawFrame>, &'a [RawFrame]) {
-        let mut bytes = bytes;
-        let mut head = None;
-        if self.held > 0 {
-            let (begin, rest) = bytes.split_at(bytes.len().min(FRAME_LEN - self.held));
-            self.carry[self.held..self.held + begin.len()].copy_from_slice(begin);
-            self.held += begin.len();
-            bytes = rest;
-            if self.held < FRAME_LEN {
-                return (None, &[]);
-            }
-            self.held = 0;
-            head = Some(self.carry);
-        }
-        let (frames, rest) = bytes.as_chunks();
-        self.carry[..rest.len()].copy_from_slice(rest);
-        self.held = rest.len();
-        (head, frames)
-    }
-
-    /// Returns whether no message begins with the bytes that are kept.
-    pub(super) fn is_torn(&self) -> bool {
-        is_torn_beginning(&self.carry[..self.held])
-    }
-
-    /// Returns whether a packet was begun and not finished.
-    pub(super) fn has_partial_frame(&self) -> bool {
-        self.held > 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn any_cutting_gives_the_same_frames(bytes in prop::collection::vec(any::<u8>(), 0..200),
-            sizes in prop::collection::vec(0usize..40, 0..60)) {
-            let (mut framer, mut rest, mut frames) = (Framer::default(), &bytes[..], Vec::new());
-            for size in sizes.into_iter().chain([usize::MAX]) {
-                let (chunk, after) = rest.split_at(size.min(rest.len()));
-                let (head, body) = framer.split(chunk);
-                frames.extend(head);
-                frames.extend_from_slice(body);
-                rest = after;
-            }
-            prop_assert_eq!(&frames[..], bytes.as_chunks::<FRAME_LEN>().0);
-            prop_assert_eq!(framer.has_partial_frame(), bytes.len() % FRAME_LEN > 0);
-        }
     }
 }

@@ -19,6 +19,8 @@ pub enum PassEnd {
 }
 
 /// Events that a driver reports to a recorder.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Input<'a> {
     /// Passing of time alone; also the first input of all.
@@ -38,6 +40,8 @@ pub enum Input<'a> {
 }
 
 /// Actions that a recorder wants its driver to carry out.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
     /// Open a connection to a line.
@@ -56,6 +60,8 @@ pub enum Output {
 }
 
 /// Events that a person who watches a recording may want to see.
+///
+/// Concepts: [line](crate#line), [pass](crate#pass), [resend](crate#resend).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RecorderEvent {
     /// Failed attempt to connect to a line; the next attempt follows after a pause.

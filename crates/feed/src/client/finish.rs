@@ -16,7 +16,7 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopping {
     /// Reason for the stop.
-    why: IncompleteReason,
+    reason: IncompleteReason,
     /// Time until which a follower waits for missing packets.
     pub(super) until: Duration,
 }
@@ -40,7 +40,7 @@ impl Recorder {
             return Some(IncompleteReason::Unreachable);
         }
         let missing = !self.ledger.gaps().is_empty();
-        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
+        let doubtful = self.tail_miss_probability() >= self.options.tail_miss_probability;
         let passes_used_up = self.options.passes.is_some() && self.passes.complete > 0;
         let no_exchange = self.has_no_sign_of_exchange();
         // The user has limited the passes, and so accepts a doubtful end.
@@ -70,20 +70,20 @@ impl Recorder {
     /// again.
     pub(super) fn adopt_session_and_finish(
         &mut self,
-        why: Option<IncompleteReason>,
+        reason: Option<IncompleteReason>,
         now: Duration,
         sink: &mut impl Sink,
     ) {
         let recorded = self.ledger.recorded();
         self.adopt_session(now, sink);
         match self.ledger.recorded() == recorded {
-            true => self.finish(why, now),
+            true => self.finish(reason, now),
             false => self.advance(now, sink),
         }
     }
 
     /// Ends the recording with its outcome.
-    pub(super) fn finish(&mut self, why: Option<IncompleteReason>, now: Duration) {
+    pub(super) fn finish(&mut self, reason: Option<IncompleteReason>, now: Duration) {
         if self.outcome.is_some() {
             return;
         }
@@ -93,9 +93,11 @@ impl Recorder {
             if self.options.follow { self.agreed_session_end(now) } else { ledger.end() };
         let tail = match confirmed_end {
             Some(_) => Tail::Confirmed,
-            None if self.passes.complete > 0 && ledger.highest() > 0 => {
-                Tail::Inferred { doubt: self.passes.doubt(ledger.highest(), self.passes.complete) }
-            }
+            None if self.passes.complete > 0 && ledger.highest() > 0 => Tail::Inferred {
+                miss_probability: self
+                    .passes
+                    .miss_probability(ledger.highest(), self.passes.complete),
+            },
             None => Tail::Unknown,
         };
         let mut missing: SeqSet = ledger.gaps().ranges().collect();
@@ -104,10 +106,10 @@ impl Recorder {
         tail_gap.into_iter().for_each(|range| missing.insert(range));
         self.violations.contradicted =
             self.violations.contradicted.or(self.disbelieved_range(last));
-        self.outcome = Some(Outcome { last, missing, tail, why });
+        self.outcome = Some(Outcome { last, missing, tail, reason });
         self.ended_at = Some(now);
         // A recording that ends incomplete does not wait for an exchange that survives a reset.
-        self.close_or_drain(why.is_some(), now);
+        self.close_or_drain(reason.is_some(), now);
     }
 
     /// Stops the recording on request of the user. The first call waits for connections to an
@@ -122,11 +124,11 @@ impl Recorder {
     }
 
     /// Begins to stop the recording; does nothing if a stop has begun.
-    pub(super) fn begin_stop(&mut self, why: IncompleteReason, now: Duration) {
+    pub(super) fn begin_stop(&mut self, reason: IncompleteReason, now: Duration) {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping { why, until: now + STOP_WAIT });
+        self.stopping = Some(Stopping { reason, until: now + STOP_WAIT });
         self.close_or_drain(true, now);
         if self.conns.iter().any(|conn| self.awaits_resends(conn, now)) {
             let packets = self.ledger.gaps().missing();
@@ -160,7 +162,7 @@ impl Recorder {
             let complete =
                 self.is_complete() && !self.options.follow && !self.awaits_other_description(now);
             self.retract_on_stop(now, sink);
-            self.finish((!complete).then_some(stopping.why), now);
+            self.finish((!complete).then_some(stopping.reason), now);
         }
     }
 

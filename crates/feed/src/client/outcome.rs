@@ -8,6 +8,8 @@ use crate::wire::{DecodeError, SessionId};
 use core::fmt;
 
 /// Result of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
     /// Last sequence known to exist; 0 if there is none.
@@ -17,7 +19,7 @@ pub struct Outcome {
     /// Certainty that no packet exists above `last`.
     pub tail: Tail,
     /// Reason why packets are missing or the end is unknown.
-    pub why: Option<IncompleteReason>,
+    pub reason: Option<IncompleteReason>,
 }
 
 /// Error of bytes that are not as their protocol demands.
@@ -80,13 +82,13 @@ impl Facts {
         let reached = (0..).map_while(|line| recorder.line(line)).any(|line| line.reached);
         let facts = Self { packets, follow: recorder.is_following(), reached, ..Self::default() };
         let Some(outcome) = recorder.outcome() else {
-            return Self { why: Some(IncompleteReason::Stopped), ..facts };
+            return Self { reason: Some(IncompleteReason::Stopped), ..facts };
         };
         Self {
             missing: outcome.missing.count(),
             tail: outcome.tail,
-            why: reason(recorder, outcome),
-            misbehaved: misbehaved(recorder.violations(), outcome.tail, outcome.why),
+            reason: reason(recorder, outcome),
+            misbehaved: misbehaved(recorder.violations(), outcome.tail, outcome.reason),
             ..facts
         }
     }
@@ -97,8 +99,8 @@ impl Outcome {
     /// [`Facts::of`] also knows about follow mode and unreachable lines.
     #[must_use]
     pub fn completeness(&self) -> Completeness {
-        let (missing, tail, why) = (self.missing.count(), self.tail, self.why);
-        Facts { missing, tail, why, ..Facts::default() }.completeness()
+        let (missing, tail, reason) = (self.missing.count(), self.tail, self.reason);
+        Facts { missing, tail, reason, ..Facts::default() }.completeness()
     }
 
     /// Returns whether everything was recorded, up to an end that is confirmed or inferred.
@@ -114,17 +116,17 @@ fn reason(recorder: &Recorder, outcome: &Outcome) -> Option<IncompleteReason> {
     // that conflict may be of two sessions, and no packet is known to be of the same session as
     // another.
     let mixed = recorder.violations().conflicts > 0 && recorder.session().is_none();
-    match outcome.why {
-        Some(IncompleteReason::Storage) => outcome.why,
+    match outcome.reason {
+        Some(IncompleteReason::Storage) => outcome.reason,
         _ if mixed => Some(IncompleteReason::OtherSession),
-        why => why,
+        reason => reason,
     }
 }
 
 /// Returns whether a violation makes the recording untrustworthy.
-fn misbehaved(violations: &PeerViolations, tail: Tail, why: Option<IncompleteReason>) -> bool {
+fn misbehaved(violations: &PeerViolations, tail: Tail, reason: Option<IncompleteReason>) -> bool {
     let implausible = violations.implausible > 0 && tail != Tail::Confirmed;
-    let garbage = violations.undecodable > 0 && why == Some(IncompleteReason::CutOff);
+    let garbage = violations.undecodable > 0 && reason == Some(IncompleteReason::CutOff);
     let disputed = violations.other_session.is_some() || violations.contradicted.is_some();
     violations.conflicts > 0 || disputed || implausible || garbage
 }
@@ -136,10 +138,11 @@ mod tests {
 
     #[test]
     fn only_a_complete_recording_ends_its_file() {
-        let inferred = Tail::Inferred { doubt: 1e-7 };
-        let outcome = |tail, missing: &str, why| {
-            let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, why };
-            let facts = Facts { missing: outcome.missing.count(), tail, why, ..Facts::default() };
+        let inferred = Tail::Inferred { miss_probability: 1e-7 };
+        let outcome = |tail, missing: &str, reason| {
+            let outcome = Outcome { last: 9, missing: missing.parse().unwrap(), tail, reason };
+            let facts =
+                Facts { missing: outcome.missing.count(), tail, reason, ..Facts::default() };
             (outcome.is_complete(), facts.end())
         };
         assert_eq!(outcome(Tail::Confirmed, "", None), (true, SessionEnd::Confirmed));

@@ -45,7 +45,7 @@ impl Recorder {
             return self.adopt_session_and_finish(None, now, sink);
         }
         // An end that no exchange confirms calls for passes in any case.
-        let doubtful = self.tail_doubt() >= self.options.tail_miss_probability;
+        let doubtful = self.tail_miss_probability() >= self.options.tail_miss_probability;
         // Nothing is known about the protocol of a line that may still describe itself, so passes
         // wait for it.
         let mut lines = self.lines.iter().filter(|line| !line.stats.given_up);
@@ -81,14 +81,15 @@ impl Recorder {
     /// Returns the number of passes to run next.
     fn wanted_passes(&self, now: Duration) -> u32 {
         let known = self.ledger.highest();
-        let max_doubt = self.options.tail_miss_probability;
+        let max_probability = self.options.tail_miss_probability;
         // Small passes run side by side, because each costs a round trip whatever its size.
         let small = to_index(known).saturating_mul(FRAME_LEN) <= SMALL_PASS_BYTES;
         let left = self.options.passes.unwrap_or(PASSES_MAX).saturating_sub(self.passes_started);
         let most = left.min(if small { PARALLEL_PASSES } else { 1 });
         let runs = if self.may_fill_by_pass(known) && !self.can_fill_by_resend(now) {
             self.fruitless_passes
-        } else if (self.tail_doubt() >= max_doubt || self.has_no_sign_of_exchange())
+        } else if (self.tail_miss_probability() >= max_probability
+            || self.has_no_sign_of_exchange())
             && (known > 0 || self.passes.complete < EMPTY_PASSES_MAX)
         {
             self.passes.complete
@@ -99,28 +100,29 @@ impl Recorder {
         if self.passes.complete == 0 {
             most.min(1)
         } else {
-            self.passes.more(known, runs, max_doubt, most)
+            self.passes.more(known, runs, max_probability, most)
         }
     }
 
     /// Returns whether something is missing that another pass may deliver.
     fn may_fill_by_pass(&self, known: Seq) -> bool {
         let promising = self.fruitless_passes < FRUITLESS_PASSES_MAX
-            && self.passes.doubt(known, self.fruitless_passes)
+            && self.passes.miss_probability(known, self.fruitless_passes)
                 >= self.options.tail_miss_probability;
         promising && !self.ledger.gaps().is_empty()
     }
 
     /// Returns the probability that a packet exists beyond the highest one, 0 if the end is
     /// confirmed.
-    pub(super) fn tail_doubt(&self) -> f64 {
+    pub(super) fn tail_miss_probability(&self) -> f64 {
         if self.ledger.end().is_some() {
             return 0.0;
         }
+        // A single pass shows nothing about its own end: a dropped last packet leaves no gap.
         if self.passes.complete < TAIL_PASSES_MIN {
             return 1.0;
         }
-        self.passes.doubt(self.ledger.highest(), self.passes.complete)
+        self.passes.miss_probability(self.ledger.highest(), self.passes.complete)
     }
 
     /// Returns whether every stream has been silent for long, and the rest can be requested.
@@ -183,6 +185,8 @@ impl Recorder {
     fn count_silent_stream(&mut self, line: u16) {
         let line = &mut self.lines[usize::from(line)];
         line.silent_streams += 1;
+        // Each silent stream costs a whole timeout, so a line that has had its tries is not
+        // streamed from again.
         if line.silent_streams >= SILENT_STREAMS_MAX {
             line.cut_streams = u32::MAX;
         }
@@ -212,27 +216,27 @@ pub struct PassStats {
 }
 
 impl PassStats {
-    /// Returns the doubt that `passes` passes leave: the probability, given `known` packets, that
-    /// one more packet exists and every pass missed it.
+    /// Returns the probability, given `known` packets, that one more packet exists and each of
+    /// `passes` passes missed it.
     ///
     /// The probability is the mean of p^passes over the distribution of the loss p, where every p
     /// is equally likely at first. With m of n packets missed, the mean is the product over
     /// i < passes of (m + 1 + i) / (n + 2 + i).
     #[must_use]
-    pub fn doubt(&self, known: Seq, passes: u32) -> f64 {
-        let (lost, of) = self.losses(known);
-        doubt(lost, of, passes)
+    pub fn miss_probability(&self, known: Seq, passes: u32) -> f64 {
+        let (missed, of) = self.losses(known);
+        missed_by_all(missed, of, passes)
     }
 
-    /// Returns the number of further passes that bring the doubt of `runs` passes below `bound`, if
-    /// they miss as many packets as the passes before; `most` at the most.
+    /// Returns the number of further passes that bring the miss probability of `runs` passes below
+    /// `bound`, if they miss as many packets as the passes before; `most` at the most.
     #[must_use]
     pub fn more(&self, known: Seq, runs: u32, bound: f64, most: u32) -> u32 {
-        let (lost, of) = self.losses(known);
+        let (missed, of) = self.losses(known);
         (1..most)
             .find(|&more| {
                 let grown = 1.0 + f64::from(more) / f64::from(self.complete.max(1));
-                doubt(lost * grown, of * grown, runs + more) < bound
+                missed_by_all(missed * grown, of * grown, runs + more) < bound
             })
             .unwrap_or(most)
     }
@@ -245,10 +249,10 @@ impl PassStats {
     }
 }
 
-fn doubt(lost: f64, of: f64, passes: u32) -> f64 {
+fn missed_by_all(missed: f64, of: f64, passes: u32) -> f64 {
     let mut product = 1.0;
     for i in (0..passes).map(f64::from) {
-        product *= (lost + 1.0 + i) / (of + 2.0 + i);
+        product *= (missed + 1.0 + i) / (of + 2.0 + i);
         // A product this small is below any bound, and stopping here limits the work.
         if product < 1e-30 {
             break;
@@ -262,25 +266,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubt_follows_from_what_was_lost() {
-        // Nothing lost in one pass of 13: the next one is lost with 1 in 15.
+    fn the_miss_probability_follows_from_missed_packets() {
+        // No packet missed in one pass of 13: the next one is missed with probability 1 in 15.
         let clean = PassStats { complete: 1, delivered: 13 };
-        assert!((clean.doubt(13, 1) - 1.0 / 15.0).abs() < 1e-12);
-        // A quarter lost: about ten passes leave a doubt of one in a million.
+        assert!((clean.miss_probability(13, 1) - 1.0 / 15.0).abs() < 1e-12);
+        // A quarter missed: about ten passes bring the probability to one in a million.
         let quarter = |complete: u32| PassStats { complete, delivered: u64::from(complete) * 750 };
-        let enough = (1..).find(|&k| quarter(k).doubt(1000, k) < 1e-6).unwrap();
+        let enough = (1..).find(|&k| quarter(k).miss_probability(1000, k) < 1e-6).unwrap();
         assert!((10..=11).contains(&enough), "{enough}");
         assert_eq!(1 + quarter(1).more(1000, 1, 1e-6, 99), enough);
         // Nothing seen at all: no number of passes is proof.
-        assert!(PassStats { complete: 20, delivered: 0 }.doubt(0, 20) > 0.04);
+        assert!(PassStats { complete: 20, delivered: 0 }.miss_probability(0, 20) > 0.04);
         assert_eq!(clean.more(0, 1, 1e-6, 12), 12);
         // No pass yet: all is open.
-        assert!((PassStats::default().doubt(5, 0) - 1.0).abs() < 1e-12);
+        assert!((PassStats::default().miss_probability(5, 0) - 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_clean_feed_of_a_million_needs_no_second_pass_to_speak_of() {
         let clean = PassStats { complete: 1, delivered: 1_000_000 };
-        assert!(clean.doubt(1_000_000, 1) < 1e-6);
+        assert!(clean.miss_probability(1_000_000, 1) < 1e-6);
     }
 }

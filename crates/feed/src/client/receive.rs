@@ -108,13 +108,11 @@ impl Recorder {
             let position = conn.track.position;
             conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
-            if taken.frames > 0 {
-                self.payload = SessionPayload::Packets;
-            }
             // A duplicate does not count as activity, because a peer could repeat packets for ever.
             if taken.fresh > 0 || conn.track.position > position {
                 conn.last_useful = now;
             }
+            // The time that the first packets took shows how slow the exchange is to answer.
             if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
                 self.on_first_packets(at, now);
             }
@@ -149,6 +147,9 @@ impl Recorder {
         if taken.frames == 0 {
             return;
         }
+        if self.payload == SessionPayload::Unknown {
+            self.payload = SessionPayload::Packets;
+        }
         let conn = &mut self.conns[at];
         let line = &mut self.lines[usize::from(conn.line)];
         let frames = taken.frames as u64;
@@ -157,7 +158,7 @@ impl Recorder {
         conn.new_packets += taken.fresh;
         line.stats.packets += frames;
         line.stats.first += taken.fresh;
-        self.stats.repeated += frames - taken.fresh;
+        self.stats.duplicates += frames - taken.fresh;
         self.violations.conflicts += u64::from(taken.conflicts);
         if conn.role != ConnectionRole::Resend {
             self.stats.streamed += taken.fresh;

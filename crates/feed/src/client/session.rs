@@ -59,8 +59,8 @@ impl Recorder {
     }
 
     /// Returns whether packets of a connection are of the recorded session, as far as that can be
-    /// known: an exchange of the original protocol reports no session. A session of messages that are
-    /// no order packets has none of them.
+    /// known: an exchange of the original protocol reports no session. A session of messages that
+    /// are no order packets has none of them.
     pub(super) fn is_of_session(&self, conn: &ClientConnection) -> bool {
         if self.payload == SessionPayload::Messages {
             return false;

@@ -6,6 +6,7 @@
 //! the session, the ledger and the line.
 
 mod payload;
+mod receive;
 mod stream;
 mod violation;
 
@@ -14,19 +15,16 @@ pub use violation::SoupViolation;
 
 pub(super) use stream::SoupStream;
 
-use super::alignment::GARBAGE_FRAMES_MAX;
-use super::connection::{ClientConnection, ConnectionState, ConnectionWire};
+use super::connection::{ClientConnection, ConnectionState};
 use super::lines::SoupLogin;
-use super::outcome::UndecodableError;
 use super::timers::{LOGIN_WAIT, LOGOUT_WAIT, backoff};
-use super::{ConnId, Output, Recorder, RecorderEvent};
+use super::{Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::ledger::{Sink, StopReason, TakeResult};
+use crate::ledger::Sink;
 use crate::wire::soup::{RejectReason, Text};
-use crate::wire::{Info, Run, SessionId, VERSION};
+use crate::wire::{Info, SessionId, VERSION};
 use core::time::Duration;
-use payload::order_packets;
-use stream::{Accepted, Requested, SoupEvent};
+use stream::{Accepted, Requested};
 
 /// Counters of a SoupBinTCP line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -47,21 +45,37 @@ pub struct SoupStats {
     pub skipped: u64,
 }
 
-/// Session that the next login names, if the user has named none.
+/// Session and first message that the next login requests. After each login that is rejected
+/// because the session is not available, the next choice is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum SessionChoice {
-    /// Session that is recorded; the current one as long as there is none.
+enum LoginChoice {
+    /// Lowest missing message of the session that is recorded, or of the current one as long as
+    /// there is none.
     Recorded,
-    /// Session that is current, because the exchange does not serve the recorded one. Its
-    /// acceptance shows whether another session has replaced that.
+    /// Lowest missing message of the current session. Its acceptance shows whether another session
+    /// has replaced the recorded one.
     Current,
+    /// End of the stream, because the exchange may not have the missing message yet. One that has
+    /// restarted, and is behind, accepts and repeats some messages.
+    Latest,
+}
+
+impl LoginChoice {
+    /// Returns the choice after a rejection.
+    const fn next(self) -> Self {
+        match self {
+            Self::Recorded => Self::Current,
+            Self::Current => Self::Latest,
+            Self::Latest => Self::Recorded,
+        }
+    }
 }
 
 /// State of a SoupBinTCP line over all its connections.
 #[derive(Debug)]
 pub(super) struct SoupLine {
     login: SoupLogin,
-    choice: SessionChoice,
+    choice: LoginChoice,
     /// Recorded session as this line's exchange names it.
     name: Option<Text<10>>,
     /// Lowest sequence that the exchange serves.
@@ -81,7 +95,7 @@ impl SoupLine {
     pub(super) fn new(login: SoupLogin) -> Self {
         Self {
             login,
-            choice: SessionChoice::Recorded,
+            choice: LoginChoice::Recorded,
             name: None,
             served_from: FIRST_SEQ,
             moved: 0,
@@ -111,10 +125,16 @@ impl Recorder {
         let recorded = || soup.name.or(self.session.map(name_of)).unwrap_or(Text::BLANK);
         let session = match soup.choice {
             _ if !login.session.is_blank() => login.session,
-            SessionChoice::Recorded => recorded(),
-            SessionChoice::Current => Text::BLANK,
+            LoginChoice::Recorded => recorded(),
+            LoginChoice::Current | LoginChoice::Latest => Text::BLANK,
         };
-        let requested = Requested { session, sequence: self.lowest_missing(soup.served_from) };
+        let sequence = match soup.choice {
+            LoginChoice::Latest => None,
+            LoginChoice::Recorded | LoginChoice::Current => {
+                Some(self.lowest_missing(soup.served_from))
+            }
+        };
+        let requested = Requested { session, sequence };
         let conn = &mut self.conns[at];
         conn.described = true;
         if let Some(stream) = conn.wire.soup() {
@@ -128,65 +148,6 @@ impl Recorder {
         let gaps = self.ledger.gaps().ranges().filter_map(|gap| gap.from(from));
         let mut wanted = gaps.filter(|gap| !self.abandoned.covers(*gap));
         wanted.next().map_or(beyond, SeqRange::first).max(from)
-    }
-
-    /// Handles bytes of a SoupBinTCP connection.
-    pub(super) fn soup_received(
-        &mut self,
-        id: ConnId,
-        mut stream: SoupStream,
-        bytes: &[u8],
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let mut rest = bytes;
-        while self.outcome.is_none() {
-            let Some(at) = self.find(id) else { return };
-            // A connection to another session is read on, but not believed.
-            if self.conns[at].garbage_run > GARBAGE_FRAMES_MAX {
-                stream.leave();
-            }
-            let offset = stream.offset();
-            match stream.next(&mut rest, now) {
-                Ok(None) => break,
-                Ok(Some(event)) => self.on_soup_event(at, event, offset, now, sink),
-                Err(violation) => self.on_soup_violation(at, offset, violation, now),
-            }
-        }
-        if let Some(at) = self.find(id) {
-            self.conns[at].wire = ConnectionWire::Soup(stream);
-        }
-    }
-
-    /// Handles an event of a SoupBinTCP connection. `offset` is where its packet begins.
-    fn on_soup_event(
-        &mut self,
-        at: usize,
-        event: SoupEvent<'_>,
-        offset: u64,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let line = usize::from(self.conns[at].line);
-        let stats = &mut self.lines[line].stats.soup;
-        match event {
-            SoupEvent::Accepted(requested, accepted) => {
-                stats.logins += 1;
-                stats.rejection = None;
-                if let Err(violation) = self.on_login_accepted(at, requested, accepted, now, sink) {
-                    self.on_soup_violation(at, offset, violation, now);
-                }
-            }
-            SoupEvent::Rejected(reason) => self.on_login_rejected(at, reason, now),
-            SoupEvent::Messages(run) => {
-                if let Err(violation) = self.take_messages(at, run, now, sink) {
-                    self.on_soup_violation(at, offset, violation, now);
-                }
-            }
-            SoupEvent::Heartbeat => stats.heartbeats += 1,
-            SoupEvent::Skipped => stats.skipped += 1,
-            SoupEvent::End { last } => self.on_soup_end(at, last, now),
-        }
     }
 
     /// Handles an accepted login.
@@ -223,37 +184,49 @@ impl Recorder {
         line.stats.other_session = None;
         let Some(soup) = &mut line.soup else { return Ok(()) };
         soup.name = Some(accepted.session);
-        soup.choice = SessionChoice::Recorded;
-        if sequence == requested.sequence {
-            soup.moved = 0;
-        } else {
+        soup.choice = LoginChoice::Recorded;
+        let served_from = soup.served_from;
+        let wanted = requested.sequence.unwrap_or_else(|| self.lowest_missing(served_from));
+        let is_as_requested = match requested.sequence {
+            Some(requested) => sequence == requested,
+            None => sequence <= wanted,
+        };
+        let line = &mut self.lines[usize::from(id)];
+        let Some(soup) = &mut line.soup else { return Ok(()) };
+        if !is_as_requested {
             // One wrong acceptance would give every message behind it a wrong sequence, so it is
             // believed only if the exchange insists on it.
             line.stats.soup.moved += 1;
             soup.moved += 1;
             let is_believed = soup.moved > self.options.retries;
-            let requested = requested.sequence;
-            self.note(RecorderEvent::LoginMoved { line: id, requested, accepted: sequence });
+            self.note(RecorderEvent::LoginMoved {
+                line: id,
+                requested: wanted,
+                accepted: sequence,
+            });
             if !is_believed {
                 self.cut_soup(at, now);
                 return Ok(());
             }
         }
-        self.begin_soup_stream(at, requested.sequence, info, now, sink)
+        if let Some(soup) = &mut self.lines[usize::from(id)].soup {
+            soup.moved = 0;
+        }
+        self.begin_soup_stream(at, wanted, info, now, sink)
     }
 
     /// Begins to record the messages behind an acceptance that is believed.
     fn begin_soup_stream(
         &mut self,
         at: usize,
-        requested: Seq,
+        wanted: Seq,
         info: Info,
         now: Duration,
         sink: &mut impl Sink,
     ) -> Result<(), SoupViolation> {
         let (conn, before) = (self.conns[at].id, info.last);
-        if before >= requested && !self.accept_claimed_end(at, before) {
-            return Err(SoupViolation::AcceptedSequence((before + 1).into()));
+        if before >= wanted && !self.accept_claimed_end(at, before) {
+            return Err(SoupViolation::AcceptedSequence(before + 1));
         }
         self.on_session_reported(at, info, now, sink);
         let Some(at) = self.find(conn) else { return Ok(()) };
@@ -261,7 +234,7 @@ impl Recorder {
         track.position = before;
         self.conns[at].subscribed_after = before;
         self.conns[at].last_useful = now;
-        if before >= requested {
+        if before >= wanted {
             // The exchange does not serve the messages before its acceptance.
             self.ledger.close_tail(now, sink);
             if let Some(soup) = &mut self.lines[usize::from(self.conns[at].line)].soup {
@@ -294,10 +267,7 @@ impl Recorder {
         line.stats.soup.rejection = Some(reason);
         let (since, tries) = soup.rejected.map_or((now, 1), |(since, tries)| (since, tries + 1));
         soup.rejected = Some((since, tries));
-        soup.choice = match soup.choice {
-            SessionChoice::Recorded => SessionChoice::Current,
-            SessionChoice::Current => SessionChoice::Recorded,
-        };
+        soup.choice = soup.choice.next();
         let is_final = reason == RejectReason::NotAuthorized;
         if is_final || now.saturating_sub(since) >= self.options.timeout {
             line.stats.given_up = true;
@@ -314,149 +284,8 @@ impl Recorder {
         }
     }
 
-    /// Takes messages that have arrived into the ledger.
-    ///
-    /// # Errors
-    /// Returns a violation if the messages cannot be of the recorded session.
-    fn take_messages(
-        &mut self,
-        at: usize,
-        run: Run<'_>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) -> Result<(), SoupViolation> {
-        self.payload = self.payload.after(&run);
-        let range = run.range();
-        // Messages that repeat recorded ones are compared first: if they differ, the exchange has
-        // numbered those behind them wrongly, too.
-        let known = SeqRange::new(range.first(), range.last().min(self.ledger.highest()));
-        for part in [known, range.from(self.ledger.highest() + 1)].into_iter().flatten() {
-            let Some(run) = run.part(part) else { continue };
-            let (taken, violation) = self.take_part(at, run, now, sink);
-            self.count_taken(at, taken);
-            let conn = &mut self.conns[at];
-            if taken.fresh > 0 {
-                conn.last_useful = now;
-                if let Some(soup) = &mut self.lines[usize::from(conn.line)].soup {
-                    (soup.violations, soup.early_ends) = (0, 0);
-                }
-            }
-            if let Some(violation) = violation {
-                return Err(violation);
-            }
-            if taken.conflicts > 0 {
-                return Err(SoupViolation::Conflict(part.first()));
-            }
-            match taken.stop {
-                None => {}
-                // Too many gaps are open: the login is repeated once there are fewer.
-                Some(StopReason::Crowded) => {
-                    self.cut_soup(at, now);
-                    return Ok(());
-                }
-                Some(_) => {
-                    self.violations.implausible += 1;
-                    self.violations.first_implausible.get_or_insert(part.first());
-                    self.cut_soup(at, now);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes messages into the ledger, as order packets if the session's messages are such.
-    fn take_part(
-        &mut self,
-        at: usize,
-        run: Run<'_>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) -> (TakeResult, Option<SoupViolation>) {
-        let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
-        let conn = &mut self.conns[at];
-        conn.track.plausible = plausible;
-        let (origin, track) = (conn.origin(), &mut conn.track);
-        if self.payload != SessionPayload::Packets {
-            return (self.ledger.take_run(run, origin, now, track, sink), None);
-        }
-        let mut frames = core::mem::take(&mut self.packet_buffer);
-        let foreign = order_packets(&run, &mut frames);
-        let taken = self.ledger.take(&frames, origin, now, track, sink);
-        frames.clear();
-        self.packet_buffer = frames;
-        (taken, foreign.map(SoupViolation::NotAnOrderPacket))
-    }
-
-    /// Handles the end of the session. An end before a message that is known to exist is believed
-    /// only if the exchange insists on it.
-    fn on_soup_end(&mut self, at: usize, last: Seq, now: Duration) {
-        let known = self.highest_shown().max(self.ledger.end().unwrap_or(0));
-        let line = &mut self.lines[usize::from(self.conns[at].line)];
-        let Some(soup) = &mut line.soup else { return };
-        if last < known && soup.early_ends < self.options.retries {
-            soup.early_ends += 1;
-            return self.cut_soup(at, now);
-        }
-        if self.accept_claimed_end(at, last) {
-            self.on_session_over(at, last, now);
-        }
-    }
-
-    /// Handles a violation: counts it, cuts the connection, and gives the line up after too many.
-    fn on_soup_violation(
-        &mut self,
-        at: usize,
-        offset: u64,
-        violation: SoupViolation,
-        now: Duration,
-    ) {
-        self.violations.undecodable += 1;
-        let error = UndecodableError::Soup(violation);
-        self.violations.first_undecodable.get_or_insert((offset, error));
-        let id = self.conns[at].line;
-        self.cut_soup(at, now);
-        let line = &mut self.lines[usize::from(id)];
-        let Some(soup) = &mut line.soup else { return };
-        soup.violations += 1;
-        if soup.violations > self.options.retries && !line.stats.given_up {
-            line.stats.given_up = true;
-            line.streams_to_open = 0;
-            self.note(RecorderEvent::LineGivenUp { line: id });
-        }
-    }
-
-    /// Handles a connection whose exchange has not answered the login, or has sent no packet, for
-    /// too long.
-    pub(super) fn on_soup_silence(&mut self, at: usize, now: Duration) {
-        self.lines[usize::from(self.conns[at].line)].stats.soup.silences += 1;
-        self.cut_soup(at, now);
-    }
-
-    /// Closes a connection that cannot be believed, or that is of no more use; the line logs in
-    /// again. A reset harms no exchange that speaks SoupBinTCP, so nothing is waited for.
-    fn cut_soup(&mut self, at: usize, now: Duration) {
-        let conn = self.remove(at);
-        self.stats.failures += 1;
-        if conn.state == ConnectionState::Open {
-            self.on_subscription_ended(conn.summary(), now);
-        }
-    }
-
-    /// Logs in again on the connections that stand above a message that is missing again.
-    pub(super) fn log_in_again(&mut self, now: Duration) {
-        for at in (0..self.conns.len()).rev() {
-            let conn = &self.conns[at];
-            let Some(soup) = &self.lines[usize::from(conn.line)].soup else { continue };
-            let is_behind = self.lowest_missing(soup.served_from) <= conn.track.position;
-            if is_behind && conn.state == ConnectionState::Open {
-                self.cut_soup(at, now);
-            }
-        }
-    }
-
-    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, so
-    /// that the exchange gets the request before the connection is closed.
+    /// Closes a connection at once, or sends a logout request and goes on reading for a moment, in
+    /// which the exchange closes the connection.
     pub(super) fn log_out_or_close(&mut self, at: usize, now: Duration) {
         let conn = &mut self.conns[at];
         let Some(stream) = conn.wire.soup() else { return };
@@ -469,8 +298,6 @@ impl Recorder {
                 }
                 let until = now + LOGOUT_WAIT;
                 conn.state = ConnectionState::Draining { until, hard: until };
-                let id = conn.id;
-                self.outputs.push_back(Output::Finish(id));
             }
         }
     }
@@ -478,14 +305,6 @@ impl Recorder {
     /// Returns the maximum time that an exchange may take to answer a login.
     pub(super) fn login_wait(&self) -> Duration {
         LOGIN_WAIT.min(self.options.timeout)
-    }
-
-    /// Sends a heartbeat on a connection if one is due.
-    pub(super) fn send_client_heartbeat(&mut self, at: usize, now: Duration) {
-        let conn = &mut self.conns[at];
-        if let Some(stream) = conn.wire.soup() {
-            stream.send_heartbeat(now, &mut conn.outbox.0);
-        }
     }
 
     /// Returns whether a line may still deliver missing messages from `lowest` on: it is connected

@@ -125,6 +125,8 @@ impl Recorder {
     /// session, and no other line plays this one or may return to it.
     fn is_superseded(&self, now: Duration) -> bool {
         let is_gone = |line: &LineState| {
+            // An exchange that restarts is unreachable for seconds, and may then return to this
+            // session.
             let unreachable =
                 line.connect_failures.is_some_and(|(since, _)| now >= since + LINE_ABSENCE_MAX);
             line.stats.given_up || line.stats.other_session.is_some() || unreachable

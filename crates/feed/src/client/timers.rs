@@ -189,7 +189,8 @@ impl Recorder {
             }
             Timer::SubscriptionSilence(_) => self.on_subscription_silence(at, now),
             Timer::Answer(_) | Timer::Stop(_) => self.on_answer_timeout(at, now),
-            // Heartbeats are sent by `expire`. The others only wake the driver: `advance` looks at the state that they have changed.
+            // Heartbeats are sent by `expire`. The others only wake the driver: `advance` looks at
+            // the state that they have changed.
             Timer::ClientHeartbeat(_)
             | Timer::StreamLag(_)
             | Timer::StreamSilence(_)

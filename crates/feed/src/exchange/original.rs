@@ -116,7 +116,7 @@ impl Exchange for OriginalExchange {
         }
     }
 
-    fn ended(&mut self, conn: &mut OriginalConnection, _: Duration) {
+    fn input_ended(&mut self, conn: &mut OriginalConnection, _: Duration) {
         conn.client_ended = true;
     }
 

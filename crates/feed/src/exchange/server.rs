@@ -78,6 +78,15 @@ pub struct ServerStats {
     pub soup: SoupStats,
 }
 
+/// Treatment of a subscriber that was too slow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SlowTreatment {
+    /// The subscription continues behind the packets that it missed.
+    Skipped,
+    /// The connection was ended before them.
+    CutOff,
+}
+
 /// Event of a mock exchange, for logs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerEvent {
@@ -112,8 +121,8 @@ pub enum ServerEvent {
         connection: u64,
         /// Number of packets that the subscriber misses.
         packets: u64,
-        /// True if the subscriber was cut off.
-        cut: bool,
+        /// Treatment of the subscriber.
+        treatment: SlowTreatment,
     },
     /// Event of a connection in SoupBinTCP.
     Soup {
@@ -149,6 +158,8 @@ struct Downtime {
 }
 
 /// Exchange that plays a tape. See the [module](self).
+///
+/// Concepts: [tape](crate#tape), [dropped](crate#dropped).
 #[derive(Debug)]
 pub struct MockExchange<P = Arc<Tape>> {
     /// Tapes: the first is played, the others after restarts with another session.
@@ -190,7 +201,7 @@ impl<P: TapeSource> MockExchange<P> {
     /// Adds the tape of the next session. A restart with another session goes on to the next tape;
     /// the last tape stays.
     #[must_use]
-    pub fn then(mut self, tape: P) -> Self {
+    pub fn with_next_tape(mut self, tape: P) -> Self {
         self.tapes.push_back(tape);
         self
     }
@@ -216,7 +227,7 @@ impl<P: TapeSource> MockExchange<P> {
 
     /// Returns the counts since the exchange began.
     #[must_use]
-    pub fn served(&self) -> ServerStats {
+    pub fn stats(&self) -> ServerStats {
         self.stats
     }
 
@@ -274,6 +285,7 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         self.stats.connections += 1;
         match protocol {
             Protocol::Betacrew => {
+                // An exchange without the extension reads all calls as the original does.
                 let calls = match self.scenario.extension {
                     true => CallDecoder::new(),
                     false => CallDecoder::original(),
@@ -305,10 +317,10 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
         dialog.receive(self, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut ServerConnection, _: Duration) {
+    fn input_ended(&mut self, conn: &mut ServerConnection, _: Duration) {
         let dialog = conn.dialog_mut::<P>();
         dialog.base_mut().client_ended = true;
-        dialog.ended();
+        dialog.input_ended();
     }
 
     fn disconnected(&mut self, _: ServerConnection, how: Disconnect, _: Duration) {

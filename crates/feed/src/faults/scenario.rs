@@ -42,6 +42,8 @@ pub const COUNTED_MAX: usize = 1 << 20;
 pub const IDLE: Duration = Duration::from_millis(400);
 
 /// Errors and settings of an exchange.
+///
+/// Concept: [dropped](crate#dropped).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
     /// Seed of everything random.
@@ -128,6 +130,8 @@ pub enum UnknownSequencePolicy {
 }
 
 /// One error of an exchange: an action, a place and a frequency.
+///
+/// Concept: [dropped](crate#dropped).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Fault {
     action: FaultAction,
@@ -169,16 +173,7 @@ impl Fault {
     /// there.
     #[must_use]
     pub fn new(action: FaultAction, place: FaultPlace) -> Option<Self> {
-        action.fits(place).then_some(Self {
-            action,
-            place,
-            connections: None,
-            passes: None,
-            sequences: None,
-            last: None,
-            pick: FaultSelector::All,
-            times: None,
-        })
+        action.fits(place).then_some(Self::always(action, place))
     }
 
     /// Returns the action.
@@ -218,10 +213,11 @@ impl Fault {
         Self { sequences: Some(sequences), ..Self::drop() }
     }
 
-    fn drop() -> Self {
+    /// Creates a fault of all packets, connections and passes.
+    fn always(action: FaultAction, place: FaultPlace) -> Self {
         Self {
-            action: FaultAction::Drop,
-            place: FaultPlace::Stream,
+            action,
+            place,
             connections: None,
             passes: None,
             sequences: None,
@@ -229,6 +225,10 @@ impl Fault {
             pick: FaultSelector::All,
             times: None,
         }
+    }
+
+    fn drop() -> Self {
+        Self::always(FaultAction::Drop, FaultPlace::Stream)
     }
 
     /// Returns whether the fault can only drop packets, and the same ones each time.
@@ -264,6 +264,17 @@ impl Scenario {
     #[must_use]
     pub fn skipping(sequences: SeqSet) -> Self {
         Self::clean(0).with(Fault::skip(sequences))
+    }
+
+    /// Returns the protocols in which the scenario does something: those of its faults, or all if
+    /// it has none.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        let of_faults = self.faults.iter().flat_map(|fault| fault.protocols().iter());
+        match self.faults.is_empty() {
+            true => Protocol::ALL.into_iter().collect(),
+            false => of_faults.collect(),
+        }
     }
 
     /// Adds a fault.

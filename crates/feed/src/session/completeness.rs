@@ -10,7 +10,7 @@
 //! let whole = Facts { packets: 9, tail: Tail::Confirmed, ..Facts::default() };
 //! assert_eq!(whole.completeness(), Completeness::Complete);
 //! // A stop is never success by itself.
-//! let stopped = Facts { why: Some(IncompleteReason::Stopped), ..whole };
+//! let stopped = Facts { reason: Some(IncompleteReason::Stopped), ..whole };
 //! assert_eq!(stopped.completeness(), Completeness::Incomplete);
 //! // Of a live session that goes on, everything so far is there.
 //! let followed = Facts { follow: true, tail: Tail::Unknown, ..stopped };
@@ -25,6 +25,8 @@ use crate::wire::soup::RejectReason;
 use core::fmt;
 
 /// Facts about a recording that decide whether it is complete.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Facts {
     /// Number of recorded packets.
@@ -35,7 +37,7 @@ pub struct Facts {
     /// Knowledge of the session's end.
     pub tail: Tail,
     /// Reason why the recorder ended early; `None` if it finished, and for a file.
-    pub why: Option<IncompleteReason>,
+    pub reason: Option<IncompleteReason>,
     /// True if the recorder follows a live session, which may go on after the recording.
     pub follow: bool,
     /// True if an exchange was reached.
@@ -55,7 +57,7 @@ impl Default for Facts {
             packets: 0,
             missing: 0,
             tail: Tail::Unknown,
-            why: None,
+            reason: None,
             follow: false,
             reached: true,
             misbehaved: false,
@@ -66,6 +68,8 @@ impl Default for Facts {
 }
 
 /// Completeness of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
     /// Every packet up to the session's end is recorded. The end is confirmed or inferred.
@@ -90,17 +94,17 @@ pub enum Fault {
 }
 
 impl Facts {
-    /// Returns the facts about a file of packets. `missing` counts the sequences up to the last one
-    /// that the file's session is known to have. `end` is `None` for a format that cannot store the
-    /// session's end; the end of the file then stands for it.
+    /// Returns the facts about an undamaged file of packets. `missing` counts the sequences up to
+    /// the last one that the file's session is known to have. `end` is `None` for a format that
+    /// cannot store the session's end; the end of the file then stands for it.
     #[must_use]
-    pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>, damaged: bool) -> Self {
+    pub fn of_file(packets: u64, missing: u64, end: Option<SessionEnd>) -> Self {
         let tail = match end {
             Some(SessionEnd::Open) => Tail::Unknown,
             Some(SessionEnd::Confirmed) => Tail::Confirmed,
-            Some(SessionEnd::Inferred) | None => Tail::Inferred { doubt: 0.0 },
+            Some(SessionEnd::Inferred) | None => Tail::Inferred { miss_probability: 0.0 },
         };
-        Self { packets, missing, tail, damaged, ..Self::default() }
+        Self { packets, missing, tail, ..Self::default() }
     }
 
     /// Returns the end of session that a tape file stores: a known end if every packet up to it is
@@ -120,7 +124,7 @@ impl Facts {
         if self.missing > 0 || self.damaged {
             return Completeness::Incomplete;
         }
-        match self.why {
+        match self.reason {
             // Without a packet or a known end, nothing shows that a session exists, so it cannot be
             // complete.
             None if self.tail == Tail::Unknown && self.packets == 0 => Completeness::Incomplete,
@@ -141,12 +145,13 @@ impl Facts {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let in_vain =
-            matches!(self.why, Some(IncompleteReason::Unreachable | IncompleteReason::Stopped));
+            matches!(self.reason, Some(IncompleteReason::Unreachable | IncompleteReason::Stopped));
         if self.damaged {
             Some(Fault::Damaged)
         } else if self.misbehaved {
             Some(Fault::Misbehaved)
-        } else if self.packets == 0 && matches!(self.why, Some(IncompleteReason::LoginRejected(_)))
+        } else if self.packets == 0
+            && matches!(self.reason, Some(IncompleteReason::LoginRejected(_)))
         {
             Some(Fault::Rejected)
         } else {
@@ -157,20 +162,19 @@ impl Facts {
     /// Returns true if the recording succeeded: the exit code is 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        let enough = self.why == Some(IncompleteReason::Enough) && !self.outputs;
+        let enough = self.reason == Some(IncompleteReason::Enough) && !self.outputs;
         self.fault().is_none() && (enough || self.completeness() != Completeness::Incomplete)
     }
 
     /// Returns true if the packets are written to their outputs, which replaces the old files.
-    /// `allow_gaps` writes them even if packets are missing.
     #[must_use]
-    pub fn writes_outputs(&self, allow_gaps: bool) -> bool {
+    pub fn writes_outputs(&self, gaps: GapPolicy) -> bool {
         match self.completeness() {
             Completeness::Complete => true,
             Completeness::SoFar => self.packets > 0,
             Completeness::Incomplete => {
-                let mixed = self.why == Some(IncompleteReason::OtherSession) && !self.follow;
-                allow_gaps && self.packets > 0 && !mixed
+                let mixed = self.reason == Some(IncompleteReason::OtherSession) && !self.follow;
+                gaps == GapPolicy::Allow && self.packets > 0 && !mixed
             }
         }
     }
@@ -181,13 +185,24 @@ impl Facts {
     pub fn keeps_recording(&self) -> bool {
         match self.completeness() {
             Completeness::Complete => false,
-            Completeness::SoFar => self.why != Some(IncompleteReason::OtherSession),
+            Completeness::SoFar => self.reason != Some(IncompleteReason::OtherSession),
             Completeness::Incomplete => true,
         }
     }
 }
 
+/// Treatment of a recording with missing packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GapPolicy {
+    /// Refuse it.
+    Refuse,
+    /// Use the packets that it has.
+    Allow,
+}
+
 /// Reason why a recording is incomplete.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IncompleteReason {
     /// Stopped by the user.
@@ -267,7 +282,7 @@ mod tests {
         packets: 100,
         missing: 0,
         tail: Tail::Confirmed,
-        why: None,
+        reason: None,
         follow: false,
         reached: true,
         misbehaved: false,
@@ -276,13 +291,18 @@ mod tests {
     };
 
     fn stopped() -> Facts {
-        Facts { why: Some(IncompleteReason::Stopped), follow: true, tail: Tail::Unknown, ..WHOLE }
+        Facts {
+            reason: Some(IncompleteReason::Stopped),
+            follow: true,
+            tail: Tail::Unknown,
+            ..WHOLE
+        }
     }
 
     #[test]
     fn only_what_ends_is_complete() {
         assert_eq!(WHOLE.completeness(), Completeness::Complete);
-        let inferred = Facts { tail: Tail::Inferred { doubt: 1e-7 }, ..WHOLE };
+        let inferred = Facts { tail: Tail::Inferred { miss_probability: 1e-7 }, ..WHOLE };
         assert_eq!(inferred.completeness(), Completeness::Complete);
         let unknown = Facts { tail: Tail::Unknown, ..WHOLE };
         assert_eq!(unknown.completeness(), Completeness::SoFar);
@@ -296,62 +316,81 @@ mod tests {
     #[test]
     fn a_stop_is_no_success_by_itself() {
         let plain = Facts { follow: false, ..stopped() };
-        assert!(!plain.is_success() && !plain.writes_outputs(false) && plain.keeps_recording());
+        assert!(
+            !plain.is_success()
+                && !plain.writes_outputs(GapPolicy::Refuse)
+                && plain.keeps_recording()
+        );
         let behind = Facts { missing: 30, ..stopped() };
-        assert!(!behind.is_success() && !behind.writes_outputs(false));
-        assert!(behind.writes_outputs(true) && behind.keeps_recording());
+        assert!(!behind.is_success() && !behind.writes_outputs(GapPolicy::Refuse));
+        assert!(behind.writes_outputs(GapPolicy::Allow) && behind.keeps_recording());
         let so_far = stopped();
-        assert!(so_far.is_success() && so_far.writes_outputs(false) && so_far.keeps_recording());
+        assert!(
+            so_far.is_success()
+                && so_far.writes_outputs(GapPolicy::Refuse)
+                && so_far.keeps_recording()
+        );
     }
 
     #[test]
     fn an_old_output_is_not_replaced_where_nothing_came() {
         let nothing = Facts { packets: 0, ..stopped() };
         assert!(!nothing.is_success() && nothing.fault().is_none());
-        assert!(!nothing.writes_outputs(false) && !nothing.writes_outputs(true));
+        assert!(
+            !nothing.writes_outputs(GapPolicy::Refuse) && !nothing.writes_outputs(GapPolicy::Allow)
+        );
         let unreached = Facts { reached: false, ..nothing };
         assert_eq!(unreached.fault(), Some(Fault::Unreachable));
-        assert!(!unreached.writes_outputs(false));
+        assert!(!unreached.writes_outputs(GapPolicy::Refuse));
         // An empty session that is known to be over is complete.
         let empty = Facts { packets: 0, ..WHOLE };
-        assert!(empty.is_success() && empty.writes_outputs(false));
+        assert!(empty.is_success() && empty.writes_outputs(GapPolicy::Refuse));
     }
 
     #[test]
     fn a_file_without_packets_is_whole_only_if_its_session_is_known_to_have_none() {
-        let empty = |end| Facts::of_file(0, 0, end, false).completeness();
+        let empty = |end| Facts::of_file(0, 0, end).completeness();
         assert_eq!(empty(Some(SessionEnd::Open)), Completeness::Incomplete);
         assert_eq!(empty(Some(SessionEnd::Confirmed)), Completeness::Complete);
         assert_eq!(empty(Some(SessionEnd::Inferred)), Completeness::Complete);
         assert_eq!(empty(None), Completeness::Complete);
-        let one = Facts::of_file(1, 0, Some(SessionEnd::Open), false);
+        let one = Facts::of_file(1, 0, Some(SessionEnd::Open));
         assert_eq!(one.completeness(), Completeness::SoFar);
     }
 
     #[test]
     fn a_session_that_another_one_has_replaced_is_over() {
-        let replaced = Facts { why: Some(IncompleteReason::OtherSession), ..stopped() };
+        let replaced = Facts { reason: Some(IncompleteReason::OtherSession), ..stopped() };
         assert!(replaced.is_success() && !replaced.keeps_recording());
         let holey = Facts { missing: 1, ..replaced };
         assert!(!holey.is_success() && holey.keeps_recording());
-        let mixed = Facts { why: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
-        assert!(!mixed.is_success() && !mixed.writes_outputs(true) && mixed.keeps_recording());
+        let mixed =
+            Facts { reason: Some(IncompleteReason::OtherSession), misbehaved: true, ..WHOLE };
+        assert!(
+            !mixed.is_success()
+                && !mixed.writes_outputs(GapPolicy::Allow)
+                && mixed.keeps_recording()
+        );
     }
 
     #[test]
     fn a_reader_that_has_had_enough_is_no_failure() {
-        let enough =
-            Facts { why: Some(IncompleteReason::Enough), missing: 5, outputs: false, ..stopped() };
+        let enough = Facts {
+            reason: Some(IncompleteReason::Enough),
+            missing: 5,
+            outputs: false,
+            ..stopped()
+        };
         assert!(enough.is_success());
         // The file that was wanted as well lacks packets.
         let file = Facts { outputs: true, ..enough };
-        assert!(!file.is_success() && !file.writes_outputs(false));
+        assert!(!file.is_success() && !file.writes_outputs(GapPolicy::Refuse));
     }
 
     #[test]
     fn a_misbehaving_exchange_is_told_whatever_came() {
         let conflicts = Facts { misbehaved: true, ..WHOLE };
         assert_eq!(conflicts.fault(), Some(Fault::Misbehaved));
-        assert!(!conflicts.is_success() && conflicts.writes_outputs(false));
+        assert!(!conflicts.is_success() && conflicts.writes_outputs(GapPolicy::Refuse));
     }
 }

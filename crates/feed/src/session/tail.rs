@@ -1,6 +1,8 @@
 //! Tail of a session: how well its end is known.
 
 /// Knowledge of a session's end, as a recorder has it.
+///
+/// Concept: [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Tail {
     /// Last packet reported by the exchange, or given by the user.
@@ -8,7 +10,7 @@ pub enum Tail {
     /// End inferred: no pass has delivered a packet above the highest one.
     Inferred {
         /// Probability that packets above the highest one exist, from 0 to 1.
-        doubt: f64,
+        miss_probability: f64,
     },
     /// End unknown.
     Unknown,

@@ -55,7 +55,7 @@ impl SimRun {
         recorder: &Recorder,
     ) -> Result<(), String> {
         let one = self.plan.second.is_none() && !self.plan.deceives();
-        if outcome.why == Some(IncompleteReason::OtherSession) && one {
+        if outcome.reason == Some(IncompleteReason::OtherSession) && one {
             return Err("a session is taken for another".into());
         }
         let mut absent = SeqSet::new();
@@ -188,7 +188,7 @@ impl SimRun {
         }
         // A lying exchange is asked for the packets that it claims to have.
         let honest = self.world.exchanges().iter().filter(|it| !it.lies());
-        let refused: u64 = honest.map(|it| it.player().served().refused).sum();
+        let refused: u64 = honest.map(|it| it.player().stats().refused).sum();
         match refused > 0 && !self.plan.deceives() {
             true => Err(format!("{refused} sequences were asked for that do not exist")),
             false => Ok(()),

@@ -101,7 +101,7 @@ pub fn measure(
         gaps: times.gaps,
         missed: times.missed,
         calls: recorder.stats().resend_calls,
-        passes: u32::try_from(world.exchanges()[0].served().streams).unwrap_or(u32::MAX),
+        passes: u32::try_from(world.exchanges()[0].stats().streams).unwrap_or(u32::MAX),
         after: trips(times.last.saturating_sub(times.streamed)),
         total: trips(recorder.ended_at()?),
     })
@@ -111,7 +111,8 @@ pub fn measure(
 #[must_use]
 pub fn table(packets: u64, extension: bool) -> String {
     let tape = Arc::new(Tape::sample(packets));
-    let mut text = String::from("| loss | lost in | gaps | packets missed | requests a packet |");
+    let mut text =
+        String::from("| loss | dropped in | gaps | packets missed | requests a packet |");
     text += &ROUND_TRIPS.map(|micros| format!(" RTT {} ms |", ms(micros))).concat();
     if !extension {
         text += " streams |";
@@ -145,14 +146,14 @@ fn row(per_mille: u32, burst: u32, costs: &[Option<Cost>], extension: bool) -> S
         0 => format!("{} %", per_mille / 10),
         tenth => format!("{}.{tenth} %", per_mille / 10),
     };
-    let lost_in = if burst == 1 { "single packets".into() } else { format!("runs of {burst}") };
+    let dropped_in = if burst == 1 { "single packets".into() } else { format!("runs of {burst}") };
     // The slowest network comes last and has the most gaps found.
     let Some(Some(cost)) = costs.last() else {
-        return format!("| {percent} | {lost_in} | incomplete |\n");
+        return format!("| {percent} | {dropped_in} | incomplete |\n");
     };
     let a_packet = cost.calls as f64 / (cost.missed as f64).max(1.0);
     let mut text =
-        format!("| {percent} | {lost_in} | {} | {} | {a_packet:.2} |", cost.gaps, cost.missed);
+        format!("| {percent} | {dropped_in} | {} | {} | {a_packet:.2} |", cost.gaps, cost.missed);
     for cost in costs {
         text += &match cost {
             Some(cost) => format!(" {:.1} / {:.1} |", cost.after, cost.total),

@@ -166,13 +166,13 @@ fn chance(rng: &mut Rng) -> Chance {
     Chance::of(numerator, denominator).unwrap_or(Chance::NEVER)
 }
 
-fn span(rng: &mut Rng, low: u32, high: u32) -> Span {
+pub(super) fn span(rng: &mut Rng, low: u32, high: u32) -> Span {
     let one = rng.between(low, high);
     let other = if rng.below(2) == 0 { one } else { rng.between(one, high) };
     Span::new(one, other).unwrap_or(Span::one(one))
 }
 
-fn time(rng: &mut Rng, most_micros: u32) -> TimeSpan {
+pub(super) fn time(rng: &mut Rng, most_micros: u32) -> TimeSpan {
     let micros = span(rng, 0, most_micros);
     let time = |micros: u32| Duration::from_micros(micros.into());
     TimeSpan::new(time(micros.low()), time(micros.high())).unwrap_or(TimeSpan::one(Duration::ZERO))

@@ -9,11 +9,11 @@ use crate::base::seq::{Seq, SeqRange};
 use crate::client::RecorderOptions;
 use crate::client::passes::FRUITLESS_PASSES_MAX;
 use crate::exchange::server::MockExchange;
-use crate::faults::scenario::{CorruptedField, Fault, FaultAction, Scenario};
+use crate::faults::scenario::{CorruptedField, ExtraPacket, Fault, FaultAction, Scenario};
 use crate::tape::growing::{ArrivalRate, GrowingTape};
 use crate::tape::in_memory::Tape;
 use crate::tape::recorder::SyncPolicy;
-use crate::wire::{RawFrame, SessionId, decode, packet_seq, sequence_of};
+use crate::wire::{Protocol, RawFrame, SessionId, decode, packet_seq, sequence_of};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,6 +28,9 @@ const TORN: u64 = 0x0062_7265_616b;
 /// Key that separates the random numbers of lying lines and second sessions from all others of a
 /// seed.
 const LIES: u64 = 0x6c69_6573;
+
+/// Key that separates the random numbers of SoupBinTCP lines from all others of a seed.
+const SOUP: u64 = 0x736f_7570;
 
 /// Maximum time without a new packet before a recording must end, whatever the faults, if passes
 /// take no time.
@@ -53,6 +56,8 @@ pub struct SimPlan {
     pub tape: Arc<Tape>,
     /// Faults of each line.
     pub scenarios: Vec<Scenario>,
+    /// Protocol of each line.
+    pub protocols: Vec<Protocol>,
     /// Network of the run.
     pub network: Network,
     /// Options of the recorder.
@@ -83,6 +88,7 @@ impl SimPlan {
         let plan = Self {
             tape: Arc::new(Tape::random(last, seed)),
             scenarios: (0..lines).map(|_| draw::scenario(&mut rng, last, most)).collect(),
+            protocols: alloc::vec![Protocol::Betacrew; lines],
             network: draw::network(&mut rng, last),
             options: draw::options(&mut rng, last),
             session: None,
@@ -102,11 +108,13 @@ impl SimPlan {
         let plan =
             if plan.session.is_some() && rng.below(2) == 0 { plan.torn(&mut rng) } else { plan };
         let mut rng = Rng::new(nth(seed, LIES));
-        match rng.below(24) {
+        let plan = match rng.below(24) {
             0 => plan.lying(&mut rng),
             1 => plan.second(&mut rng),
             _ => plan,
-        }
+        };
+        let mut rng = Rng::new(nth(seed, SOUP));
+        if rng.below(6) == 0 { plan.over_soup(&mut rng) } else { plan }
     }
 
     /// Adds to the plan an honest line and one that lies.
@@ -133,6 +141,7 @@ impl SimPlan {
             let scenario = draw::scenario(rng, self.tape.last(), 2);
             let live = self.session.is_some();
             self.scenarios.push(if live { session::scenario(rng, scenario) } else { scenario });
+            self.protocols.push(Protocol::Betacrew);
         }
         for scenario in &mut self.scenarios {
             scenario.extension = true;
@@ -153,7 +162,7 @@ impl SimPlan {
     }
 
     /// Makes the session of the plan live.
-    fn live(self, rng: &mut Rng) -> Self {
+    pub(super) fn live(self, rng: &mut Rng) -> Self {
         let lines = self.scenarios.len();
         Self {
             session: Some(LiveSessionPlan::draw(rng, self.tape.last(), lines)),
@@ -246,9 +255,14 @@ impl SimPlan {
         self.scenarios.iter().flat_map(|scenario| &scenario.faults).map(Fault::action)
     }
 
-    /// Returns true if packets may arrive that look legal and are not those of the tape.
+    /// Returns true if packets or an end of session may arrive that look legal and are not those of
+    /// the tape.
     pub(super) fn deceives(&self) -> bool {
-        let deceives = |action| forges(action) || matches!(action, FaultAction::Garbage { .. });
+        let deceives = |action| {
+            // An end that comes too early cannot be told from the right one.
+            let garbage = matches!(action, FaultAction::Garbage { .. } | FaultAction::EndSession);
+            forges(action) || garbage
+        };
         self.actions().any(deceives)
     }
 
@@ -286,6 +300,7 @@ pub(super) fn alters(action: FaultAction) -> bool {
         FaultAction::Garbage { .. }
             | FaultAction::Corrupt { .. }
             | FaultAction::Duplicate { changed: Some(_), .. }
+            | FaultAction::Insert { packet: ExtraPacket::NoLength, .. }
     )
 }
 

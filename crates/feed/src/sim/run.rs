@@ -83,6 +83,7 @@ enum Try {
 impl SimRun {
     fn new(seed: u64, plan: SimPlan, narrate: bool) -> Self {
         let mut world = SimWorld::new(plan.venues(seed), plan.network, seed);
+        world.speak(&plan.protocols);
         if narrate {
             world.narrate();
         }
@@ -154,11 +155,12 @@ impl SimRun {
             if outcome.is_complete() {
                 return self.complete(&outcome, healed_before);
             }
-            if outcome.why == Some(IncompleteReason::OtherSession) && self.plan.second.is_some() {
+            if outcome.reason == Some(IncompleteReason::OtherSession) && self.plan.second.is_some()
+            {
                 return Ok(());
             }
             let nothing = matches!(
-                outcome.why,
+                outcome.reason,
                 Some(IncompleteReason::EndUnknown | IncompleteReason::NoAnswer)
             );
             if self.plan.tape.is_empty() && nothing {
@@ -249,7 +251,7 @@ impl SimRun {
         let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
         let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
-            Ok(()) if outcome.why == Some(IncompleteReason::Storage) => {
+            Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
                 return Err("the disk is said to have failed, and it has not".into());
             }
             Ok(()) => {}
@@ -282,7 +284,7 @@ impl SimRun {
         // A lying line may be left out after the first start.
         let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
-        let lines = u16::try_from(lines).unwrap_or(u16::MAX);
+        let lines = self.plan.lines(lines);
         let (options, sync) = (self.plan.options.clone(), self.plan.sync);
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
         let disk = core::mem::take(&mut self.disk);

@@ -127,8 +127,8 @@ impl Exchange for Venue {
         self.player.receive(&mut conn.seat, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut VenueConn, now: Duration) {
-        self.player.ended(&mut conn.seat, now);
+    fn input_ended(&mut self, conn: &mut VenueConn, now: Duration) {
+        self.player.input_ended(&mut conn.seat, now);
     }
 
     fn disconnected(&mut self, conn: VenueConn, how: Disconnect, now: Duration) {

@@ -5,7 +5,7 @@ use super::world::SimWorld;
 use crate::base::seq::Seq;
 use crate::exchange::Exchange;
 use crate::sim::event_queue::PipeId;
-use crate::wire::{Frame, RawFrame, decode};
+use crate::wire::{Frame, Protocol, RawFrame, decode};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -49,6 +49,9 @@ impl<E: Exchange> SimWorld<E> {
     /// Checks bytes that the client receives.
     pub(super) fn hear(&mut self, id: PipeId, bytes: &[u8]) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        if self.protocols[pipe.line] != Protocol::Betacrew {
+            return;
+        }
         let told = &mut self.watched.told;
         told.resize(self.exchanges.len(), 0);
         let told = &mut told[pipe.line];
@@ -65,7 +68,9 @@ impl<E: Exchange> SimWorld<E> {
     /// Checks bytes that an exchange sends.
     pub(super) fn look_at(&mut self, id: PipeId, bytes: &[u8]) {
         let StormWatch { lawful, unlawful, .. } = &mut self.watched;
-        if let (Some(lawful), Some(pipe)) = (lawful, self.pipes.get_mut(&id)) {
+        if let (Some(lawful), Some(pipe)) = (lawful, self.pipes.get_mut(&id))
+            && self.protocols[pipe.line] == Protocol::Betacrew
+        {
             cut(&mut pipe.begun, bytes, |frame| {
                 if !lawful(frame) {
                     unlawful.get_or_insert(*frame);

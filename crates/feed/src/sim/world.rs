@@ -44,6 +44,8 @@ pub struct SimWorld<E: Exchange> {
     pub(super) exchanges: Vec<E>,
     /// Times until which each line's exchange is down.
     pub(super) away: Vec<Duration>,
+    /// Protocol of each line.
+    pub(super) protocols: Vec<Protocol>,
     network: Network,
     rng: Rng,
     pub(super) pipes: BTreeMap<PipeId, Pipe<E::Connection>>,
@@ -57,7 +59,7 @@ pub struct SimWorld<E: Exchange> {
     steps: u64,
     /// Number of connections of which one falls silent; 0 for none.
     silences: u32,
-    story: Option<Vec<(Duration, String)>>,
+    pub(super) story: Option<Vec<(Duration, String)>>,
     pub(super) watched: StormWatch,
     buffer: Vec<u8>,
 }
@@ -68,6 +70,7 @@ impl<E: Exchange> SimWorld<E> {
     pub fn new(exchanges: Vec<E>, network: Network, seed: u64) -> Self {
         Self {
             away: alloc::vec![Duration::ZERO; exchanges.len()],
+            protocols: alloc::vec![Protocol::Betacrew; exchanges.len()],
             exchanges,
             network,
             rng: Rng::new(seed),
@@ -89,24 +92,6 @@ impl<E: Exchange> SimWorld<E> {
     /// nothing to either side, not even an end. 0 silences none.
     pub fn silence(&mut self, one_in: u32) {
         self.silences = one_in;
-    }
-
-    /// Records a trace from now on.
-    pub fn narrate(&mut self) {
-        self.story.get_or_insert_default();
-    }
-
-    /// Returns the trace since the last call.
-    pub fn story(&mut self) -> Vec<(Duration, String)> {
-        self.story.as_mut().map(core::mem::take).unwrap_or_default()
-    }
-
-    /// Adds an event to the trace.
-    pub fn tell(&mut self, what: impl FnOnce() -> String) {
-        let now = self.now;
-        if let Some(story) = &mut self.story {
-            story.push((now, what()));
-        }
     }
 
     /// Returns the current time.
@@ -401,7 +386,7 @@ impl<E: Exchange> SimWorld<E> {
             return false;
         }
         if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.server = Some(self.exchanges[line].open(Protocol::Betacrew, self.now));
+            pipe.server = Some(self.exchanges[line].open(self.protocols[line], self.now));
         }
         true
     }
@@ -414,7 +399,7 @@ impl<E: Exchange> SimWorld<E> {
         match (event, &mut pipe.server) {
             (SimEvent::Connected, _) => drop(self.open(id)),
             (SimEvent::ToServer(bytes), Some(conn)) => exchange.receive(conn, &bytes, now),
-            (SimEvent::ToServerEnd, Some(conn)) => exchange.ended(conn, now),
+            (SimEvent::ToServerEnd, Some(conn)) => exchange.input_ended(conn, now),
             (SimEvent::ToServerReset, server) => {
                 if let Some(conn) = server.take() {
                     exchange.disconnected(conn, Disconnect::Reset, now);

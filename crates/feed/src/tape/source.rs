@@ -14,6 +14,8 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
+///
+/// Concept: [tape](crate#tape).
 pub trait TapeSource {
     /// Returns the last sequence; 0 if the tape is empty.
     fn last(&self) -> Seq;
@@ -128,7 +130,7 @@ impl<S: Storage> FileTapeSource<S> {
         if repeated > 0 {
             return Err(TapeSourceError::Repeated(repeated));
         }
-        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
+        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()));
         match facts.completeness() {
             Completeness::Incomplete if missing.is_empty() => Err(TapeSourceError::Empty),
             Completeness::Incomplete => Err(TapeSourceError::Gaps(missing)),
@@ -146,7 +148,7 @@ impl<S: Storage> FileTapeSource<S> {
     pub fn before_gaps(file: TapeFile<S>) -> Result<(Self, SeqSet), TapeSourceError<S::Error>> {
         let mut file = file;
         let Held { last, missing, .. } = Held::of(&mut file)?;
-        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()), false);
+        let facts = Facts::of_file(file.packets(), missing.count(), Some(file.end()));
         let whole = facts.completeness() == Completeness::Complete;
         let last = missing.ranges().first().map_or(last, |gap| last.min(gap.first() - 1));
         match last {

@@ -25,12 +25,15 @@ fn ten_thousand_recordings_lose_nothing_and_kill_nothing() {
         assert_eq!(run.exchanges[0].died_of(), None, "seed {seed}");
         let outcome = outcome(&run);
         assert!(outcome.is_complete(), "seed {seed}: {outcome:?}");
-        assert!(matches!(outcome.tail, Tail::Inferred { doubt } if doubt < 1e-6), "{outcome:?}");
+        assert!(
+            matches!(outcome.tail, Tail::Inferred { miss_probability } if miss_probability < 1e-6),
+            "{outcome:?}"
+        );
         short += u32::from(outcome.last != 14);
         passes += run.recorder.passes().complete;
     }
     assert!(short <= 1, "{short} of 10,000 recordings were short");
-    assert!(passes < 130_000, "{passes} passes are more than the doubt calls for");
+    assert!(passes < 130_000, "{passes} passes are more than the probability calls for");
 }
 
 #[test]
@@ -116,10 +119,10 @@ impl Exchange for Line {
         }
     }
 
-    fn ended(&mut self, conn: &mut LineConn, now: Duration) {
+    fn input_ended(&mut self, conn: &mut LineConn, now: Duration) {
         match (self, conn) {
-            (Self::Original(line), LineConn::Original(conn)) => line.ended(conn, now),
-            (Self::Ours(line), LineConn::Ours(conn)) => line.ended(conn, now),
+            (Self::Original(line), LineConn::Original(conn)) => line.input_ended(conn, now),
+            (Self::Ours(line), LineConn::Ours(conn)) => line.input_ended(conn, now),
             _ => {}
         }
     }
@@ -196,6 +199,7 @@ mod the_double {
     use feed::exchange::original::{Death, OriginalConnection, OriginalExchange};
     use feed::exchange::{Disconnect, Exchange, Step};
     use feed::tape::in_memory::Tape;
+    use feed::wire::Protocol;
     use std::time::Duration;
 
     const NOW: Duration = Duration::ZERO;
@@ -271,7 +275,7 @@ mod the_double {
         sent(&mut original, &mut conn);
         assert_eq!(original.step(&mut conn, NOW), Step::Finish);
         assert_eq!(original.step(&mut conn, NOW), Step::Wait);
-        original.ended(&mut conn, NOW);
+        original.input_ended(&mut conn, NOW);
         assert_eq!(original.step(&mut conn, NOW), Step::Close);
         assert_eq!(original.died_of(), None);
     }

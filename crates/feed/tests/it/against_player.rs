@@ -31,7 +31,7 @@ fn every_dropped_packet_is_recorded() {
         assert_eq!((outcome.last, outcome.tail), (tape.last(), Tail::Confirmed), "seed {seed}");
         let stats = run.recorder.stats();
         assert_eq!(stats.streamed + stats.resent, tape.last());
-        let served = run.exchanges[0].served();
+        let served = run.exchanges[0].stats();
         assert_eq!(served.refused, 0, "seed {seed}");
         further += u32::from(served.streams > 1);
     }
@@ -48,7 +48,7 @@ fn passes_and_single_resends_suffice_without_the_extension() {
         let run = record(options, vec![exchange], network(seed), seed, &tape);
         let outcome = outcome(&run);
         assert!(outcome.is_complete() && outcome.last == tape.last(), "seed {seed}: {outcome:?}");
-        assert_eq!(run.exchanges[0].served().refused, 0, "seed {seed}");
+        assert_eq!(run.exchanges[0].stats().refused, 0, "seed {seed}");
     }
 }
 
@@ -134,5 +134,5 @@ fn missed_answers_leave_the_window_open() {
     assert!(outcome(&run).is_complete());
     // 3,000 packets, 30 in a round trip of 80 ms, and the unanswered ones again.
     assert!(run.elapsed < Duration::from_secs(12), "{:?}", run.elapsed);
-    assert!(run.recorder.stats().repeated < 30, "{:?}", run.recorder.stats());
+    assert!(run.recorder.stats().duplicates < 30, "{:?}", run.recorder.stats());
 }

@@ -325,7 +325,7 @@ fn packets_that_no_line_denies_are_missing() {
     lines.end(Some([10, 10]));
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!(outcome.missing, "11-500".parse().unwrap());
-    assert_eq!(outcome.why, Some(IncompleteReason::Refused(Reason::OutOfRange)));
+    assert_eq!(outcome.reason, Some(IncompleteReason::Refused(Reason::OutOfRange)));
     assert_eq!(lines.recorder.violations().contradicted, None);
 }
 

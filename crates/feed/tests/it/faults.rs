@@ -78,7 +78,7 @@ fn a_clean_exchange_sends_everything_once() {
     assert_eq!(see(&mut exchange, STREAM, &mut now).writes, "1 2 3 4 5 end");
     assert_eq!(see(&mut exchange, RANGE, &mut now).writes, "I 1 2 3 4 5 open");
     assert_eq!(see(&mut exchange, SINGLES, &mut now).writes, "1 2 3 +400 end");
-    let served = exchange.served();
+    let served = exchange.stats();
     assert_eq!((served.connections, served.streams, served.resends), (3, 1, 8));
     assert_eq!((served.dropped, served.refused, served.cut), (0, 0, 0));
     assert_eq!(served.bytes, 17 * (5 + 6 + 3));
@@ -95,13 +95,13 @@ fn drop_holds_packets_back_and_counts_them() {
     ] {
         let mut exchange = with(FaultAction::Drop, FaultPlace::Stream, sequences);
         assert_eq!(first(&mut exchange, STREAM).writes, seen);
-        assert_eq!((exchange.served().dropped, exchange.served().cut), (lost, 0), "{sequences}");
+        assert_eq!((exchange.stats().dropped, exchange.stats().cut), (lost, 0), "{sequences}");
         assert_eq!(first(&mut exchange, RANGE).writes, "I 1 2 3 4 5 open");
     }
     let mut exchange = with(FaultAction::Drop, FaultPlace::Resend, "2");
     assert_eq!(first(&mut exchange, RANGE).writes, "I 1 3 4 5 open");
     assert_eq!(first(&mut exchange, SINGLES).writes, "1 3 +400 end");
-    assert_eq!(exchange.served().dropped, 2);
+    assert_eq!(exchange.stats().dropped, 2);
     assert_eq!(first(&mut exchange, STREAM).writes, "1 2 3 4 5 end");
 }
 
@@ -115,7 +115,7 @@ fn sequences_are_right_at_the_edges_of_masks() {
     let seen: Vec<u8> = bytes.as_chunks::<17>().0.iter().map(|raw| raw[16]).collect();
     let kept = (2..=62).chain(66..=126).chain([129]);
     assert_eq!(seen, kept.collect::<Vec<u8>>());
-    assert_eq!(exchange.served().dropped, 7);
+    assert_eq!(exchange.stats().dropped, 7);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn only_random_loss_keeps_the_last_packet() {
             (fault.pick, fault.times) = (pick, times);
             let mut exchange = exchange(Scenario { keep_last, ..Scenario::clean(7).with(fault) });
             assert_eq!(first(&mut exchange, STREAM).writes, seen);
-            assert_eq!(exchange.served().dropped as usize, 5 - (seen.len() - 3) / 2);
+            assert_eq!(exchange.stats().dropped as usize, 5 - (seen.len() - 3) / 2);
         }
     }
 }
@@ -228,9 +228,9 @@ fn a_silent_connection_is_closed_once_its_client_has_ended() {
     exchange.receive(&mut conn, STREAM, Duration::ZERO);
     assert_eq!(exchange.peek(&mut conn, &mut [0; 64], Duration::ZERO), 0);
     assert_eq!(exchange.step(&mut conn, Duration::ZERO), Step::Wait);
-    exchange.ended(&mut conn, ms(1));
+    exchange.input_ended(&mut conn, ms(1));
     assert_eq!(exchange.step(&mut conn, ms(1)), Step::Close);
-    assert_eq!(exchange.served().cut, 1, "counted once");
+    assert_eq!(exchange.stats().cut, 1, "counted once");
 }
 
 #[test]
@@ -268,8 +268,8 @@ fn close_and_reset_end_it_before_or_inside_a_packet() {
     let mut exchange = with(close(5), FaultPlace::Stream, "3");
     let seen = first(&mut exchange, STREAM);
     assert_eq!(seen.bytes[34..], packet(3)[..5]);
-    assert_eq!(exchange.served().cut, 1);
-    assert_eq!(exchange.served().bytes, 39);
+    assert_eq!(exchange.stats().cut, 1);
+    assert_eq!(exchange.stats().bytes, 39);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn refuse_sends_a_message_of_the_extension_or_closes_the_connection() {
     assert_eq!(first(&mut exchange(both), RANGE).writes, "I 1 N2+1:3 N3+1:4 4 5 open");
     let mut exchange = with(quota, FaultPlace::Resend, "2");
     assert_eq!(first(&mut exchange, SINGLES).writes, "1 end");
-    assert_eq!(exchange.served().cut, 1);
+    assert_eq!(exchange.stats().cut, 1);
 }
 
 #[test]
@@ -357,7 +357,8 @@ fn restart_resets_all_connections_and_the_exchange_comes_back() {
         let restart = FaultAction::Restart { down: ms(500), renew };
         let mut fault = fault(restart, FaultPlace::Stream, "3");
         fault.times = Some(1);
-        let mut exchange = exchange(Scenario::clean(7).with(fault)).then(Arc::new(Tape::sample(2)));
+        let mut exchange =
+            exchange(Scenario::clean(7).with(fault)).with_next_tape(Arc::new(Tape::sample(2)));
         let mut now = ms(10);
         assert_eq!(see(&mut exchange, STREAM, &mut now).writes, "1 2 +5 reset");
         assert_eq!((now, exchange.down_until()), (ms(15), Some(ms(515))));
@@ -365,7 +366,7 @@ fn restart_resets_all_connections_and_the_exchange_comes_back() {
         now = ms(515);
         let seen = if renew { "1 2 end" } else { "1 2 3 4 5 end" };
         assert_eq!(see(&mut exchange, STREAM, &mut now).writes, seen);
-        assert_eq!((exchange.down_until(), exchange.served().cut), (None, 1));
+        assert_eq!((exchange.down_until(), exchange.stats().cut), (None, 1));
     }
     let mut exchange = with(FaultAction::Die, FaultPlace::Stream, "3");
     assert_eq!(first(&mut exchange, STREAM).writes, "1 2 +5 reset");
@@ -394,7 +395,7 @@ fn an_unknown_sequence_is_answered_as_the_scenario_says() {
     ] {
         let mut exchange = exchange(Scenario { unknown, ..Scenario::clean(7) });
         assert_eq!(first(&mut exchange, calls).writes, seen);
-        assert_eq!((exchange.died(), exchange.served().refused), (died, 1));
+        assert_eq!((exchange.died(), exchange.stats().refused), (died, 1));
     }
     // Ranges are refused in part: 4 and 5 exist, three more do not.
     let beyond = &[3, 1, 4, 0, 0, 0, 0, 4, 0, 0, 0, 5];
@@ -430,7 +431,7 @@ fn a_call_that_arrives_after_the_end_is_not_answered() {
     assert_eq!(exchange.step(&mut conn, ms(400)), Step::Finish);
     exchange.receive(&mut conn, &[2, 2], ms(401));
     assert_eq!(exchange.peek(&mut conn, &mut out, ms(401)), 0, "it sends no more");
-    exchange.ended(&mut conn, ms(402));
+    exchange.input_ended(&mut conn, ms(402));
     assert_eq!(exchange.step(&mut conn, ms(402)), Step::Close);
 }
 

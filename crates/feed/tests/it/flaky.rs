@@ -72,8 +72,8 @@ impl<E: Exchange> Exchange for Flaky<E> {
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
-        self.inner.ended(&mut conn.inner, now);
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
+        self.inner.input_ended(&mut conn.inner, now);
     }
 
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {

@@ -26,7 +26,8 @@ fn network(latency_ms: u64) -> Network {
     }
 }
 
-fn exchange(
+/// Returns an exchange of a live market of `last` packets.
+pub(crate) fn exchange(
     tempo: &str,
     last: u64,
     scenario: Scenario,
@@ -80,7 +81,7 @@ fn a_session_is_followed_to_its_end() {
         let (recorder, recording, took) = follow(exchanges, seed);
         complete(&recorder, &recording, 2000);
         assert!((1..4).contains(&took.as_secs()), "{took:?}");
-        assert_eq!(recorder.stats().repeated, 0, "seed {seed}: nothing is requested twice");
+        assert_eq!(recorder.stats().duplicates, 0, "seed {seed}: nothing is requested twice");
     }
 }
 
@@ -137,7 +138,7 @@ fn a_broken_subscription_is_renewed_without_loss_or_duplicates() {
         let scenario = Scenario::losing(seed, "0.1".parse().unwrap()).with(cut);
         let (recorder, recording, _) = follow(vec![exchange("1000/s", 3000, scenario)], seed);
         complete(&recorder, &recording, 3000);
-        assert!(recorder.stats().repeated < 40, "{action:?}: {:?}", recorder.stats());
+        assert!(recorder.stats().duplicates < 40, "{action:?}: {:?}", recorder.stats());
     }
 }
 
@@ -179,8 +180,8 @@ fn with_a_reorder_wait_the_other_line_fills_gaps_first() {
 fn an_exchange_without_the_extension_cannot_be_followed() {
     let scenario = Scenario { extension: false, ..Scenario::clean(1) };
     let (recorder, _, _) = follow(vec![exchange("1000/s", 100, scenario)], 1);
-    let Outcome { why, .. } = recorder.outcome().unwrap();
-    assert_eq!(*why, Some(IncompleteReason::NotLive));
+    let Outcome { reason, .. } = recorder.outcome().unwrap();
+    assert_eq!(*reason, Some(IncompleteReason::NotLive));
 }
 
 fn restart(at: &str, renew: bool) -> Fault {
@@ -198,11 +199,11 @@ fn another(seed: u64) -> GrowingTape<SyntheticMarket> {
 #[test]
 fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
     let scenario = Scenario::clean(1).with(restart("500", true));
-    let exchange = exchange("1000/s", 2000, scenario).then(another(2));
+    let exchange = exchange("1000/s", 2000, scenario).with_next_tape(another(2));
     let (recorder, recording, _) = follow(vec![exchange], 1);
     let outcome = recorder.outcome().unwrap();
     assert_eq!(
-        (outcome.why, outcome.last),
+        (outcome.reason, outcome.last),
         (Some(IncompleteReason::OtherSession), recording.len() as u64)
     );
     assert!((499..520).contains(&recording.len()), "{}", recording.len());
@@ -219,7 +220,7 @@ fn another_session_is_not_mixed_with_the_one_that_is_recorded() {
 fn a_line_that_plays_another_session_does_not_end_the_one_that_others_play() {
     let strange = Scenario::losing(1, "0.1".parse().unwrap()).with(restart("500", true));
     let lines = vec![
-        exchange("1000/s", 2000, strange).then(another(2)),
+        exchange("1000/s", 2000, strange).with_next_tape(another(2)),
         exchange("1000/s", 2000, Scenario::losing(2, "0.2".parse().unwrap())),
     ];
     let (recorder, recording, _) = follow(lines, 1);
@@ -249,7 +250,7 @@ fn packets_that_are_never_resent_are_abandoned_and_the_rest_is_recorded() {
     assert_eq!(recorder.stats().resend_calls, calls, "abandoned packets are requested no more");
     let outcome = recorder.outcome().unwrap();
     assert_eq!(
-        (outcome.why, outcome.missing.to_string()),
+        (outcome.reason, outcome.missing.to_string()),
         (Some(IncompleteReason::GivenUp), "300-305".into())
     );
     assert_eq!((outcome.last, recording.len()), (3000, 2994));

@@ -154,7 +154,7 @@ fn claimed_packets_are_abandoned_only_once_every_line_claims_them() {
 fn stopped(mut lines: Lines) -> (String, Option<SeqRange>) {
     lines.give(Input::Stop);
     let outcome = lines.recorder.outcome().unwrap();
-    assert_eq!(outcome.why, Some(IncompleteReason::Stopped), "a stop alone is not a success");
+    assert_eq!(outcome.reason, Some(IncompleteReason::Stopped), "a stop alone is not a success");
     (outcome.missing.to_string(), lines.recorder.violations().contradicted)
 }
 

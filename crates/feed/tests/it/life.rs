@@ -1,6 +1,7 @@
 //! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::run`.
 
-use feed::sim::run::{SimReport, Violation, live};
+use feed::sim::run::{SimPlan, SimReport, Violation, live};
+use feed::wire::Protocol;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -61,4 +62,21 @@ fn lives_are_safe_and_come_to_their_end() {
             panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
         }
     }
+}
+
+/// Simulates the runs of `count` seeds whose plans have SoupBinTCP lines.
+#[test]
+fn lives_over_soup_are_safe_and_come_to_their_end() {
+    let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
+    let over_soup = |seed: &u64| SimPlan::draw(*seed).protocols.contains(&Protocol::Soup);
+    let mut complete = 0;
+    for seed in (1_000_000..).filter(over_soup).take(count) {
+        match live(seed, false) {
+            Ok(lived) => complete += u32::from(lived.tries > 0),
+            Err(Violation { seed, what, .. }) => {
+                panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
+            }
+        }
+    }
+    assert!(complete > 0);
 }

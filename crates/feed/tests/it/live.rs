@@ -1,5 +1,6 @@
 //! Packets, heartbeats and ends that subscribers of a live session receive, and their times.
 
+use crate::follow::exchange;
 use feed::base::seq::SeqRange;
 use feed::base::span::{Span, TimeSpan};
 use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, MockExchange, ServerConnection};
@@ -14,17 +15,6 @@ use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, Protocol, RawFrame, 
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
-
-fn exchange(
-    tempo: &str,
-    last: u64,
-    scenario: Scenario,
-) -> MockExchange<GrowingTape<SyntheticMarket>> {
-    MockExchange::new(
-        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 3, 0),
-        scenario,
-    )
-}
 
 /// Returns the frames that a client receives for these calls until `until`, and the last step.
 fn client(
@@ -157,7 +147,7 @@ fn a_dropped_tail_shows_in_the_heartbeat() {
     let (got, _) = client(&mut exchange, Duration::ZERO, &calls, Duration::from_secs(2));
     assert_eq!(packets(&got).iter().map(|packet| packet.1).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(got.last().unwrap().1, Frame::Heartbeat(6));
-    assert_eq!(exchange.served().dropped, 2);
+    assert_eq!(exchange.stats().dropped, 2);
 }
 
 #[test]
@@ -317,7 +307,7 @@ fn a_slow_subscriber_misses_whole_packets_only() {
             subscriber(SlowSubscriberPolicy::Skip(100), fault);
         // The subscriber reads no more; at 1 s there are 1,001 packets.
         assert_eq!(later(&mut exchange, &mut conn, Duration::from_secs(1)), Step::Wait);
-        let skipped = exchange.served().skipped;
+        let skipped = exchange.stats().skipped;
         for ms in 1000..1020 {
             take(&mut exchange, &mut conn, Duration::from_millis(ms), &mut bytes, 999);
         }
@@ -341,7 +331,7 @@ fn a_slow_subscriber_is_cut_off_with_a_refusal() {
     for fault in [None, Some(harmless())] {
         let (mut exchange, mut conn, mut bytes) = subscriber(SlowSubscriberPolicy::Cut(100), fault);
         assert_eq!(later(&mut exchange, &mut conn, Duration::from_millis(140)), Step::Wait);
-        assert_eq!(exchange.served().skipped, 0);
+        assert_eq!(exchange.stats().skipped, 0);
         let mut now = Duration::from_secs(1);
         assert_eq!(later(&mut exchange, &mut conn, now), Step::Wait);
         take(&mut exchange, &mut conn, now, &mut bytes, 999);

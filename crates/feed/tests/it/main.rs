@@ -23,6 +23,8 @@ mod seen;
 mod server_connection;
 mod sessions;
 mod soup;
+mod soup_lies;
+mod soup_logins;
 mod steps;
 mod stop;
 mod tape_crash;

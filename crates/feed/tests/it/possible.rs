@@ -1,14 +1,19 @@
 //! Detection of faults that can never apply to a tape, before it is played.
 
+use feed::base::seq::Seq;
 use feed::base::span::Span;
 use feed::faults::engine::{FaultEngine, RunId};
 use feed::faults::scenario::{
     Fault, FaultAction, FaultPlace, FaultSelector, Impossible, Played, Scenario,
 };
-use feed::wire::Protocol;
+use feed::wire::{Protocol, Protocols};
 
-const FIVE: Played = Played { last: Some(5), live: false };
-const ENDLESS: Played = Played { last: None, live: true };
+const fn played(last: Option<Seq>, live: bool) -> Played {
+    Played { last, live, protocols: Protocols::of(Protocol::Betacrew) }
+}
+
+const FIVE: Played = played(Some(5), false);
+const ENDLESS: Played = played(None, true);
 
 fn drop_on(place: FaultPlace) -> Fault {
     Fault::new(FaultAction::Drop, place).unwrap()
@@ -36,7 +41,7 @@ fn a_fault_that_can_never_apply_is_reported_with_its_reason() {
     assert_eq!(why(&skip("6"), FIVE), Some(Impossible::Beyond(5)));
     assert_eq!(why(&skip("5-100"), FIVE), None);
     assert_eq!(why(&skip("100"), ENDLESS), None);
-    assert_eq!(why(&skip("1"), Played { last: Some(0), live: false }), Some(Impossible::Empty));
+    assert_eq!(why(&skip("1"), played(Some(0), false)), Some(Impossible::Empty));
     assert_eq!(why(&last(1), FIVE), None);
     assert_eq!(why(&last(1), ENDLESS), Some(Impossible::NoLast));
     assert_eq!(why(&with(skip("9"), |fault| fault.last = Some(1)), FIVE), None, "the last one");
@@ -51,12 +56,12 @@ fn a_fault_that_can_never_apply_is_reported_with_its_reason() {
     assert_eq!(why(&drop_on(FaultPlace::Heartbeat), FIVE), Some(Impossible::NotLive));
     assert_eq!(why(&drop_on(FaultPlace::Heartbeat), ENDLESS), None);
     let far = with(drop_on(FaultPlace::Resend), |fault| fault.sequences = "256".parse().ok());
-    let long = Played { last: Some(1000), live: false };
+    let long = played(Some(1000), false);
     assert_eq!(why(&far, long), None);
     let classic = Scenario { extension: false, ..Scenario::clean(1) };
     assert_eq!(classic.impossible(&far, long), Some(Impossible::Beyond(255)));
     let silence = Fault::new(FaultAction::Silence, FaultPlace::Connect).unwrap();
-    assert_eq!(why(&silence, Played { last: Some(0), live: false }), None);
+    assert_eq!(why(&silence, played(Some(0), false)), None);
 }
 
 #[test]
@@ -94,7 +99,7 @@ fn a_fault_is_impossible_exactly_if_it_picks_no_packet() {
                     };
                     let within = (1..=last).fold(0_u64, |bits, seq| bits | 1 << seq);
                     let picks = faults.drop_mask(run_id, 0) & within != 0;
-                    let played = Played { last: Some(last), live: false };
+                    let played = played(Some(last), false);
                     let why = scenario.impossible(&scenario.faults[0], played);
                     assert_eq!(picks, why.is_none(), "{last} {scenario:?}: {why:?}");
                 }

@@ -72,10 +72,10 @@ proptest! {
         let tape = Arc::new(Tape::random(1000, 1));
         let mut exchange = MockExchange::new(Arc::clone(&tape), scenario.clone());
         let whole = everything(&mut exchange, &calls);
-        prop_assert_eq!(whole.len() as u64, exchange.served().bytes);
+        prop_assert_eq!(whole.len() as u64, exchange.stats().bytes);
         let mut again = MockExchange::new(tape, scenario);
         prop_assert_eq!(&sent(&mut again, &calls, buffer, &takes).0, &whole);
-        prop_assert_eq!(again.served(), exchange.served());
+        prop_assert_eq!(again.stats(), exchange.stats());
     }
 }
 
@@ -102,7 +102,7 @@ fn faults_have_the_same_effects_however_the_socket_takes_bytes() {
             assert_eq!(cut, whole, "seed {seed}: {scenario:?}");
             ended += u32::from(whole.1 == Step::Reset);
         }
-        assert_eq!(again.served(), exchange.served(), "seed {seed}");
+        assert_eq!(again.stats(), exchange.stats(), "seed {seed}");
         let clean = everything(&mut MockExchange::new(tape, Scenario::clean(0)), &calls);
         differed += u32::from(everything(&mut exchange, &calls) != clean);
     }
@@ -134,7 +134,7 @@ fn dropped_sequences_are_those_that_a_stream_drops() {
         let lost: Vec<u64> = (1..=last).filter(|seq| !sent.contains(seq)).collect();
         let told: Vec<u64> = told.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
         assert_eq!(told, lost, "{last}");
-        assert_eq!(exchange.served().dropped, lost.len() as u64);
+        assert_eq!(exchange.stats().dropped, lost.len() as u64);
     }
 }
 
@@ -161,7 +161,7 @@ mod paced {
     fn times<P: TapeSource>(exchange: MockExchange<P>) -> Vec<u64> {
         let mut exchange = exchange;
         let (mut now, mut times, mut out) = (Duration::ZERO, Vec::new(), [0; 4096]);
-        let mut conn = exchange.open(Protocol::Betacrew, now);
+        let mut conn = exchange.open(feed::wire::Protocol::Betacrew, now);
         exchange.receive(&mut conn, &[1, 0], now);
         loop {
             let count = exchange.peek(&mut conn, &mut out, now);

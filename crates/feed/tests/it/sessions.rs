@@ -119,7 +119,7 @@ fn only_packets_of_one_session_are_kept() {
     run.frames(4, one[0], ours.slice(range(50, 70)));
     run.frames(5, one[1], &[info(OURS, 100)]);
     run.frames(6, two[1], &[info(ELSE, 100)]);
-    assert_eq!(run.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));
+    assert_eq!(run.recorder.outcome().unwrap().reason, Some(IncompleteReason::OtherSession));
     run.sink.end().unwrap();
     let (mut keeper, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
@@ -205,7 +205,7 @@ fn a_recording_of_a_known_session_does_not_resume_by_the_original_protocol() {
     let recorder = Recorder::resume(options, 1, 10, &missing, Some(known));
     let run = Run::new(recorder, MemoryRecording::new());
     let outcome = run.recorder.outcome().unwrap();
-    assert_eq!(outcome.why, Some(IncompleteReason::SessionUntold));
+    assert_eq!(outcome.reason, Some(IncompleteReason::SessionUntold));
     // All packets that the session was known to have are missing.
     assert_eq!(outcome.missing.to_string(), "3, 11-20");
 }

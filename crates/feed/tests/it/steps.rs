@@ -120,7 +120,7 @@ fn packets_up_to_the_described_end_are_missing_after_a_stop() {
     steps.give(Input::Stop);
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.missing.to_string().as_str(), outcome.last), ("41-100", 100));
-    assert_eq!((outcome.tail, outcome.why), (Tail::Confirmed, Some(IncompleteReason::Stopped)));
+    assert_eq!((outcome.tail, outcome.reason), (Tail::Confirmed, Some(IncompleteReason::Stopped)));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_recording_does_not_resume_from_an_exchange_that_reports_no_session() {
             assert!(!ranges, "{calls:?}");
         }
     }
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::SessionUntold));
+    assert_eq!(steps.recorder.outcome().unwrap().reason, Some(IncompleteReason::SessionUntold));
 }
 
 /// Lets time pass until the recorder finishes the resend connection, a minute at most, and returns
@@ -373,7 +373,7 @@ fn another_session_ends_the_recording_while_connections_open() {
     let bytes = [&info(SessionId::of(*b"ELSE"))[..], b"SYMBB"].concat();
     let outputs = steps.give(Input::Received(2, &bytes));
     assert!(outputs.contains(&Output::Drop(0)) && outputs.contains(&Output::Drop(1)));
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::OtherSession));
+    assert_eq!(steps.recorder.outcome().unwrap().reason, Some(IncompleteReason::OtherSession));
 }
 
 /// Runs a recorder with passes side by side, of which the connections `reached` open; after that no
@@ -403,7 +403,7 @@ fn reason_with_two_open_passes(reached: [ConnId; 2]) -> Option<IncompleteReason>
     give(&mut steps, Input::Wake, &mut conns);
     for _ in 0..10_000 {
         if steps.recorder.is_done() {
-            return steps.recorder.outcome()?.why;
+            return steps.recorder.outcome()?.reason;
         }
         match conns.first() {
             Some(&(conn, true)) => give(&mut steps, Input::Broken(conn), &mut conns),
@@ -462,7 +462,10 @@ fn a_peer_that_sends_nothing_is_not_an_empty_session() {
             }
         }
         let outcome = steps.recorder.outcome().unwrap();
-        assert_eq!((outcome.why, outcome.is_complete()), (Some(IncompleteReason::NoAnswer), false));
+        assert_eq!(
+            (outcome.reason, outcome.is_complete()),
+            (Some(IncompleteReason::NoAnswer), false)
+        );
     }
     // A peer that describes an empty session, or ends a stream without a packet, has an empty
     // session.

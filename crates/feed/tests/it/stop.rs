@@ -28,7 +28,7 @@ fn a_stop_closes_connections_to_a_described_exchange_at_once() {
     assert!(outputs.contains(&Output::Drop(STREAM)) && outputs.contains(&Output::Drop(RESEND)));
     assert_eq!(wait(&outputs), None);
     assert!(steps.recorder.is_done());
-    assert_eq!(steps.recorder.outcome().unwrap().why, Some(IncompleteReason::Stopped));
+    assert_eq!(steps.recorder.outcome().unwrap().reason, Some(IncompleteReason::Stopped));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_stop_drains_an_exchange_that_may_be_an_original_and_keeps_its_packets() {
     assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     assert_eq!((outcome.last, outcome.missing.to_string().as_str()), (60, "41-42"));
-    assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
+    assert_eq!(outcome.reason, Some(IncompleteReason::Stopped));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_stop_forgets_packets_of_a_line_that_reported_no_session() {
     lines.give(Input::Ended(B + 1));
     let outcome = lines.recorder.outcome().unwrap();
     assert_eq!((lines.recording.len(), outcome.missing.to_string().as_str()), (10, "11-20"));
-    assert_eq!(outcome.why, Some(IncompleteReason::Stopped));
+    assert_eq!(outcome.reason, Some(IncompleteReason::Stopped));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn ended(steps: &Steps) -> (Completeness, Option<IncompleteReason>, String) {
     assert!(steps.recorder.is_done());
     let outcome = steps.recorder.outcome().unwrap();
     let facts = Facts::of(&steps.recorder, steps.recorder.ledger().recorded());
-    (facts.completeness(), outcome.why, outcome.missing.to_string())
+    (facts.completeness(), outcome.reason, outcome.missing.to_string())
 }
 
 fn nothing_missing(why: IncompleteReason) -> (Completeness, Option<IncompleteReason>, String) {

@@ -30,7 +30,7 @@ fn resumed_until(first: u64, described: Option<u64>) -> (Duration, Option<Incomp
         }
         steps.calls(conn);
         if let Some(outcome) = steps.recorder.outcome() {
-            return (steps.now, outcome.why);
+            return (steps.now, outcome.reason);
         }
     }
     (steps.now, None)
@@ -124,5 +124,5 @@ fn requests_that_are_never_answered_end() {
     }
     let outcome = steps.recorder.outcome().expect("the recorder gives up");
     assert_eq!(outcome.missing.to_string(), "11-15");
-    assert_eq!(outcome.why, Some(IncompleteReason::NotServed));
+    assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
 }

@@ -5,29 +5,41 @@ use crate::scenario::ResolvedScenario;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{count, grouped, took};
 use feed::exchange::server::soup::{LOGIN_TIMEOUT, SoupEvent, SoupTimeout};
-use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats};
+use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats, SlowTreatment};
 use feed::faults::scenario::FaultSelector;
 use feed::tape::source::TapeSource;
-use feed::wire::Reason;
 use feed::wire::soup::MESSAGE_MAX;
+use feed::wire::{Protocol, Protocols, Reason};
 use std::fmt::Write;
 
 /// Returns the first log line: the tape, its session, the faults and the seed.
-pub(super) fn introduction(tape: &AnyTape, plot: &ResolvedScenario) -> String {
+pub(super) fn introduction(
+    tape: &AnyTape,
+    plot: &ResolvedScenario,
+    protocols: Protocols,
+) -> String {
     let packets = match tape {
         tape if tape.is_endless() => "an endless market".to_owned(),
         AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
         tape => count(tape.last(), "packet"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
+    // SoupBinTCP loses nothing, whatever the flags are.
+    let where_dropped = match protocols.contains(Protocol::Soup) {
+        true => " on betacrew:// listeners",
+        false => "",
+    };
     if plot.name == FLAGS {
         for fault in &plot.scenario.faults {
             if let FaultSelector::Random { chance, .. } = fault.pick {
                 let last = if plot.scenario.keep_last { " but the last" } else { "" };
-                let _ = write!(text, "; each one{last} is dropped with probability {chance}");
+                let _ = write!(
+                    text,
+                    "; each one{last} is dropped with probability {chance}{where_dropped}"
+                );
             }
             if let Some(skip) = &fault.sequences {
-                let _ = write!(text, "; {skip:.8} always dropped");
+                let _ = write!(text, "; {skip:.8} always dropped{where_dropped}");
             }
         }
     } else {
@@ -74,8 +86,11 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
         ServerEvent::Refused { connection, seq, reason } => {
             tracing::info!("connection {connection}: refused packets from {seq}: {reason}");
         }
-        ServerEvent::Slow { connection, packets, cut } => {
-            let what = if cut { "is disconnected before" } else { "misses" };
+        ServerEvent::Slow { connection, packets, treatment } => {
+            let what = match treatment {
+                SlowTreatment::CutOff => "is disconnected before",
+                SlowTreatment::Skipped => "misses",
+            };
             let packets = count(packets, "packet");
             tracing::info!("connection {connection}: too slow, {what} {packets}");
         }
@@ -131,18 +146,18 @@ fn log_soup(connection: u64, event: SoupEvent) {
 }
 
 /// Returns the last log line: the totals of the exchange.
-pub(super) fn farewell(served: &ServerStats) -> String {
+pub(super) fn farewell(stats: &ServerStats) -> String {
     let mut text = format!(
         "served {}: {} ({} dropped on purpose), {}",
-        count(served.connections, "connection"),
-        count(served.streams, "stream"),
-        count(served.dropped, "packet"),
-        count(served.resends, "resend"),
+        count(stats.connections, "connection"),
+        count(stats.streams, "stream"),
+        count(stats.dropped, "packet"),
+        count(stats.resends, "resend"),
     );
-    if served.refused > 0 {
-        let _ = write!(text, ", {}", count(served.refused, "refusal"));
+    if stats.refused > 0 {
+        let _ = write!(text, ", {}", count(stats.refused, "refusal"));
     }
-    let soup = served.soup;
+    let soup = stats.soup;
     if soup.logins + soup.rejects > 0 {
         let _ = write!(
             text,
@@ -153,8 +168,8 @@ pub(super) fn farewell(served: &ServerStats) -> String {
             count(soup.heartbeats, "heartbeat"),
         );
     }
-    if served.resets > 0 {
-        let _ = write!(text, ", {} by clients", count(served.resets, "reset"));
+    if stats.resets > 0 {
+        let _ = write!(text, ", {} by clients", count(stats.resets, "reset"));
     }
     text
 }

@@ -14,8 +14,8 @@ const FILE_MAX: u64 = 1 << 20;
 /// that begin with `#`, are skipped.
 ///
 /// # Errors
-/// Returns [`Failure::Storage`] if the file cannot be read, and [`Failure::Content`] with the number
-/// of the line if a line is wrong. No message has a password in it.
+/// Returns [`Failure::Storage`] if the file cannot be read, and [`Failure::Content`] with the
+/// number of the line if a line is wrong. No message has a password in it.
 pub(super) fn read(path: &Path) -> Result<Users, Failure> {
     let content = |reason: String| Failure::Content { path: path.into(), reason };
     let failed = |source| Failure::Storage { action: "read", path: path.into(), source };
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_file_of_users_is_read_line_by_line() {
-        for text in ["ann secret", "# people\n\n  ann\tsecret \nbob\n", "\r\nann secret\r\n"] {
+        for text in ["ann secret", "# people\n\n  ann\tsecret\nbob\n", "\r\nann secret\r\n"] {
             assert!(parse(text).is_ok(), "{text:?}");
         }
         for (text, message) in [

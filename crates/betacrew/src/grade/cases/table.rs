@@ -10,18 +10,28 @@ use super::requirement::{
     ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
     STREAM_AGAIN, WITHIN,
 };
-use super::{Case, CaseSetup, PassCondition, Requirement, Severity};
+use super::{Case, CaseSetup, PassCondition, ReadOrder, Requirement, Severity};
 use crate::grade::judge::protocol_rules::ProtocolRule;
 
 /// Returns a setup that plays a built-in scenario unchanged.
 const fn play(scenario: &'static str) -> CaseSetup {
-    CaseSetup { scenario, tape: None, pace: None }
+    CaseSetup { scenario, tape: None, pace: None, reads: ReadOrder::Unordered }
+}
+
+/// Returns a setup that plays a built-in scenario and lets each piece arrive in a read of its own.
+const fn in_pieces(scenario: &'static str) -> CaseSetup {
+    CaseSetup { reads: ReadOrder::ReadBeforeWrite, ..play(scenario) }
+}
+
+/// Returns a setup that plays a built-in scenario and sends all bytes between two pauses at once.
+const fn between_pauses(scenario: &'static str) -> CaseSetup {
+    CaseSetup { reads: ReadOrder::ReadBetweenPauses, ..play(scenario) }
 }
 
 /// Returns a setup that sends each packet of a stream by itself. A client that takes each read for
 /// one packet then still shows whether it can do the rest.
 const fn apart(scenario: &'static str) -> CaseSetup {
-    CaseSetup { scenario, tape: None, pace: Some("100/s") }
+    CaseSetup { pace: Some("100/s"), ..in_pieces(scenario) }
 }
 
 /// Returns a case with the normal time limit.
@@ -53,9 +63,9 @@ pub(crate) const CASES: &[Case] = &[
     case("basics/extremes", Should, BIG_ENDIAN, apart("clean").on("extremes"), Complete),
     //
     case("gaps/one", Must, GAPS, apart("one-gap"), Complete),
-    case("gaps/first-packet", Must, GAPS, apart("first-lost"), Complete),
-    case("gaps/first-three", Must, GAPS, apart("first-three-lost"), Complete),
-    case("gaps/before-last", Must, GAPS, apart("before-last-lost"), Complete),
+    case("gaps/first-packet", Must, GAPS, apart("first-dropped"), Complete),
+    case("gaps/first-three", Must, GAPS, apart("first-three-dropped"), Complete),
+    case("gaps/before-last", Must, GAPS, apart("before-last-dropped"), Complete),
     case("gaps/burst", Must, GAPS, apart("burst"), Complete),
     case("gaps/every-second", Must, GAPS, apart("every-second").on("sample:15"), Complete),
     case("gaps/only-last", Must, GAPS, apart("only-last"), Complete),
@@ -63,14 +73,14 @@ pub(crate) const CASES: &[Case] = &[
     case("gaps/many", Must, GAPS, apart("quarter").on("sample:40"), Complete),
     case("gaps/beyond-one-byte", Should, STREAM_AGAIN, play("beyond-255"), Complete),
     //
-    case("framing/half-packet", Must, PACKETS, play("half-packet"), Complete),
-    case("framing/pairs", Must, PACKETS, play("pairs"), Complete),
+    case("framing/half-packet", Must, PACKETS, between_pauses("half-packet"), Complete),
+    case("framing/pairs", Must, PACKETS, in_pieces("pairs"), Complete),
     case("framing/one-segment", Must, PACKETS, play("coalesced"), Complete),
     case("framing/large-stream", Must, PACKETS, play("clean").on("sample:1000"), Complete),
-    case("framing/odd-pieces", Must, PACKETS, play("odd-pieces"), Complete),
-    case("framing/byte-by-byte", Must, PACKETS, play("byte-by-byte"), Complete),
+    case("framing/odd-pieces", Must, PACKETS, in_pieces("odd-pieces"), Complete),
+    case("framing/byte-by-byte", Must, PACKETS, in_pieces("byte-by-byte"), Complete),
     case("framing/answers-together", Must, PACKETS, apart("resend-coalesced"), Complete),
-    case("framing/answers-in-pieces", Must, PACKETS, play("resend-pieces"), Complete),
+    case("framing/answers-in-pieces", Must, PACKETS, in_pieces("resend-pieces"), Complete),
     //
     case("recovery/late-answers", Must, SLOW, apart("resend-late"), Complete),
     case("recovery/unanswered-once", Should, AGAIN, apart("resend-once-unanswered"), Complete),
@@ -81,8 +91,8 @@ pub(crate) const CASES: &[Case] = &[
     case("recovery/answered-twice", Should, FIRST_COPY, apart("resend-twice"), Complete),
     case("recovery/other-packet", Should, SEQUENCE_SAYS, apart("resend-other"), Complete),
     //
-    case("tail/last-lost", Should, STREAM_AGAIN, apart("last-lost"), Complete),
-    case("tail/all-lost", Should, STREAM_AGAIN, play("all-lost"), Complete),
+    case("tail/last-dropped", Should, STREAM_AGAIN, apart("last-dropped"), Complete),
+    case("tail/all-dropped", Should, STREAM_AGAIN, play("all-dropped"), Complete),
     case("tail/closed-early", Should, SHORT_STREAM, apart("closed-early"), Complete),
     case("tail/as-the-original", Should, STREAM_AGAIN, apart("quarter-and-last"), Complete),
     //
@@ -112,7 +122,7 @@ pub(crate) const CASES: &[Case] = &[
         .with_double_timeout(),
     case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero)
         .with_double_timeout(),
-    case("termination/lost-for-good", Should, EXIT_CODE, apart("lost-for-good"), ReportsFailure)
+    case("termination/never-resent", Should, EXIT_CODE, apart("never-resent"), ReportsFailure)
         .with_double_timeout(),
     case("termination/exchange-dies", Should, EXIT_CODE, apart("dies"), ReportsFailure)
         .with_double_timeout(),
@@ -145,7 +155,7 @@ pub(crate) const CASES: &[Case] = &[
         "conduct/made-up",
         Must,
         NOTHING_MADE_UP,
-        apart("lost-for-good"),
+        apart("never-resent"),
         FollowsRule(ProtocolRule::MakesUp),
     )
     .with_double_timeout(),
@@ -168,7 +178,7 @@ pub(crate) const CASES: &[Case] = &[
         "conduct/storm",
         Should,
         NOT_OVER_AND_OVER,
-        apart("lost-for-good"),
+        apart("never-resent"),
         FollowsRule(ProtocolRule::Storm),
     )
     .with_double_timeout(),

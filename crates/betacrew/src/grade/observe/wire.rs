@@ -1,5 +1,8 @@
 //! Recording of the wire: every connection, call and write of one run, with its time.
 
+pub(crate) use super::segment::Segment;
+
+use crate::grade::cases::ReadOrder;
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::{Disconnect, Exchange, Step};
@@ -98,33 +101,6 @@ pub(crate) fn packet_of(frame: &RawFrame) -> Option<Seq> {
     match decode(frame) {
         Ok(Frame::Packet(packet)) => Some(packet.sequence),
         _ => None,
-    }
-}
-
-/// Write of the exchange, described by the frames that it touches.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Segment {
-    /// Index of the connection.
-    pub(crate) conn: usize,
-    /// Indexes of the first and the last frame of which the write has a byte.
-    pub(crate) frames: (usize, usize),
-    /// True if the write begins inside a frame.
-    pub(crate) cut_before: bool,
-    /// True if the write ends inside a frame.
-    pub(crate) cut_after: bool,
-}
-
-impl Segment {
-    /// Returns the segment of the bytes `from..to` of a connection, at least one byte.
-    pub(crate) fn of(conn: usize, from: u64, to: u64) -> Self {
-        const LEN: u64 = FRAME_LEN as u64;
-        let place = |byte: u64| usize::try_from(byte / LEN).unwrap_or(usize::MAX);
-        Self {
-            conn,
-            frames: (place(from), place(to.saturating_sub(1))),
-            cut_before: !from.is_multiple_of(LEN),
-            cut_after: !to.is_multiple_of(LEN),
-        }
     }
 }
 
@@ -262,6 +238,9 @@ impl WireLog {
     }
 }
 
+/// Number of bytes from which no more are gathered for one write.
+const GATHERED_MAX: usize = 1 << 16;
+
 /// Exchange that behaves like the one inside it and records what happens on its connections.
 pub(crate) struct WireRecorder<E> {
     /// Exchange that plays.
@@ -277,6 +256,8 @@ pub(crate) struct WireRecorder<E> {
     /// Socket that reports unread bytes, if each write waits until the client has read the one
     /// before.
     unread: Option<UnreadProbe>,
+    /// True if all bytes up to the next pause of the exchange are one write.
+    gathers: bool,
 }
 
 /// Connection of a [`WireRecorder`].
@@ -293,18 +274,45 @@ pub(crate) struct RecordedConnection<C> {
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Time since which bytes are held back, if they are.
     held: Option<Duration>,
+    /// Bytes up to the next pause of the exchange inside, if they are gathered, that are not
+    /// written yet.
+    gathered: Vec<u8>,
 }
 
 impl<E: Exchange> WireRecorder<E> {
     /// Records the connections of `inner`. Keeps `last_event` (time of the last event in
     /// milliseconds) and `open` (number of connections) up to date for other threads.
     pub(crate) fn new(inner: E, last_event: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
-        Self { inner, log: WireLog::default(), peeked: Vec::new(), last_event, open, unread: None }
+        Self {
+            inner,
+            log: WireLog::default(),
+            peeked: Vec::new(),
+            last_event,
+            open,
+            unread: None,
+            gathers: false,
+        }
     }
 
-    /// Holds back each write, and the end, until the client has read everything before it.
-    pub(crate) fn hold_until_read(self, unread: Option<UnreadProbe>) -> Self {
-        Self { unread, ..self }
+    /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
+    /// read everything before it, if the order says so and the system can tell.
+    pub(crate) fn ordered(self, order: ReadOrder) -> Self {
+        let waits = order != ReadOrder::Unordered;
+        let unread = waits.then(UnreadProbe::open).flatten();
+        Self { unread, gathers: order == ReadOrder::ReadBetweenPauses, ..self }
+    }
+
+    /// Gathers the bytes up to the next pause of the exchange inside.
+    fn gather(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) {
+        let mut piece = [0; 4 * FRAME_LEN];
+        while conn.gathered.len() < GATHERED_MAX {
+            let count = self.inner.peek(&mut conn.inner, &mut piece, now);
+            if count == 0 {
+                return;
+            }
+            conn.gathered.extend_from_slice(&piece[..count]);
+            self.inner.sent(&mut conn.inner, count, now);
+        }
     }
 
     /// Returns whether bytes are held back now, because the client has not read those before.
@@ -354,7 +362,15 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
         let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
-        RecordedConnection { inner, id, calls, reset: false, addresses: None, held: None }
+        RecordedConnection {
+            inner,
+            id,
+            calls,
+            reset: false,
+            addresses: None,
+            held: None,
+            gathered: Vec::new(),
+        }
     }
 
     fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
@@ -378,10 +394,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
-    fn ended(&mut self, conn: &mut Self::Connection, now: Duration) {
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
         self.touch(now);
         self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
-        self.inner.ended(&mut conn.inner, now);
+        self.inner.input_ended(&mut conn.inner, now);
     }
 
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
@@ -400,7 +416,16 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         if self.is_held_back(conn, now) {
             return 0;
         }
-        let count = self.inner.peek(&mut conn.inner, out, now);
+        let count = if self.gathers {
+            if conn.gathered.is_empty() {
+                self.gather(conn, now);
+            }
+            let count = conn.gathered.len().min(out.len());
+            out[..count].copy_from_slice(&conn.gathered[..count]);
+            count
+        } else {
+            self.inner.peek(&mut conn.inner, out, now)
+        };
         self.peeked.clear();
         self.peeked.extend_from_slice(&out[..count]);
         count
@@ -413,11 +438,16 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             state.read_one_by_one &= conn.addresses.is_some();
         }
         self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
-        self.inner.sent(&mut conn.inner, count, now);
+        if self.gathers {
+            // The exchange inside was told when the bytes were gathered.
+            conn.gathered.drain(..count.min(conn.gathered.len()));
+        } else {
+            self.inner.sent(&mut conn.inner, count, now);
+        }
     }
 
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
-        if conn.held.is_some() {
+        if conn.held.is_some() || !conn.gathered.is_empty() {
             return Step::Wait;
         }
         let step = self.inner.step(&mut conn.inner, now);

@@ -9,6 +9,7 @@ use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
+use crate::terminal::style::Colours;
 use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,12 +27,15 @@ const RESULT_WIDTH: usize = 72;
 
 /// Switch for colours in the report.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Paint(pub(crate) bool);
+pub(crate) struct Paint(pub(crate) Colours);
 
 impl Paint {
     /// Wraps a text in an escape code, if colours are wanted.
     fn put(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        match self.0 {
+            Colours::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
+            Colours::Plain => text.to_owned(),
+        }
     }
 
     fn bold(self, text: &str) -> String {

@@ -10,7 +10,6 @@ use crate::grade::run::client::GradedClient;
 use crate::grade::run::exchange_host::{self, ExchangeHost};
 use crate::grade::run::process::{self, FinishedProcess, PollDecision, ProcessFailure};
 use crate::grade::run::run_folder::RunFolder;
-use crate::grade::run::unread::UnreadProbe;
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use feed::wire::packet::Packet;
@@ -60,8 +59,7 @@ pub(crate) fn run(
     if let Some(name) = &setup.output {
         workdir.track(name);
     }
-    let unread = case.sends_one_by_one().then(UnreadProbe::open).flatten();
-    let host = ExchangeHost::open(resolved.as_ref(), setup.port, unread)?;
+    let host = ExchangeHost::open(resolved.as_ref(), setup.port, case.read_order())?;
     let opened = host.began;
     let Some(finished) = run_client(setup, case, &workdir, &host, &tape, stop)? else {
         return Ok(None);

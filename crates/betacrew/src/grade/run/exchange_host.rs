@@ -1,9 +1,8 @@
 //! Exchange of one case, which runs in a thread of this process.
 
 use crate::error::Failure;
-use crate::grade::cases::CaseSetup;
+use crate::grade::cases::{CaseSetup, ReadOrder};
 use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::grade::run::unread::UnreadProbe;
 use crate::net::{self, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
@@ -83,15 +82,15 @@ fn tape_in_memory(resolved: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
 impl ExchangeHost {
     /// Starts the exchange of a case, or only reserves a port if `resolved` is `None`.
     ///
-    /// `port` is the port to use; `None` means any free one. If `unread` is given, each write waits
-    /// until the client has read the one before.
+    /// `port` is the port to use; `None` means any free one. `order` is the order of the exchange's
+    /// writes and the client's reads.
     ///
     /// # Errors
     /// Returns an error if the port cannot be used.
     pub(crate) fn open(
         resolved: Option<&ResolvedScenario>,
         port: Option<u16>,
-        unread: Option<UnreadProbe>,
+        order: ReadOrder,
     ) -> Result<Self, Failure> {
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
@@ -111,12 +110,12 @@ impl ExchangeHost {
                 );
                 let recorder =
                     WireRecorder::new(original, Arc::clone(&last_event), Arc::clone(&open));
-                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
+                Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
             Some(resolved) => {
                 let mock = MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
                 let recorder = WireRecorder::new(mock, Arc::clone(&last_event), Arc::clone(&open));
-                Some(serve_in_thread(listeners, recorder.hold_until_read(unread), &stop))
+                Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
         };
         Ok(Self { port, began, last_event, open, since, stop, thread, _reserved: reserved })
@@ -219,27 +218,28 @@ mod tests {
 
     #[test]
     fn a_port_without_an_exchange_refuses_connections_and_stays_reserved() {
-        let nobody = ExchangeHost::open(None, None, None).unwrap();
+        let nobody = ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let others: Vec<ExchangeHost> =
-            (0..50).map(|_| ExchangeHost::open(None, None, None).unwrap()).collect();
+        let others: Vec<ExchangeHost> = (0..50)
+            .map(|_| ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap())
+            .collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
     }
 
     #[test]
     fn a_port_serves_one_exchange_after_another() {
         let resolved = scenario::open("clean").unwrap();
-        let first = ExchangeHost::open(Some(&resolved), None, None).unwrap();
+        let first = ExchangeHost::open(Some(&resolved), None, ReadOrder::Unordered).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = ExchangeHost::open(Some(&resolved), Some(port), None).err();
+        let taken = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = ExchangeHost::open(Some(&resolved), Some(port), None).unwrap();
+        let again = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

@@ -2,8 +2,8 @@
 //!
 //! A client that takes each read for one packet fails in another way when one read has two
 //! packets. How often that happens would depend on how busy the machine is. In cases whose packets
-//! arrive one by one, the exchange therefore sends the next packet only when the client has read
-//! the last.
+//! or pieces must arrive one by one, the exchange therefore makes the next write only when the
+//! client has read the last.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -192,10 +192,15 @@ fn protection(app: &App) -> openapi::Protection {
 
 /// Returns the built-in scenarios.
 fn scenarios() -> Vec<ScenarioEntry> {
-    let entry = |entry: &catalogue::CatalogueEntry| ScenarioEntry {
-        name: entry.name.to_owned(),
-        about: scenario::open(entry.name).map(|scenario| scenario.about).unwrap_or_default(),
-        toml: entry.text.to_owned(),
+    let entry = |entry: &catalogue::CatalogueEntry| {
+        let scenario = scenario::open(entry.name).ok();
+        let protocols = scenario.iter().flat_map(|scenario| scenario.protocols().iter());
+        ScenarioEntry {
+            name: entry.name.to_owned(),
+            protocols: protocols.map(|protocol| protocol.to_string()).collect(),
+            about: scenario.map(|scenario| scenario.about).unwrap_or_default(),
+            toml: entry.text.to_owned(),
+        }
     };
     catalogue::entries().map(entry).collect()
 }

@@ -24,7 +24,8 @@ export function connections(root, act) {
         const { id, peer, kind, position, lag, packets, since, stalled } = connection;
         setAttr(line, "data-late", kind === "subscriber" && lag > 10000);
         setAttr(line, "data-stalled", stalled === true);
-        const text = [id, peer, stalled ? `${kind}, stalled` : kind, number(position),
+        const role = connection.protocol === "soup" ? `soup ${kind}` : kind;
+        const text = [id, peer, stalled ? `${role}, stalled` : role, number(position),
           kind === "resend" ? "–" : number(lag), number(packets), bytes(connection.bytes),
           clock(since)];
         text.forEach((value, index) => setText(line.children[index], value));

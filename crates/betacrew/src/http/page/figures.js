@@ -39,6 +39,8 @@ const FIGURES = {
       ({ faults }) => (faults?.drop > 0 ? "missing" : "")],
     ["Resent", ({ counters }) => number(counters?.resent),
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
+    ["Logins", ({ soup }) => number(soup?.logins),
+      ({ soup }) => `${number(soup?.rejects ?? 0)} rejected, ${number(soup?.heartbeats ?? 0)} heartbeats`],
     ["Connections", ({ connections_total: total, connections }) =>
       number(total ?? connections?.length),
       ({ counters }) => `${number(counters?.connections)} in total`],
@@ -53,7 +55,9 @@ export function figures(root, role, facts, version) {
       document.title = `${state.session?.id ?? "–"} ${state.role} · betacrew`;
       setText(version, `betacrew ${state.version ?? ""}`);
       const key = ([name]) => `${state.role} ${name}`;
-      syncChildren(list, FIGURES[state.role] ?? [], key, create, fill);
+      // Only an exchange with a listener for SoupBinTCP has logins.
+      const tiles = (FIGURES[state.role] ?? []).filter(([name]) => name !== "Logins" || state.soup);
+      syncChildren(list, tiles, key, create, fill);
       function fill(tile, [, value, more, tone]) {
         const [, main, extra] = tile.children;
         setText(main, value(state));

@@ -10,13 +10,15 @@
     }
   };
   let chosen = remembered();
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  // The style sheet knows no system colours, so that its dark colours stand in one place.
   const apply = () => {
-    if (chosen === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = chosen;
+    const automatic = system.matches ? "dark" : "light";
+    document.documentElement.dataset.theme = chosen === "auto" ? automatic : chosen;
     dispatchEvent(new Event("theme"));
   };
   apply();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+  system.addEventListener("change", apply);
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const show = () => {

@@ -147,7 +147,7 @@ impl<'a> ClientMonitor<'a> {
                 bytes: stats.bytes,
                 streamed: stats.streamed,
                 resent: stats.resent,
-                duplicates: Some(stats.repeated),
+                duplicates: Some(stats.duplicates),
                 recovered: Some(gap_history.recovered),
                 gaps: Some(gap_history.gaps_found),
                 abandoned: Some(gap_history.abandoned),

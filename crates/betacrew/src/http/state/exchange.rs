@@ -13,6 +13,7 @@ use crate::http::state::exchange_events::{event_kind, state_change};
 use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
 use crate::http::state::recent_rates::RecentRates;
+use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use crate::http::state::strip;
 use crate::http::state::{
     ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refusal, Rule, SessionView, State,
@@ -30,7 +31,8 @@ use feed::exchange::Exchange;
 use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
 use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
 use feed::tape::source::TapeSource;
-use feed::wire::SessionId;
+use feed::wire::{Protocol, SessionId};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Maximum number of connections, and of rules, in the state.
@@ -48,12 +50,18 @@ pub(crate) struct ScenarioInfo {
     played: Played,
     scenario: String,
     about: String,
+    listeners: Vec<ListenerView>,
 }
 
 impl ScenarioInfo {
-    pub(crate) fn new(resolved: &ResolvedScenario, played: Played) -> Self {
+    pub(crate) fn new(
+        resolved: &ResolvedScenario,
+        played: Played,
+        listeners: &[(Protocol, SocketAddr)],
+    ) -> Self {
         let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
-        Self { tape: resolved.tape.to_string(), played, scenario, about }
+        let listeners = listeners.iter().map(ListenerView::new).collect();
+        Self { tape: resolved.tape.to_string(), played, scenario, about, listeners }
     }
 }
 
@@ -193,6 +201,7 @@ impl ExchangeController {
         match command {
             ControlCommand::Faults(faults) => self.change_faults(faults, exchange),
             ControlCommand::DropNext(next) => {
+                self.check_drops()?;
                 exchange.drop_next(next);
                 Ok(match next {
                     1 => "the next packet is dropped".to_owned(),
@@ -230,6 +239,17 @@ impl ExchangeController {
         }
     }
 
+    /// Checks that a listener speaks a protocol that can lose packets.
+    fn check_drops(&self) -> Result<(), Refusal> {
+        match self.scenario_info.played.protocols.contains(Protocol::Betacrew) {
+            true => Ok(()),
+            false => Err(refusal_of(
+                "SoupBinTCP never loses a message, and no listener speaks another protocol",
+                "cut, stall, pause and the scenarios whose protocols have soup",
+            )),
+        }
+    }
+
     fn change_faults<P: TapeSource>(
         &mut self,
         faults: FaultsRequest,
@@ -246,6 +266,7 @@ impl ExchangeController {
                 let chance: Chance = chance.to_string().parse().map_err(|_| {
                     refusal_of(format!("{chance} is not a probability"), "a number from 0 to 1")
                 })?;
+                self.check_drops()?;
                 let faults = vec![Fault::loss(chance)];
                 (format!("drop {chance}"), String::new(), Scenario { faults, ..before })
             }
@@ -290,7 +311,7 @@ impl ExchangeController {
         let (state, since) = feed_state::exchange(view, views.clone(), now);
         let at = events::now();
         let ids = views.map(|view| view.connection);
-        for (kind, text) in self.connection_watch.update(exchange.served().connections, ids) {
+        for (kind, text) in self.connection_watch.update(exchange.stats().connections, ids) {
             events::note(kind, at, text);
         }
         if self.session.replace(tape.session()).is_some_and(|before| before != tape.session()) {
@@ -313,15 +334,15 @@ impl ExchangeController {
         connections: &[ConnectionRef<'_, ServerConnection>],
         now: Duration,
     ) -> (State, MetricsExtra) {
-        let (served, tape) = (exchange.served(), exchange.tape());
+        let (stats, tape) = (exchange.stats(), exchange.tape());
         let published =
             self.loop_handle.as_ref().map(|loop_handle| loop_handle.last_snapshot().state.clone());
         let views = connections.iter().map(|connection| exchange.view(connection.conn));
         let tally = exchange.faults().tally();
         let total = tally.total();
         let behind = |view: ConnectionView| Some((tape.last() + 1).saturating_sub(view.next?));
-        let packets = served.packets;
-        let (rates, _) = self.rates.update(now, (packets, served.bytes), &Histogram::default());
+        let packets = stats.packets;
+        let (rates, _) = self.rates.update(now, (packets, stats.bytes), &Histogram::default());
         let shown_connections = connections.iter().take(SHOWN_MAX).zip(views.clone());
         let state = State {
             now: events::now(),
@@ -336,14 +357,14 @@ impl ExchangeController {
             tape: Some(self.scenario_info.tape.clone()),
             counters: Counters {
                 packets,
-                bytes: served.bytes,
+                bytes: stats.bytes,
                 streamed: total.sent,
-                resent: served.resends,
+                resent: stats.resends,
                 dropped: Some(total.dropped),
                 resends_dropped: Some(tally.resends_dropped()),
-                refused: Some(served.refused),
-                connections: served.connections,
-                reconnects: served.cut,
+                refused: Some(stats.refused),
+                connections: stats.connections,
+                reconnects: stats.cut,
                 ..Counters::default()
             },
             rates,
@@ -354,6 +375,8 @@ impl ExchangeController {
                     .collect(),
             ),
             connections_total: Some(connections.len() as u64),
+            listeners: Some(self.scenario_info.listeners.clone()),
+            soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: Some(self.book_snapshot.get()),
             faults: Some(self.in_force(exchange)),
             events: events::newest(),
@@ -362,7 +385,7 @@ impl ExchangeController {
         let mut faults: Vec<(&str, u64)> = tally.kinds().collect();
         faults.push(("drop_next", tally.dropped_by_order()));
         let tape = self.written.as_ref().map(WriteCounters::look);
-        (state, MetricsExtra { faults, streams: served.streams, tape, ..MetricsExtra::default() })
+        (state, MetricsExtra { faults, streams: stats.streams, tape, ..MetricsExtra::default() })
     }
 
     fn in_force<P: TapeSource>(&self, exchange: &MockExchange<P>) -> FaultsInForce {
@@ -465,6 +488,7 @@ fn shown(
     ConnectionState {
         id: view.connection,
         peer: connection.peer().map_or_else(String::new, |peer| peer.to_string()),
+        protocol: view.protocol.to_string(),
         kind: view.kind.to_owned(),
         position: view.next,
         packets: view.packets,

@@ -152,6 +152,7 @@ pub(crate) fn line(stats: &LineStats, mode: Mode, now: Duration) -> (LineState, 
     }
     match stats.unreachable_since {
         Some(since) => (LineState::Unreachable, since),
+        // A line that was never heard is not silent yet.
         None if stats.last_heard.is_none() => (LineState::Connecting, Duration::ZERO),
         None => (LineState::Silent, heard),
     }
@@ -244,6 +245,7 @@ pub(crate) fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use feed::wire::Protocol;
 
     const fn at(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -312,6 +314,7 @@ mod tests {
             connection: 1,
             protocol: feed::wire::Protocol::Betacrew,
             kind: "subscriber",
+            protocol: Protocol::Betacrew,
             next,
             packets: 0,
             bytes: 0,

@@ -1,6 +1,7 @@
 //! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
+use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
 use std::time::Duration;
@@ -92,6 +93,13 @@ impl MetricsPage {
 
     fn one(&mut self, kind: Kind, name: &str, help: &str, value: impl Into<f64>) {
         self.many(kind, name, help, [(String::new(), value.into())]);
+    }
+
+    /// Writes metrics without labels, whose names begin with `prefix`.
+    fn scalars(&mut self, prefix: &str, metrics: &[Scalar]) {
+        for &(kind, name, help, value) in metrics {
+            self.one(kind, &format!("{prefix}{name}"), help, value);
+        }
     }
 
     fn many<I: IntoIterator<Item = (String, f64)>>(
@@ -197,131 +205,117 @@ fn tape(page: &mut MetricsPage, role: &str, extra: &MetricsExtra) {
     );
 }
 
+/// Metric without labels: its kind, the rest of its name, its help and its value.
+type Scalar = (Kind, &'static str, &'static str, f64);
+
+fn counter(name: &'static str, help: &'static str, count: u64) -> Scalar {
+    (Kind::Counter, name, help, float(count))
+}
+
+fn gauge(name: &'static str, help: &'static str, value: f64) -> Scalar {
+    (Kind::Gauge, name, help, value)
+}
+
 fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
-    use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let faults = state.faults.clone().unwrap_or_default();
     let kinds = extra.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
     let table = [
-        (Counter, "packets_sent_total", "Packets sent.", float(counters.packets)),
-        (Counter, "sent_bytes_total", "Bytes sent.", float(counters.bytes)),
-        (
-            Counter,
-            "packets_resent_total",
-            "Packets requested again by clients.",
-            float(counters.resent),
-        ),
-        (
-            Counter,
+        counter("packets_sent_total", "Packets sent.", counters.packets),
+        counter("sent_bytes_total", "Bytes sent.", counters.bytes),
+        counter("packets_resent_total", "Packets requested again by clients.", counters.resent),
+        counter(
             "packets_dropped_total",
             "Packets dropped from streams on purpose.",
-            float(counters.dropped.unwrap_or(0)),
+            counters.dropped.unwrap_or(0),
         ),
-        (Counter, "packets_streamed_total", "Packets sent in streams.", float(counters.streamed)),
-        (
-            Counter,
+        counter("packets_streamed_total", "Packets sent in streams.", counters.streamed),
+        counter(
             "resends_dropped_total",
             "Resends dropped on purpose.",
-            float(counters.resends_dropped.unwrap_or(0)),
+            counters.resends_dropped.unwrap_or(0),
         ),
-        (
-            Counter,
+        counter(
             "resends_refused_total",
             "Resend calls, or parts of them, refused.",
-            float(counters.refused.unwrap_or(0)),
+            counters.refused.unwrap_or(0),
         ),
-        (Counter, "streams_total", "Stream and subscribe calls answered.", float(extra.streams)),
-        (
-            Counter,
-            "connections_accepted_total",
-            "Connections accepted.",
-            float(counters.connections),
-        ),
-        (
-            Counter,
+        counter("streams_total", "Stream and subscribe calls answered.", extra.streams),
+        counter("connections_accepted_total", "Connections accepted.", counters.connections),
+        counter(
             "connections_cut_total",
             "Connections ended by a fault or a command.",
-            float(counters.reconnects),
+            counters.reconnects,
         ),
-        (Gauge, "connections", "Open connections.", float(state.connections_total.unwrap_or(0))),
-        (
-            Gauge,
+        gauge("connections", "Open connections.", float(state.connections_total.unwrap_or(0))),
+        gauge(
             "tape_last_sequence",
             "Last sequence of the tape so far.",
             state.session.as_ref().map_or(0.0, |session| float(session.last)),
         ),
-        (
-            Gauge,
+        gauge(
             "lag_packets",
             "Packets between the slowest open stream and the end of the tape.",
             float(state.behind.unwrap_or(0)),
         ),
-        (Gauge, "paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
-        (Gauge, "drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
+        gauge("paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
+        gauge("drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
     ];
-    for (kind, name, help, value) in table {
-        page.one(kind, &format!("betacrew_exchange_{name}"), help, value);
+    page.scalars("betacrew_exchange_", &table);
+    for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
+        page.one(Kind::Counter, &format!("betacrew_exchange_soup_{name}"), help, float(value));
     }
     let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
-    page.many(Counter, "betacrew_exchange_faults_injected_total", help, kinds);
+    page.many(Kind::Counter, "betacrew_exchange_faults_injected_total", help, kinds);
     tape(page, "exchange", extra);
 }
 
 fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
-    use Kind::{Counter, Gauge};
     let counters = &state.counters;
     let (frontier, highest) = (state.frontier.unwrap_or(0), state.highest.unwrap_or(0));
     let recorded = [("stream", counters.streamed), ("resend", counters.resent)];
     let recorded = recorded.map(|(source, count)| (labels([("source", source)]), float(count)));
     let name = "betacrew_client_packets_recorded_total";
-    page.many(Counter, name, "Packets recorded, by source.", recorded);
+    page.many(Kind::Counter, name, "Packets recorded, by source.", recorded);
     let table = [
-        (Counter, "received_bytes_total", "Bytes received.", float(counters.bytes)),
-        (
-            Counter,
+        counter("received_bytes_total", "Bytes received.", counters.bytes),
+        counter(
             "duplicate_packets_total",
             "Packets received again after they were recorded.",
-            float(counters.duplicates.unwrap_or(0)),
+            counters.duplicates.unwrap_or(0),
         ),
-        (
-            Counter,
+        counter(
             "packets_recovered_total",
             "Packets that were missing and then arrived.",
-            float(counters.recovered.unwrap_or(0)),
+            counters.recovered.unwrap_or(0),
         ),
-        (
-            Counter,
+        counter(
             "packets_abandoned_total",
             "Packets given up while they were missing.",
-            float(counters.abandoned.unwrap_or(0)),
+            counters.abandoned.unwrap_or(0),
         ),
-        (Counter, "gaps_total", "Gaps found.", float(counters.gaps.unwrap_or(0))),
-        (Counter, "connections_total", "Connections opened.", float(counters.connections)),
-        (
-            Counter,
+        counter("gaps_total", "Gaps found.", counters.gaps.unwrap_or(0)),
+        counter("connections_total", "Connections opened.", counters.connections),
+        counter(
             "connections_failed_total",
             "Connections that broke, were cut or could not be opened.",
-            float(counters.reconnects),
+            counters.reconnects,
         ),
-        (Gauge, "open_gaps", "Open gaps.", float(state.open_gaps.unwrap_or(0))),
-        (Gauge, "missing_packets", "Packets missing now.", float(state.missing.unwrap_or(0))),
-        (
-            Gauge,
+        gauge("open_gaps", "Open gaps.", float(state.open_gaps.unwrap_or(0))),
+        gauge("missing_packets", "Packets missing now.", float(state.missing.unwrap_or(0))),
+        gauge(
             "frontier_sequence",
             "Sequence up to which every packet is recorded.",
             float(frontier),
         ),
-        (Gauge, "highest_sequence", "Highest sequence known to exist.", float(highest)),
-        (
-            Gauge,
+        gauge("highest_sequence", "Highest sequence known to exist.", float(highest)),
+        gauge(
             "frontier_lag_packets",
             "Packets between the frontier and the highest sequence known.",
             float(highest.saturating_sub(frontier)),
         ),
     ];
-    for (kind, name, help, value) in table {
-        page.one(kind, &format!("betacrew_client_{name}"), help, value);
-    }
+    page.scalars("betacrew_client_", &table);
     lines(page, state.lines.as_deref().unwrap_or_default());
     let help = "Time that recovered packets were missing.";
     page.histogram("betacrew_client_resend_latency_seconds", help, &extra.latency);

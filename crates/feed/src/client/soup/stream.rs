@@ -5,7 +5,9 @@ use super::violation::SoupViolation;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use crate::client::lines::SoupLogin;
 use crate::client::timers::CLIENT_HEARTBEAT;
-use crate::wire::soup::{Framer, LoginRequest, Packet, Received, RejectReason, Text};
+use crate::wire::soup::{
+    END_OF_STREAM, Framer, LoginRequest, Packet, Received, RejectReason, Text,
+};
 use crate::wire::{Framing, Run};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,8 +17,8 @@ use core::time::Duration;
 pub(in crate::client) struct Requested {
     /// Session by name; blank stands for the current one.
     pub(in crate::client) session: Text<10>,
-    /// Sequence of the first message.
-    pub(in crate::client) sequence: Seq,
+    /// Sequence of the first message; `None` for the end of the stream.
+    pub(in crate::client) sequence: Option<Seq>,
 }
 
 /// Session and first message that an exchange has accepted.
@@ -39,7 +41,7 @@ enum Phase {
     Streaming { next: u64 },
     /// Session is over; `next` is the sequence behind its last message.
     Over { next: u64 },
-    /// Nothing that arrives is read any more.
+    /// End of the conversation: bytes that arrive are not read.
     Left,
 }
 
@@ -98,7 +100,7 @@ impl SoupStream {
         self.heard_at = now;
         let &SoupLogin { user, password, heartbeat_timeout, .. } = login;
         let Requested { session, sequence } = requested;
-        let sequence = u64::from(sequence);
+        let sequence = sequence.unwrap_or(END_OF_STREAM);
         self.send(
             Packet::LoginRequest(LoginRequest {
                 user,

@@ -95,7 +95,7 @@ pub(super) trait Dialog<P> {
     fn receive(&mut self, exchange: &mut MockExchange<P>, bytes: &[u8], now: Duration);
 
     /// Stops what would go on for ever, because the client will send no more.
-    fn ended(&mut self);
+    fn input_ended(&mut self);
 
     /// Copies the bytes of the next write into `out` and returns their number.
     fn peek(&mut self, exchange: &mut MockExchange<P>, out: &mut [u8], now: Duration) -> usize;

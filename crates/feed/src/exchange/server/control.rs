@@ -211,7 +211,7 @@ mod tests {
             run.exchange.drop_next(200);
             let low = if partly_sent > 0 { 12 } else { 11 };
             assert_eq!(run.rest(), without(low, low + 199), "{partly_sent} bytes partly_sent");
-            assert_eq!((run.exchange.served().dropped, run.exchange.drops_pending()), (200, 0));
+            assert_eq!((run.exchange.stats().dropped, run.exchange.drops_pending()), (200, 0));
             assert_eq!(run.exchange.faults().tally().dropped_by_order(), 200);
         }
     }
@@ -224,7 +224,7 @@ mod tests {
         run.exchange.drop_next(600);
         let mut received = run.rest();
         received.dedup();
-        assert!(run.exchange.served().dropped == 600 && run.exchange.drops_pending() == 0);
+        assert!(run.exchange.stats().dropped == 600 && run.exchange.drops_pending() == 0);
         assert_eq!(received, without(12, 611), "with all their copies");
     }
 
@@ -273,7 +273,7 @@ mod tests {
             run.exchange.cut(&mut run.conn, how);
             assert_eq!(run.take(100), 0);
             assert_eq!(run.exchange.step(&mut run.conn, NOW), step);
-            assert_eq!(run.exchange.served().cut, 1);
+            assert_eq!(run.exchange.stats().cut, 1);
         }
     }
 
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((sum(|cell| cell.sent), sum(|cell| cell.dropped)), (800, 200));
         let dropped = |seq: usize| faults.tally().cells()[seq].dropped;
         assert_eq!([1, 64, 100, 200, 201].map(dropped), [1, 1, 1, 1, 0]);
-        assert_eq!(run.exchange.served().packets, 800);
+        assert_eq!(run.exchange.stats().packets, 800);
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let total = run.exchange.faults().tally().total();
         assert_eq!((total.sent, total.dropped), (received.len() as u64, dropped.len() as u64));
         assert_eq!((total.sent + total.dropped, total.resent), (1000, total.dropped));
-        assert_eq!(total.dropped, run.exchange.served().dropped);
+        assert_eq!(total.dropped, run.exchange.stats().dropped);
         // Sequence by sequence, on a tape this short.
         let cells = run.exchange.faults().tally().cells();
         assert!((1..=1000).all(|seq: Seq| {

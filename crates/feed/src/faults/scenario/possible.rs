@@ -95,6 +95,8 @@ impl Scenario {
         let has_order_packets = played.protocols.contains(Protocol::Betacrew);
         let endless = if has_order_packets { MAX_PACKET_SEQ } else { MAX_SEQ };
         let sent = played.last.unwrap_or(endless);
+        // A resend call of the original protocol has one byte for the sequence, so higher packets
+        // are only in streams.
         let requestable = if self.extension { MAX_PACKET_SEQ } else { ORIGINAL_MAX };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 /// another. A new run begins only where blocks overlap, so there are few.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Index {
-    lanes: Vec<Vec<IndexEntry>>,
+    runs: Vec<Vec<IndexEntry>>,
     /// Last sequence of each run, with the run's index: finds the run that a block continues,
     /// however many runs there are.
     tops: BTreeSet<(Seq, usize)>,
@@ -21,27 +21,27 @@ impl Index {
     pub(super) fn insert(&mut self, entry: IndexEntry) {
         self.packets += u64::from(entry.count);
         let below = self.tops.range(..(entry.span.first(), 0)).next_back().copied();
-        let lane = match below {
+        let run = match below {
             Some(top) => {
                 self.tops.remove(&top);
                 top.1
             }
             None => {
-                self.lanes.push(Vec::new());
-                self.lanes.len() - 1
+                self.runs.push(Vec::new());
+                self.runs.len() - 1
             }
         };
-        self.lanes[lane].push(entry);
-        self.tops.insert((entry.span.last(), lane));
+        self.runs[run].push(entry);
+        self.tops.insert((entry.span.last(), run));
     }
 
     /// Removes the block at an offset. The end of its run is not moved back.
     pub(super) fn remove(&mut self, offset: u64, span: SeqRange) {
-        for lane in &mut self.lanes {
-            if let Ok(at) = lane.binary_search_by_key(&span, |held| held.span)
-                && lane[at].offset == offset
+        for run in &mut self.runs {
+            if let Ok(at) = run.binary_search_by_key(&span, |held| held.span)
+                && run[at].offset == offset
             {
-                self.packets -= u64::from(lane.remove(at).count);
+                self.packets -= u64::from(run.remove(at).count);
                 return;
             }
         }
@@ -55,7 +55,7 @@ impl Index {
 
     /// Returns the layout of the first block; blocks of others fit it.
     pub(super) fn layout(&self) -> Option<Layout> {
-        self.lanes.first()?.first().map(|entry| entry.layout)
+        self.runs.first()?.first().map(|entry| entry.layout)
     }
 
     /// Returns the number of messages in all blocks.
@@ -65,44 +65,43 @@ impl Index {
 
     /// Returns the range from the lowest to the highest sequence.
     pub(super) fn span(&self) -> Option<SeqRange> {
-        let first =
-            self.lanes.iter().filter_map(|lane| lane.first()).map(|entry| entry.span.first());
-        let last = self.lanes.iter().filter_map(|lane| lane.last()).map(|entry| entry.span.last());
+        let first = self.runs.iter().filter_map(|run| run.first()).map(|entry| entry.span.first());
+        let last = self.runs.iter().filter_map(|run| run.last()).map(|entry| entry.span.last());
         SeqRange::new(first.min()?, last.max()?)
     }
 
     /// Returns true if the blocks have every sequence of their range exactly once. Returns false
     /// for overlapping blocks, of which the index cannot tell.
     pub(super) fn is_contiguous(&self) -> bool {
-        let [lane] = self.lanes.as_slice() else { return self.lanes.is_empty() };
+        let [run] = self.runs.as_slice() else { return self.runs.is_empty() };
         let full = |entry: &IndexEntry| u64::from(entry.count) == entry.span.len();
-        lane.iter().all(full)
-            && lane.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
+        run.iter().all(full)
+            && run.windows(2).all(|pair| pair[0].span.last() + 1 == pair[1].span.first())
     }
 
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes.len()
+    pub(super) fn run_count(&self) -> usize {
+        self.runs.len()
     }
 
     /// Returns the position in a run of the first block that ends at `seq` or after.
-    pub(super) fn place(&self, lane: usize, seq: Seq) -> usize {
-        self.lanes[lane].partition_point(|entry| entry.span.last() < seq)
+    pub(super) fn place(&self, run: usize, seq: Seq) -> usize {
+        self.runs[run].partition_point(|entry| entry.span.last() < seq)
     }
 
-    pub(super) fn entry(&self, lane: usize, place: usize) -> Option<IndexEntry> {
-        self.lanes.get(lane)?.get(place).copied()
+    pub(super) fn entry(&self, run: usize, place: usize) -> Option<IndexEntry> {
+        self.runs.get(run)?.get(place).copied()
     }
 
     /// Returns the blocks that may contain `seq`.
     pub(super) fn holders(&self, seq: Seq) -> impl Iterator<Item = IndexEntry> + '_ {
-        (0..self.lanes.len())
-            .filter_map(move |lane| self.entry(lane, self.place(lane, seq)))
+        (0..self.runs.len())
+            .filter_map(move |run| self.entry(run, self.place(run, seq)))
             .filter(move |entry| entry.span.first() <= seq)
     }
 
     /// Returns all blocks in the order of their offsets.
     pub(super) fn in_file_order(&self) -> Vec<IndexEntry> {
-        let mut entries: Vec<IndexEntry> = self.lanes.iter().flatten().copied().collect();
+        let mut entries: Vec<IndexEntry> = self.runs.iter().flatten().copied().collect();
         entries.sort_unstable_by_key(|entry| entry.offset);
         entries
     }

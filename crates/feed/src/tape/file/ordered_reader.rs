@@ -18,7 +18,7 @@ use core::ops::Range;
 #[derive(Debug)]
 pub struct OrderedReader<'a, S: Storage> {
     file: &'a TapeFile<S>,
-    lanes: Vec<SortedRunReader>,
+    runs: Vec<SortedRunReader>,
     /// Next sequence and the sorted run that has it; `None` at the end. A run whose block is not
     /// loaded yet is at that block's first sequence.
     front: Option<(Seq, usize)>,
@@ -33,8 +33,8 @@ pub struct OrderedReader<'a, S: Storage> {
     width: Seq,
     /// Error that ended the merging.
     failure: Option<TapeFileError<S::Error>>,
-    /// Reader of a file of runs, instead of all that is above.
-    runs: Option<RunReader>,
+    /// Reader of a file of runs of messages, instead of all that is above.
+    messages: Option<RunReader>,
 }
 
 /// Sorted run, and the range of its packets that comes next.
@@ -76,20 +76,20 @@ struct SortedRunReader {
 impl<'a, S: Storage> OrderedReader<'a, S> {
     pub(super) fn new(file: &'a TapeFile<S>, from: Seq) -> Self {
         let index: &Index = &file.index;
-        let is_of_runs = matches!(index.layout(), Some(Layout::Run(_)));
-        let runs = is_of_runs.then(|| RunReader::new(file, from));
-        let mut lanes = Vec::new();
+        let has_message_runs = matches!(index.layout(), Some(Layout::Run(_)));
+        let messages = has_message_runs.then(|| RunReader::new(file, from));
+        let mut runs = Vec::new();
         let mut heads = BinaryHeap::new();
-        for lane in 0..if is_of_runs { 0 } else { index.lanes() } {
-            let place = index.place(lane, from);
-            lanes.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
-            if let Some(entry) = index.entry(lane, place) {
-                heads.push(Reverse((entry.span.first(), lane)));
+        for id in 0..if has_message_runs { 0 } else { index.run_count() } {
+            let place = index.place(id, from);
+            runs.push(SortedRunReader { place, block: None, frames: Vec::new(), at: 0 });
+            if let Some(entry) = index.entry(id, place) {
+                heads.push(Reverse((entry.span.first(), id)));
             }
         }
         let front = heads.pop().map(|Reverse(head)| head);
         let (next, spent, merged, failure) = (from, None, Vec::new(), None);
-        Self { file, lanes, front, heads, next, spent, merged, width: WIDE, failure, runs }
+        Self { file, runs, front, heads, next, spent, merged, width: WIDE, failure, messages }
     }
 
     /// Returns the next messages that arrived together.
@@ -98,19 +98,19 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// Errors of the storage, or a damaged block. The next call continues without that block.
     #[expect(clippy::should_implement_trait, reason = "it lends; an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
-        if self.runs.is_some() {
-            return self.next_of_runs();
+        if self.messages.is_some() {
+            return self.next_of_messages();
         }
         let Some((id, place)) = self.step()? else { return Ok(None) };
-        let lane = &self.lanes[id];
-        let messages = Messages::Packets(&lane.frames[place]);
-        Ok(lane.block.map(|block| OrderedPiece { block, messages }))
+        let reader = &self.runs[id];
+        let messages = Messages::Packets(&reader.frames[place]);
+        Ok(reader.block.map(|block| OrderedPiece { block, messages }))
     }
 
-    fn next_of_runs(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
-        let Some(runs) = &mut self.runs else { return Ok(None) };
-        let Some((block, range)) = runs.step(self.file)? else { return Ok(None) };
-        Ok(Some(OrderedPiece { block, messages: runs.messages(range) }))
+    fn next_of_messages(&mut self) -> Result<Option<OrderedPiece<'_>>, TapeFileError<S::Error>> {
+        let Some(reader) = &mut self.messages else { return Ok(None) };
+        let Some((block, range)) = reader.step(self.file)? else { return Ok(None) };
+        Ok(Some(OrderedPiece { block, messages: reader.messages(range) }))
     }
 
     /// Returns the next messages, thousands at once, from any origin; none at the end. If a quarter
@@ -120,8 +120,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// # Errors
     /// As [`next`](Self::next).
     pub fn merged(&mut self) -> Result<Messages<'_>, TapeFileError<S::Error>> {
-        if self.runs.is_some() {
-            return Ok(self.next_of_runs()?.map_or(Messages::NONE, |piece| piece.messages));
+        if self.messages.is_some() {
+            return Ok(self.next_of_messages()?.map_or(Messages::NONE, |piece| piece.messages));
         }
         self.merged.resize(MERGED + to_index(WIDE), [0; FRAME_LEN]);
         let mut count = 0;
@@ -146,11 +146,12 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
         let mut count = 0;
         // If two blocks have a sequence, the packet of the block that comes first is used.
         for &id in turns.iter().rev() {
-            let lane = &mut self.lanes[id];
-            lane.at += lane.frames[lane.at..].partition_point(|frame| sequence_of(frame) < base);
-            let rest = &lane.frames[lane.at..];
+            let reader = &mut self.runs[id];
+            reader.at +=
+                reader.frames[reader.at..].partition_point(|frame| sequence_of(frame) < base);
+            let rest = &reader.frames[reader.at..];
             let run = &rest[..rest.partition_point(|frame| sequence_of(frame) < end)];
-            lane.at += run.len();
+            reader.at += run.len();
             count += run.len();
             if turns.len() == 1 {
                 slots[..run.len()].copy_from_slice(run);
@@ -184,7 +185,7 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             if let Err(failure) = self.load(id) {
                 self.failure = Some(failure);
                 end = seq.max(base);
-            } else if let Some(entry) = self.file.index.entry(id, self.lanes[id].place) {
+            } else if let Some(entry) = self.file.index.entry(id, self.runs[id].place) {
                 end = end.min(entry.span.first());
             }
         }
@@ -194,9 +195,9 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// Returns a run to the queue if it has packets left.
     fn queue(&mut self, id: usize) {
         let next = self.upcoming(id);
-        let lane = &mut self.lanes[id];
-        if lane.at == lane.frames.len() {
-            (lane.frames, lane.at) = (Vec::new(), 0);
+        let reader = &mut self.runs[id];
+        if reader.at == reader.frames.len() {
+            (reader.frames, reader.at) = (Vec::new(), 0);
         }
         let Some(next) = next else { return };
         if let Some(held) = self.front.replace((next, id)) {
@@ -224,8 +225,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     /// Moves the front run to the sequence at which another run is next. Returns the packets that
     /// it passed.
     fn advance(&mut self, id: usize) -> Range<usize> {
-        let lane = &mut self.lanes[id];
-        let rest = &lane.frames[lane.at..];
+        let reader = &mut self.runs[id];
+        let rest = &reader.frames[reader.at..];
         // Sequences that were read already, or lie before the start, are skipped.
         let known = match rest.first() {
             Some(first) if sequence_of(first) < self.next => {
@@ -241,8 +242,8 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
             Some(top) if sequence_of(top) <= limit => rest.len(),
             _ => rest.iter().take_while(|frame| sequence_of(frame) <= limit).count(),
         };
-        let start = lane.at + known;
-        lane.at = start + run;
+        let start = reader.at + known;
+        reader.at = start + run;
         if let Some(top) = rest[..run].last() {
             self.next = sequence_of(top) + 1;
         }
@@ -251,17 +252,17 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
 
     /// Loads the next block of a run, if it is not loaded.
     fn load(&mut self, id: usize) -> Result<(), TapeFileError<S::Error>> {
-        let lane = &mut self.lanes[id];
-        if lane.at == lane.frames.len()
-            && let Some(entry) = self.file.index.entry(id, lane.place)
+        let reader = &mut self.runs[id];
+        if reader.at == reader.frames.len()
+            && let Some(entry) = self.file.index.entry(id, reader.place)
         {
-            lane.place += 1;
+            reader.place += 1;
             let (block, content) = self.file.load(entry)?;
-            lane.block = Some(block);
+            reader.block = Some(block);
             if let Content::Packets(frames) = content {
-                lane.frames = frames;
+                reader.frames = frames;
             }
-            lane.at = 0;
+            reader.at = 0;
         }
         Ok(())
     }
@@ -270,25 +271,25 @@ impl<'a, S: Storage> OrderedReader<'a, S> {
     #[inline(always)]
     fn release(&mut self) {
         if let Some(spent) = self.spent.take() {
-            self.lanes[spent].frames = Vec::new();
-            self.lanes[spent].at = 0;
+            self.runs[spent].frames = Vec::new();
+            self.runs[spent].at = 0;
         }
     }
 
     /// Returns the next sequence of a run; `None` at its end.
     #[inline(always)]
     fn upcoming(&self, id: usize) -> Option<Seq> {
-        let lane = &self.lanes[id];
-        match lane.frames.get(lane.at) {
+        let reader = &self.runs[id];
+        match reader.frames.get(reader.at) {
             Some(frame) => Some(sequence_of(frame)),
-            None => self.file.index.entry(id, lane.place).map(|entry| entry.span.first()),
+            None => self.file.index.entry(id, reader.place).map(|entry| entry.span.first()),
         }
     }
 
     fn requeue(&mut self, id: usize) {
         let next = self.upcoming(id).map(|seq| (seq, id));
-        let lane = &self.lanes[id];
-        let spent = lane.at == lane.frames.len();
+        let reader = &self.runs[id];
+        let spent = reader.at == reader.frames.len();
         self.front = match (next, self.heads.peek_mut()) {
             // Another run is next; this one goes back to the queue.
             (Some(own), Some(mut head)) if head.0 < own => {

@@ -20,7 +20,7 @@ pub(super) struct RunReader {
 impl RunReader {
     /// Returns a reader from the sequence `from` on.
     pub(super) fn new<S: Storage>(file: &TapeFile<S>, from: Seq) -> Self {
-        let places = (0..file.index.lanes()).map(|lane| file.index.place(lane, from)).collect();
+        let places = (0..file.index.run_count()).map(|run| file.index.place(run, from)).collect();
         Self { places, next: from, content: Content::none() }
     }
 
@@ -34,14 +34,14 @@ impl RunReader {
         file: &TapeFile<S>,
     ) -> Result<Option<(BlockHead, SeqRange)>, TapeFileError<S::Error>> {
         loop {
-            let upcoming = self.places.iter().enumerate().filter_map(|(lane, place)| {
-                file.index.entry(lane, *place).map(|entry| (entry.span.first(), lane, entry))
+            let upcoming = self.places.iter().enumerate().filter_map(|(run, place)| {
+                file.index.entry(run, *place).map(|entry| (entry.span.first(), run, entry))
             });
-            let Some((_, lane, entry)) = upcoming.min_by_key(|(first, lane, _)| (*first, *lane))
+            let Some((_, run, entry)) = upcoming.min_by_key(|(first, run, _)| (*first, *run))
             else {
                 return Ok(None);
             };
-            self.places[lane] += 1;
+            self.places[run] += 1;
             // In a file that has a sequence twice, the first block that has it counts.
             if let Some(range) = entry.span.from(self.next) {
                 let (block, content) = file.load(entry)?;

@@ -33,7 +33,7 @@ impl<P: TapeSource> Dialog<P> for BetacrewConnection {
         }
     }
 
-    fn ended(&mut self) {
+    fn input_ended(&mut self) {
         self.unsubscribe();
     }
 

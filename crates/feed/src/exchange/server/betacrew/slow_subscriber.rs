@@ -4,7 +4,7 @@ use super::reply::Reply;
 use super::{BetacrewConnection, Closing};
 use crate::base::seq::{Seq, SeqRange};
 use crate::exchange::server::betacrew::faulted_run::PartlySent;
-use crate::exchange::server::{MockExchange, ServerEvent};
+use crate::exchange::server::{MockExchange, ServerEvent, SlowTreatment};
 use crate::faults::engine::FaultEngine;
 use crate::faults::scenario::SlowSubscriberPolicy;
 use crate::tape::source::TapeSource;
@@ -35,16 +35,16 @@ impl<P: TapeSource> MockExchange<P> {
         if behind <= most || !subscription.caught_up {
             return;
         }
-        let cut = matches!(self.scenario.slow, SlowSubscriberPolicy::Cut(_));
-        let packets = if cut {
+        let (treatment, packets) = if matches!(self.scenario.slow, SlowSubscriberPolicy::Cut(_)) {
             let refusal = NotAvailable { first: next, count: behind, reason: Reason::TooSlow };
             conn.cut_off(&Frame::NotAvailable(refusal), end, &self.faults, now);
-            behind
+            (SlowTreatment::CutOff, behind)
         } else {
-            conn.skip_to(end, &self.faults)
+            (SlowTreatment::Skipped, conn.skip_to(end, &self.faults))
         };
         self.stats.skipped += packets;
-        self.report(ServerEvent::Slow { connection: conn.base.index + 1, packets, cut });
+        let connection = conn.base.index + 1;
+        self.report(ServerEvent::Slow { connection, packets, treatment });
     }
 }
 

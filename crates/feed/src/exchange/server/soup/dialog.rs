@@ -8,7 +8,7 @@ use crate::exchange::Step;
 use crate::exchange::server::connection::{ConnectionBase, Dialog};
 use crate::exchange::server::control::ConnectionPosition;
 use crate::exchange::server::soup::plan::Stream;
-use crate::exchange::server::{MockExchange, ServerEvent};
+use crate::exchange::server::{MockExchange, ServerEvent, SlowTreatment};
 use crate::faults::scenario::SlowSubscriberPolicy;
 use crate::tape::pace::STEP;
 use crate::tape::source::TapeSource;
@@ -116,7 +116,8 @@ impl<P: TapeSource> MockExchange<P> {
             conn.end();
             let (connection, packets) = (conn.base.number(), behind.into());
             self.stats.skipped += u64::from(behind);
-            self.report(ServerEvent::Slow { connection, packets, cut: true });
+            let treatment = SlowTreatment::CutOff;
+            self.report(ServerEvent::Slow { connection, packets, treatment });
         }
     }
 
@@ -185,7 +186,7 @@ impl<P: TapeSource> Dialog<P> for SoupConnection {
         }
     }
 
-    fn ended(&mut self) {
+    fn input_ended(&mut self) {
         // A client that sends no more heartbeats has left.
         self.end();
     }

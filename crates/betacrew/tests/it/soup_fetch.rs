@@ -314,11 +314,12 @@ fn an_exchange_that_is_not_there_or_says_nothing_ends_in_time() {
 #[test]
 fn an_exchange_without_heartbeats_is_connected_to_again() {
     let folder = tempfile::tempdir().unwrap();
-    let address = peer(|stream, number| match number {
-        0 => answer(stream, &encoded(&[accepted(1), Packet::Sequenced(b"a")])),
-        _ => {
-            answer(stream, &encoded(&[accepted(2), Packet::Sequenced(b"b"), Packet::EndOfSession]))
-        }
+    let address = peer(|stream, number| {
+        let packets = match number {
+            0 => vec![accepted(1), Packet::Sequenced(b"a")],
+            _ => vec![accepted(2), Packet::Sequenced(b"b"), Packet::EndOfSession],
+        };
+        answer(stream, &encoded(&packets));
     });
     let (code, text, report) = fetch(folder.path(), &soup(address), &["--silence", "200ms"]);
     assert_eq!(code, 0, "{text}");

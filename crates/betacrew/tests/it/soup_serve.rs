@@ -1,0 +1,444 @@
+//! The exchange in SoupBinTCP: the bytes of each scenario, and the venue's own Python package as a
+//! client of ours.
+
+use crate::support::{ServeProcess, Serving, betacrew, python, python_has, read_all, run};
+use crate::wires::{has_tshark, is_complaint, soup_xml, tcp_to};
+use betacrew::scenario::{self, catalogue};
+use betacrew::tape::name::AnyTape;
+use feed::exchange::server::MockExchange;
+use feed::exchange::server::users::{FREE_TRIES, Users};
+use feed::exchange::{Disconnect, Exchange, Step};
+use feed::faults::scenario::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
+use feed::tape::in_memory::Tape;
+use feed::tape::itch_market::ItchMarket;
+use feed::tape::source::TapeSource;
+use feed::wire::Protocol;
+use feed::wire::soup::{LoginRequest, Packet, Password, RawPacket, Text, kind};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Time without bytes after which the client of the golden files gives a connection up.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Maximum number of its connections.
+const CONNECTIONS: usize = 8;
+
+fn login_at(sequence: u64) -> Vec<u8> {
+    let request = LoginRequest {
+        user: Text::new("ann").unwrap(),
+        password: Password::new(Text::new("secret").unwrap()),
+        session: Text::BLANK,
+        sequence,
+        heartbeat_timeout: None,
+    };
+    let mut bytes = Vec::new();
+    Packet::LoginRequest(request).encode(&mut bytes).unwrap();
+    bytes
+}
+
+/// One connection of a client that follows the specification.
+struct Client {
+    /// Next message that it expects.
+    next: u64,
+    /// Bytes that are no whole packet yet.
+    rest: Vec<u8>,
+    /// All bytes of the connection.
+    received: Vec<u8>,
+    is_over: bool,
+}
+
+impl Client {
+    /// Takes the bytes of a write, and returns its packets in words.
+    fn take(&mut self, bytes: &[u8]) -> String {
+        self.received.extend_from_slice(bytes);
+        self.rest.extend_from_slice(bytes);
+        let mut words = Vec::new();
+        loop {
+            match RawPacket::split_first(&self.rest) {
+                Ok(Some((raw, after))) => {
+                    let after = self.rest.len() - after.len();
+                    words.push(match raw.decode().unwrap() {
+                        Packet::Sequenced(_) => {
+                            self.next += 1;
+                            (self.next - 1).to_string()
+                        }
+                        Packet::LoginAccepted(accepted) => {
+                            self.next = accepted.sequence;
+                            format!("A{}", accepted.sequence)
+                        }
+                        packet => {
+                            self.is_over |= packet == Packet::EndOfSession;
+                            char::from(packet.kind()).to_string()
+                        }
+                    });
+                    self.rest.drain(..after);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    words.push("no-length".to_owned());
+                    self.rest.clear();
+                }
+            }
+        }
+        match words.is_empty() {
+            true => format!(" {}B", bytes.len()),
+            false => format!(" {}", words.join(",")),
+        }
+    }
+}
+
+/// Writes that a client sees on one connection, each with its time, and the end. The client logs in
+/// at `next`, which becomes the message that it needs afterwards; `None` once the session is over.
+fn transcript(
+    exchange: &mut MockExchange<AnyTape>,
+    next: &mut Option<u64>,
+    now: &mut Duration,
+) -> (String, Vec<u8>) {
+    let (mut text, mut out) = (String::new(), vec![0; 1 << 18]);
+    *now = exchange.down_until().unwrap_or(*now).max(*now);
+    let mut conn = exchange.open(Protocol::Soup, *now);
+    let first = next.unwrap_or(1);
+    let mut client = Client { next: first, rest: Vec::new(), received: Vec::new(), is_over: false };
+    exchange.receive(&mut conn, &login_at(first), *now);
+    let (began, mut stamped, mut heard, mut said) = (*now, Duration::ZERO, *now, *now);
+    let mut stamp = |text: &mut String, now: Duration| {
+        if now - began > stamped {
+            stamped = now - began;
+            let _ = write!(text, " +{}us", stamped.as_micros());
+        }
+    };
+    let end = loop {
+        let count = exchange.peek(&mut conn, &mut out, *now);
+        if count > 0 {
+            stamp(&mut text, *now);
+            text += &client.take(&out[..count]);
+            exchange.sent(&mut conn, count, *now);
+            heard = *now;
+            continue;
+        }
+        match exchange.step(&mut conn, *now) {
+            Step::Wait => {}
+            Step::Finish | Step::Close => break "end",
+            Step::Reset if exchange.died() => break "died",
+            Step::Reset if exchange.down_until().is_some_and(|time| *now < time) => break "down",
+            Step::Reset => break "reset",
+        }
+        if *now >= heard + SILENCE {
+            break "silent";
+        }
+        if *now >= began + SILENCE * 2 {
+            break "open";
+        }
+        // The client sends a heartbeat each second.
+        if *now >= said + SECOND {
+            exchange.receive(&mut conn, &[0, 1, kind::CLIENT_HEARTBEAT], *now);
+            said = *now;
+        }
+        let deadline = exchange.deadline(&conn).unwrap_or(said + SECOND);
+        *now = deadline.min(said + SECOND).max(*now + Duration::from_nanos(1));
+    };
+    exchange.disconnected(conn, Disconnect::Closed, *now);
+    stamp(&mut text, *now);
+    let _ = write!(text, " {end}");
+    if text.len() > 400 {
+        let sum = feed::storage::crc32c(text.as_bytes());
+        text = format!(" {} bytes, {sum:08x} {end}", client.received.len());
+    }
+    *next = Some(client.next).filter(|_| !client.is_over);
+    (format!("{text} crc {:08x}", feed::storage::crc32c(&client.received)), client.received)
+}
+
+/// Plays a scenario to a client that logs in again after each break. Returns what it sees on each
+/// connection, and the bytes.
+fn played(name: &str, seed: u64) -> Vec<(String, Vec<u8>)> {
+    let mut plot = scenario::open(name).unwrap();
+    plot.scenario.seed = seed;
+    let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
+    if let Some(next) = &plot.next {
+        exchange = exchange.with_next_tape(next.open(seed).unwrap());
+    }
+    let (mut now, mut next, mut connections) = (Duration::ZERO, Some(1), Vec::new());
+    for _ in 0..CONNECTIONS {
+        if next.is_none() || exchange.is_dead() {
+            break;
+        }
+        // A session that the tape does not have begins anew.
+        next = next.filter(|next| *next <= exchange.tape().last() + 1).or(Some(1));
+        connections.push(transcript(&mut exchange, &mut next, &mut now));
+    }
+    connections
+}
+
+/// Returns the effects of a scenario on a client in SoupBinTCP.
+pub(crate) fn golden_of(name: &str, seed: u64) -> String {
+    let mut text = format!("{name}, seed {seed}\n");
+    for (line, _) in played(name, seed) {
+        let _ = writeln!(text, " {line}");
+    }
+    text
+}
+
+const SCRIPT: &str = "soup_client.py";
+
+fn has_client() -> bool {
+    python_has(SCRIPT, "nasdaq-protocols")
+}
+
+/// Returns the lines that the client prints: messages by their sequence, and the others.
+fn record(address: SocketAddr, first: u64, last: u64) -> (BTreeMap<u64, Vec<u8>>, Vec<String>) {
+    let args = [address.port().to_string(), first.to_string(), last.to_string()];
+    let args: Vec<&str> = ["record"].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let output = python(SCRIPT, &args).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}{error}", &text[..text.len().min(2000)]);
+    let (mut messages, mut others) = (BTreeMap::new(), Vec::new());
+    for line in text.lines() {
+        match line.strip_prefix("# ") {
+            Some(other) => others.push(other.to_owned()),
+            None => {
+                let (sequence, hex) = line.split_once(' ').unwrap_or((line, ""));
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                let bytes = (0..hex.len()).step_by(2).map(byte).collect();
+                let before = messages.insert(sequence.parse().unwrap(), bytes);
+                assert!(before.is_none(), "{line} twice");
+            }
+        }
+    }
+    (messages, others)
+}
+
+/// Returns all messages of a tape.
+fn messages_of(tape: &mut impl TapeSource) -> BTreeMap<u64, Vec<u8>> {
+    let (mut messages, mut next) = (BTreeMap::new(), 1);
+    while let Some(range) = feed::base::seq::SeqRange::new(next, tape.last()) {
+        let found = tape.messages(range);
+        messages.extend(found.iter().map(|(seq, message)| (seq, message.to_vec())));
+        next = found.span().unwrap().last() + 1;
+    }
+    messages
+}
+
+#[test]
+fn the_sample_reaches_the_venues_client() {
+    if !has_client() {
+        return;
+    }
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+    let serving = Serving::in_soup(exchange);
+    let (messages, others) = record(serving.address, 1, u64::MAX);
+    assert_eq!(messages, messages_of(&mut Arc::new(Tape::sample(5))));
+    assert_eq!(others, ["end of session before 6", "connection ended before 6"]);
+    let soup = serving.end().stats().soup;
+    assert_eq!((soup.logins, soup.messages, soup.ends), (1, 5, 1));
+}
+
+/// Returns the scenarios that show on SoupBinTCP.
+fn scenarios() -> impl Iterator<Item = &'static str> {
+    let shows = |name: &str| scenario::open(name).unwrap().protocols().contains(Protocol::Soup);
+    catalogue::entries().map(|entry| entry.name).filter(move |name| shows(name))
+}
+
+#[test]
+fn tshark_finds_no_fault_but_where_a_scenario_asks_for_it() {
+    if !has_tshark() {
+        return;
+    }
+    let dissected = |names: &[&str]| {
+        let mut segments = Vec::new();
+        let connections = names.iter().flat_map(|name| played(name, 1));
+        for (client, (_, bytes)) in (30_000..).zip(connections) {
+            let mut sequence = 1;
+            for part in bytes.chunks(1460) {
+                segments.push(tcp_to(client, sequence, part));
+                sequence += part.len() as u32;
+            }
+        }
+        soup_xml(&segments)
+    };
+    let malformed = ["soup-no-length"];
+    let legal: Vec<&str> = scenarios().filter(|name| !malformed.contains(name)).collect();
+    let xml = dissected(&legal);
+    assert!(xml.matches("<proto name=\"soupbintcp\"").count() > 1000);
+    if is_complaint(&xml) {
+        let culprits = legal.iter().filter(|name| is_complaint(&dissected(&[name])));
+        panic!("{:?}", culprits.collect::<Vec<_>>());
+    }
+    assert!(is_complaint(&dissected(&malformed)));
+}
+
+/// A fault at random messages.
+fn sometimes(action: FaultAction, chance: &str) -> Fault {
+    let mut fault = Fault::new(action, FaultPlace::Stream).unwrap();
+    let burst = feed::base::span::Span::one(1);
+    fault.pick = FaultSelector::Random { chance: chance.parse().unwrap(), burst };
+    fault
+}
+
+#[test]
+fn a_hundred_thousand_messages_reach_the_venues_client_through_reconnects() {
+    if !has_client() {
+        return;
+    }
+    use feed::base::span::{Span, TimeSpan};
+    let pause = TimeSpan::one(Duration::ZERO);
+    let size = feed::faults::scenario::WriteSize::Bytes(Span::new(1, 3000).unwrap());
+    let debug = feed::faults::scenario::ExtraPacket::Debug;
+    let scenario = Scenario::clean(5)
+        .with(sometimes(FaultAction::Close { bytes: 1 }, "0.02%"))
+        .with(sometimes(FaultAction::Reset { bytes: 9 }, "0.02%"))
+        .with(sometimes(FaultAction::Write { size, pause }, "5%"))
+        .with(sometimes(FaultAction::Insert { packet: debug, bytes: Span::one(9) }, "0.1%"));
+    let mut tape = ItchMarket::seeded(3, 100_000);
+    let serving = Serving::in_soup(MockExchange::new(tape.clone(), scenario));
+    let (messages, others) = record(serving.address, 1, u64::MAX);
+    assert!(messages == messages_of(&mut tape), "{} messages", messages.len());
+    assert_eq!(others.last().unwrap(), "connection ended before 100001");
+    let served = serving.end().stats();
+    assert!(served.cut > 10 && served.soup.logins == served.cut + 1, "{served:?}");
+    assert!(others.iter().filter(|line| *line == "Debug").count() > 10);
+}
+
+#[test]
+fn one_tape_is_played_in_both_protocols_at_once() {
+    let server = ServeProcess::listening(
+        &["127.0.0.1:0", "soup://127.0.0.1:0"],
+        &["--tape", "random:500:1", "--drop", "0"],
+    );
+    let soup = server.addresses.iter().find_map(|line| line.strip_prefix("soup://")).unwrap();
+    let other = server.addresses.iter().find(|line| !line.contains("://")).unwrap();
+    let mut stream = TcpStream::connect(soup).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.write_all(&login_at(1)).unwrap();
+    let bytes = read_all(&mut stream);
+    let (mut rest, mut messages) = (&bytes[..], Vec::new());
+    while let Some((raw, after)) = RawPacket::split_first(rest).unwrap() {
+        if let Packet::Sequenced(message) = raw.decode().unwrap() {
+            messages.extend_from_slice(message);
+        }
+        rest = after;
+    }
+    let mut stream = TcpStream::connect(other).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.write_all(&[1, 0]).unwrap();
+    assert!(read_all(&mut stream) == messages);
+    server.signal(rustix::process::Signal::INT);
+    let (code, log) = server.ends();
+    assert!(code == 0 && log.contains("user \"ann\" logs in from message 1"), "{log}");
+    assert!(log.contains("SoupBinTCP: 1 login, 0 rejected, 500 messages"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn users_and_passwords_are_checked() {
+    if !has_client() {
+        return;
+    }
+    let user = (Text::new("ann").unwrap(), Password::new(Text::new("Secret").unwrap()));
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1))
+        .with_users(Users::new(vec![user]));
+    let serving = Serving::in_soup(exchange);
+    let port = serving.address.port().to_string();
+    let login = |args: [&str; 4]| {
+        let args: Vec<&str> = ["login", &port].into_iter().chain(args).collect();
+        String::from_utf8(python(SCRIPT, &args).unwrap().stdout).unwrap()
+    };
+    assert!(login(["ANN", "secret", "", "3"]).trim().ends_with(" 3"));
+    assert!(login(["ann", "guess", "", "3"]).contains("NOT_AUTHORIZED"));
+    assert!(login(["bob", "secret", "", "3"]).contains("NOT_AUTHORIZED"));
+    assert!(login(["ann", "secret", "OTHER", "1"]).contains("SESSION_NOT_AVAILABLE"));
+    let soup = serving.end().stats().soup;
+    assert_eq!((soup.logins, soup.rejects, soup.wrong_passwords), (1, 3, 2));
+    assert!(u64::from(FREE_TRIES) > soup.wrong_passwords && soup.slowed == 0);
+}
+
+#[test]
+fn what_cannot_be_played_is_refused_with_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    std::fs::write(&users, "ann topsecret\nbarbara topsecret\n").unwrap();
+    let users = users.to_str().unwrap();
+    let soup = ["--listen", "soup://127.0.0.1:0"];
+    let plain = ["--listen", "127.0.0.1:0"];
+    for (listen, args, code, words) in [
+        (soup, &["--drop", "0.1"][..], 2, "--drop: SoupBinTCP never loses a message"),
+        (soup, &["--skip", "3"], 2, "--skip: SoupBinTCP never loses a message"),
+        (soup, &["--scenario", "burst"], 2, "never loses, repeats or changes a message"),
+        (soup, &["--scenario", "original"], 2, "the original exchange speaks its own protocol"),
+        (soup, &["--live", "--slow", "skip:5"], 2, "cannot leave messages out"),
+        (soup, &["--tape", "itch"], 2, "itch is endless: add --live"),
+        (soup, &["--users", users], 6, "line 2: user: text of 7 characters"),
+        (plain, &["--scenario", "soup-debug"], 2, "it needs a soup:// listener"),
+        (plain, &["--users", users], 2, "only SoupBinTCP has logins"),
+        (plain, &["--tape", "itch:50"], 2, "are no order packets"),
+        (["--listen", "ftp://127.0.0.1:0"], &[], 2, "protocols are betacrew:// and soup://"),
+    ] {
+        let (found, stdout, stderr) = run(betacrew(&["serve"]).args(listen).args(args));
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+        assert_eq!((found, stdout.as_str()), (code, ""), "{args:?}: {stderr}");
+        assert!(!stderr.contains("topsecret"), "{stderr}");
+    }
+}
+
+/// Sends bytes to an exchange in SoupBinTCP, and returns all that it answers until it closes.
+fn answer(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    // The exchange may have closed the connection before all is sent.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+#[test]
+fn hostile_clients_harm_nobody() {
+    let exchange = MockExchange::new(Arc::new(Tape::sample(5)), Scenario::clean(1));
+    let serving = Serving::in_soup(exchange);
+    let whole = answer(serving.address, &login_at(1));
+    assert_eq!(whole.len(), 33 + 5 * 20 + 3);
+    let login = login_at(1);
+    let with = |before: &[u8], after: &[u8]| [before, &login[..], after].concat();
+    let mut bad_sequence = login.clone();
+    bad_sequence[48] = b'!';
+    let mut far = login_at(u64::MAX);
+    // Nothing that follows a login may change what a client receives: these are read too late.
+    for (bytes, expected) in [
+        (vec![0, 0], 0),
+        (vec![0xff, 0xff, b'L'], 0),
+        (vec![0, 1, b'L'], 0),
+        (vec![0, 9, b'U', 1, 2, 3, 4, 5, 6, 7, 8], 0),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 0),
+        (bad_sequence, 4),
+        (std::mem::take(&mut far), 4),
+        (with(&[0, 1, b'R'], &[]), whole.len()),
+        (with(&[0, 4, b'+', 1, 2, 3], &[0, 1, b'R']), whole.len()),
+        (with(&[0, 1, b'O'], &[]), 0),
+    ] {
+        assert_eq!(answer(serving.address, &bytes).len(), expected, "{bytes:?}");
+    }
+    // Anything at all.
+    let mut rng = feed::base::rng::Rng::new(4);
+    for _ in 0..200 {
+        let length = rng.below(200);
+        let mut bytes: Vec<u8> = (0..length).map(|_| rng.bits() as u8).collect();
+        if rng.below(2) == 0 {
+            bytes.splice(0..0, login_at(u64::from(rng.below(8))));
+        }
+        // Ends a connection that waits for the rest of a packet: zeros fill it, and two more are a
+        // length of 0.
+        bytes.extend([0; 60]);
+        let answer = answer(serving.address, &bytes);
+        assert!(answer.is_empty() || [b'A', b'J'].contains(&answer[2]), "{bytes:?}: {answer:?}");
+    }
+    assert_eq!(answer(serving.address, &login_at(1)), whole, "others are served as before");
+    let served = serving.end().stats();
+    assert!(served.soup.violations > 100, "{served:?}");
+}
