@@ -60,8 +60,8 @@ impl FromStr for StreamChoice {
 /// Reads the messages of one stream of captures in the order of sequences. Returns the facts about
 /// its session.
 ///
-/// The captures are read twice: first to see which lines carry the stream, then to copy its messages
-/// into a temporary tape file, which puts them in order.
+/// The captures are read twice: first to see which lines carry the stream, then to copy its
+/// messages into a temporary tape file, which puts them in order.
 ///
 /// # Errors
 /// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,

@@ -22,8 +22,8 @@ use std::time::Instant;
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// File to read; - is stdin, for json, ndjson, csv and itch. Several captures (pcap, pcapng) are
-    /// read as one
+    /// File to read; - is stdin, for json, ndjson, csv and itch. Several captures (pcap, pcapng)
+    /// are read as one
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<Location>,
 
