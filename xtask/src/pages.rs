@@ -103,7 +103,13 @@ fn long_cells(text: &str) -> Vec<String> {
         let behind = |part: &str| part.split_once(')').map_or(part, |(_, text)| text).len();
         first + parts.map(behind).sum::<usize>()
     };
-    let long = cells.filter(|(_, cell)| visible(cell.trim_matches(['|', ' '])) > CELL);
+    // A list of names is searched, not read.
+    let is_list = |cell: &str| {
+        let mut words = cell.split_whitespace();
+        words.all(|word| word.len() > 1 && word.starts_with('`') && word.ends_with('`'))
+    };
+    let cells = cells.map(|(number, cell)| (number, cell.trim_matches(['|', ' '])));
+    let long = cells.filter(|(_, cell)| visible(cell) > CELL && !is_list(cell));
     long.map(|(number, _)| format!("line {number}: a cell of more than {CELL} characters"))
         .collect()
 }
