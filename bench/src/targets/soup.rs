@@ -99,7 +99,7 @@ fn drain(exchange: SocketAddr, least: usize) -> Result<()> {
 pub(super) fn exchange(plan: &Plan) -> Result<Vec<Row>> {
     let messages = plan.size(4_000_000, 1_000_000);
     let tape = MemoryTape::new(messages)?;
-    let orders = Arc::new(Tape::sample(u32::try_from(messages)?));
+    let orders = Arc::new(Tape::sample(messages));
     let mut rows = Vec::new();
     let mut ready = Vec::new();
     let accepted = LoginAccepted { session: Text::BLANK, sequence: 1 };
