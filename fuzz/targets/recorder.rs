@@ -6,13 +6,14 @@
 
 use arbitrary::Arbitrary;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
-use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
-use feed::ledger::Limits;
+use feed::client::{ConnId, Input, LineProtocol, Output, Recorder, RecorderOptions, SoupLogin};
+use feed::ledger::{Limits, Origin, Sink};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
+use feed::wire::soup::{Framer, LoginAccepted, Packet, Received, RejectReason, Text};
 use feed::wire::{
-    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, NotAvailable, Reason, SessionId, encode,
-    sequence_of,
+    Call, CallDecoder, Frame, Info, MAX_PACKET_SEQ, Messages, NotAvailable, Protocol, Reason,
+    SessionId, encode, sequence_of,
 };
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ struct Told {
     retries: u8,
     gaps: u8,
     backpressure_gaps: u8,
+    /// Protocols of the lines: one bit for each, and their number in the highest ones.
     lines: u8,
     resumes: Option<(u16, MissingRanges, bool)>,
 }
@@ -48,6 +50,15 @@ enum Op<'a> {
     Packets(u8, u16, u8),
     Info(u8, i32, bool),
     Refusal(u8, u32, u32, u8),
+    /// Acceptance of a login: the requested sequence and this distance to it.
+    Accept(u8, bool, i8),
+    Reject(u8, u8),
+    /// Messages of the tape from the accepted sequence on.
+    Messages(u8, u8),
+    /// Messages that are no order packets.
+    Text(u8, &'a [u8]),
+    EndOfSession(u8),
+    SoupHeartbeat(u8),
     Heartbeat(u8, u32),
     End(u8, u32),
     Raw(u8, &'a [u8]),
@@ -63,11 +74,37 @@ struct Peer {
     open: bool,
     calls: CallDecoder,
     streamed: bool,
+    /// Connection of a SoupBinTCP line: what the recorder sends on it, and the next message.
+    soup: Option<(Framer, u64)>,
+}
+
+/// Recording that keeps order packets, and counts messages that are none.
+#[derive(Default)]
+struct Recording {
+    packets: MemoryRecording,
+    messages: u64,
+}
+
+impl Sink for Recording {
+    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
+        match messages {
+            Messages::Packets(_) => self.packets.on_messages(origin, messages, now),
+            Messages::Run(_) => self.messages += messages.len(),
+        }
+    }
+
+    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
+        self.packets.on_duplicates(origin, messages)
+    }
+
+    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
+        self.packets.on_session(info, vouched, now)
+    }
 }
 
 struct World {
     recorder: Recorder,
-    recording: MemoryRecording,
+    recording: Recording,
     now: Duration,
     peers: BTreeMap<ConnId, Peer>,
     told_last: Seq,
@@ -88,7 +125,11 @@ fn recorder(told: &Told) -> Recorder {
         },
         ..RecorderOptions::default()
     };
-    let lines = u16::from(told.lines % 3) + 1;
+    let line = |number: u16| match told.lines >> number & 1 {
+        0 => LineProtocol::Betacrew,
+        _ => LineProtocol::Soup(SoupLogin::default()),
+    };
+    let lines: Vec<LineProtocol> = (0..u16::from(told.lines >> 4) % 3 + 1).map(line).collect();
     let Some((highest, missing, known)) = &told.resumes else {
         return Recorder::new(options, lines);
     };
@@ -100,11 +141,28 @@ fn recorder(told: &Told) -> Recorder {
     Recorder::resume(options, lines, (*highest).into(), &missing, session)
 }
 
+/// Checks what the recorder sends on a SoupBinTCP connection: a login to a message that can be
+/// next, heartbeats, a logout.
+fn hear(framer: &mut Framer, next: &mut u64, bytes: &[u8], highest: Seq) {
+    let mut rest = bytes;
+    while let Some(received) = framer.next(&mut rest).expect("whole packets") {
+        let Received::Other(packet) = received else { panic!("a client sends no messages") };
+        match packet.decode().expect("it is legal") {
+            Packet::LoginRequest(request) => {
+                assert!(request.sequence <= highest + 1, "{request}");
+                *next = request.sequence.max(1);
+            }
+            Packet::ClientHeartbeat | Packet::LogoutRequest => {}
+            other => panic!("{other}"),
+        }
+    }
+}
+
 impl World {
     fn new(told: &Told) -> Self {
         let mut world = Self {
             recorder: recorder(told),
-            recording: MemoryRecording::new(),
+            recording: Recording::default(),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
             told_last: told.last.map_or(0, Seq::from),
@@ -118,15 +176,18 @@ impl World {
         self.recorder.handle(input, self.now, &mut self.recording);
         while let Some(output) = self.recorder.poll() {
             match output {
-                Output::Connect { conn, .. } => {
+                Output::Connect { conn, line } => {
                     let calls = CallDecoder::new();
-                    let new = Peer { open: false, calls, streamed: false };
+                    let protocol = self.recorder.line(line).expect("it is a line").protocol;
+                    let soup = (protocol == Protocol::Soup).then(|| (Framer::new(), 1));
+                    let new = Peer { open: false, calls, streamed: false, soup };
                     assert!(self.peers.insert(conn, new).is_none(), "a number twice");
                 }
                 Output::Finish(conn) => assert!(self.peers.contains_key(&conn)),
                 Output::Drop(conn) => {
                     assert!(self.peers.remove(&conn).is_some(), "it never was");
                 }
+                Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
                 Output::Note(_) => {}
             }
         }
@@ -138,7 +199,7 @@ impl World {
     fn look(&self) {
         let ledger = self.recorder.ledger();
         let mut before = 0;
-        for frame in self.recording.in_order().flatten() {
+        for frame in self.recording.packets.in_order().flatten() {
             let seq = sequence_of(frame);
             assert!(seq > before && seq <= ledger.highest(), "{seq} after {before}");
             before = seq;
@@ -146,10 +207,13 @@ impl World {
         let gaps: SeqSet = ledger.gaps().ranges().collect();
         assert_eq!(gaps.count(), ledger.gaps().missing());
         assert!(gaps.ranges().iter().all(|gap| {
-            (gap.first()..=gap.last()).take(500).all(|seq| self.recording.get(seq).is_none())
+            (gap.first()..=gap.last())
+                .take(500)
+                .all(|seq| self.recording.packets.get(seq).is_none())
         }));
         if !self.resumed {
-            assert_eq!(self.recording.len() as u64, ledger.recorded());
+            let recorded = self.recording.packets.len() as u64 + self.recording.messages;
+            assert_eq!(recorded, ledger.recorded());
         }
         assert_eq!(
             self.recorder.is_done(),
@@ -165,6 +229,11 @@ impl World {
             assert!(peer.open || sent.is_empty(), "bytes before there is a connection");
             assert!(!peer.streamed || sent.is_empty(), "bytes after a stream call");
             let mut rest = &sent[..];
+            if let Some((framer, next)) = &mut peer.soup {
+                let ledger = self.recorder.ledger();
+                hear(framer, next, rest, ledger.highest().max(ledger.end().unwrap_or(0)));
+                continue;
+            }
             while let Some(call) = peer.calls.next(&mut rest) {
                 let highest = self.recorder.ledger().highest().max(self.told_last);
                 match call {
@@ -174,6 +243,9 @@ impl World {
                         assert!(first >= 1 && count >= 1 && count <= highest - first + 1);
                     }
                     Call::Describe { .. } => {}
+                    Call::Subscribe { first } if self.recorder.is_following() => {
+                        assert!(first >= 1 && first <= highest + 1, "{first}");
+                    }
                     Call::Subscribe { .. } | Call::Unknown(_) => panic!("{call:?}"),
                 }
             }
@@ -215,6 +287,12 @@ impl World {
                 self.bring(number, frames.as_flattened());
             }
             Op::Raw(number, bytes) => self.bring(number, bytes),
+            Op::Accept(..)
+            | Op::Reject(..)
+            | Op::Messages(..)
+            | Op::Text(..)
+            | Op::EndOfSession(_)
+            | Op::SoupHeartbeat(_) => self.soup(&op),
             Op::Pass(micros) => {
                 self.now += Duration::from_micros(micros.into());
                 self.give(Input::Wake);
@@ -223,6 +301,52 @@ impl World {
             Op::Stop => self.give(Input::Stop),
             op => self.message(&op),
         }
+    }
+
+    /// Sends packets of SoupBinTCP, on whatever connection.
+    fn soup(&mut self, op: &Op<'_>) {
+        let (Op::Accept(number, ..)
+        | Op::Reject(number, _)
+        | Op::Messages(number, _)
+        | Op::Text(number, _)
+        | Op::EndOfSession(number)
+        | Op::SoupHeartbeat(number)) = *op
+        else {
+            return;
+        };
+        let Some(conn) = self.conn(number) else { return };
+        let mut next = self.peers[&conn].soup.as_ref().map_or(1, |(_, next)| *next);
+        let mut bytes = Vec::new();
+        let mut send = |packet: Packet<'_>| packet.encode(&mut bytes).expect("it fits");
+        match *op {
+            Op::Accept(_, own, by) => {
+                next = next.saturating_add_signed(by.into());
+                let session = Text::new(if own { "FUZZ" } else { "ELSE-LONG" }).expect("it fits");
+                send(Packet::LoginAccepted(LoginAccepted { session, sequence: next }));
+            }
+            Op::Reject(_, code) => {
+                send(Packet::LoginRejected(RejectReason::from_code(code)));
+            }
+            Op::Messages(_, count) => {
+                for frame in (0..count).map_while(|_| {
+                    let seq = next.checked_sub(1).and_then(|at| usize::try_from(at).ok())?;
+                    next += 1;
+                    TAPE.frames().get(seq)
+                }) {
+                    send(Packet::Sequenced(frame));
+                }
+            }
+            Op::Text(_, text) => {
+                send(Packet::Sequenced(text));
+                next += 1;
+            }
+            Op::EndOfSession(_) => send(Packet::EndOfSession),
+            _ => send(Packet::ServerHeartbeat),
+        }
+        if let Some((_, place)) = self.peers.get_mut(&conn).and_then(|peer| peer.soup.as_mut()) {
+            *place = next;
+        }
+        self.bring(number, &bytes);
     }
 
     fn message(&mut self, op: &Op<'_>) {

@@ -120,6 +120,8 @@ fn clippy() -> Result<(), String> {
         "clippy --package betacrew --all-targets --no-default-features --locked -- -D warnings",
         &[],
     )?;
+    // The core without the simulator, as a program that uses it as a library builds it.
+    cargo("clippy --package feed --lib --locked -- -D warnings", &[])?;
     // The bench is a workspace of its own, and shares the build folder.
     cargo(
         "clippy --manifest-path bench/Cargo.toml --target-dir target --all-targets --all-features \

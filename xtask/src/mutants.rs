@@ -34,7 +34,8 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 8] = ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold"];
+const CHECKS: [&str; 10] =
+    ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold", "soup", "soup_lies"];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";
@@ -237,7 +238,8 @@ fn keep(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// Builds the copy. Returns the program of the tests, or the reason why it does not compile.
 fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
-    let built = command("test --offline --package feed --test it --no-run --jobs 1", &[])
+    let test = "test --offline --package feed --features sim --test it --no-run --jobs 1";
+    let built = command(test, &[])
         .current_dir(scratch)
         .env("CARGO_TARGET_DIR", scratch.join("target"))
         .output()

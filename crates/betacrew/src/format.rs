@@ -9,8 +9,11 @@ mod arrival;
 mod arrow;
 mod bounded;
 #[cfg(feature = "columnar")]
+mod column_values;
+#[cfg(feature = "columnar")]
 mod columns;
 mod csv;
+mod encoder;
 #[cfg(feature = "columnar")]
 mod guard;
 mod itch;
@@ -23,6 +26,7 @@ mod pages;
 #[cfg(feature = "columnar")]
 mod parquet;
 mod payload;
+mod pcap;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -36,6 +40,8 @@ mod thrift;
 mod wide;
 
 pub use arrival::Arrival;
+pub(crate) use encoder::EncoderTarget;
+pub use encoder::{Encoder, StreamMark};
 pub(crate) use itch::is_gzip;
 pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
@@ -44,14 +50,15 @@ use crate::error::Failure;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
 use crate::text::location::{is_log, shown};
 use feed::analysis::survey::SequenceOrder;
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::Seq;
 use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
 use feed::tape::file::{SessionEnd, TapeFile};
 use feed::wire::{Messages, SessionId};
+use pcap::{CaptureLayout, PcapWriter};
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 use table::Table;
 
 /// File format, simple ones first.
@@ -78,6 +85,11 @@ pub enum Format {
     /// Messages as in an ITCH file, compressed with gzip.
     #[value(name = "itch.gz", aliases = ["itch-gz", "itchgz"])]
     ItchGz,
+    /// Capture of MoldUDP64 datagrams, with times in nanoseconds.
+    #[value(alias = "cap")]
+    Pcap,
+    /// Capture of MoldUDP64 datagrams in blocks, the format of Wireshark.
+    Pcapng,
     /// Tape file, the format of the recorder (`docs/tape.md`).
     Tape,
     /// NATS stream, which is not a file, `nats://HOST/STREAM` (`docs/gateway.md`).
@@ -87,15 +99,6 @@ pub enum Format {
 
 /// Function that takes messages in ascending order, all messages of a call with one arrival.
 pub type MessageConsumer<'a> = dyn FnMut(Messages<'_>, Arrival) -> Result<(), Failure> + 'a;
-
-/// Mark between packets that are written while they arrive.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StreamMark {
-    /// Packets that were abandoned and are left out.
-    Abandoned(SeqRange),
-    /// Start of another session, with a numbering of its own.
-    Session(SessionId),
-}
 
 /// Facts that a file has about its session besides packets. Only tape files and NATS streams have
 /// any.
@@ -151,73 +154,6 @@ impl SessionFacts {
             missing.push(NO_PACKETS.to_owned());
         }
         Some(missing.join(", and "))
-    }
-}
-
-/// Writes messages in a format.
-pub trait Encoder {
-    /// Writes messages that arrived together, at once or later.
-    ///
-    /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
-    /// fit the file's payload.
-    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()>;
-
-    /// Writes a mark. Most formats ignore it, because their sequences show the gap.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn mark(&mut self, mark: StreamMark) -> io::Result<()> {
-        let _ = mark;
-        Ok(())
-    }
-
-    /// Flushes the packets so far, if the format allows it.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Writes the facts about the session, after the last packet. Most formats ignore them.
-    ///
-    /// # Errors
-    /// Errors of the output.
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        let _ = told;
-        Ok(())
-    }
-
-    /// Completes the file. Without this call it is not valid in its format.
-    ///
-    /// # Errors
-    /// Returns errors of the output, and [`io::ErrorKind::InvalidData`] for a message that does not
-    /// fit the file's payload.
-    fn finish(self: Box<Self>) -> io::Result<()>;
-}
-
-/// Destination of an encoder.
-pub(crate) enum EncoderTarget<'a> {
-    /// Sequential writer.
-    Stream(Box<dyn Write + 'a>),
-    /// Empty file, open for reading and writing, and its path.
-    File(File, PathBuf),
-}
-
-impl<'a> EncoderTarget<'a> {
-    pub(crate) fn stream(self) -> Box<dyn Write + 'a> {
-        match self {
-            Self::Stream(out) => out,
-            Self::File(file, _) => Box::new(file),
-        }
-    }
-
-    fn file(self) -> io::Result<(File, PathBuf)> {
-        match self {
-            Self::File(file, path) => Ok((file, path)),
-            Self::Stream(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "it is not a file")),
-        }
     }
 }
 
@@ -280,7 +216,10 @@ impl Format {
         let extension = path.extension()?.to_str()?;
         if extension.eq_ignore_ascii_case("gz") {
             let inner = Self::of(Path::new(path.file_stem()?));
-            return inner.filter(|inner| *inner == Self::Itch).map(|_| Self::ItchGz);
+            return match inner? {
+                Self::Itch => Some(Self::ItchGz),
+                inner => Some(inner).filter(|inner| inner.is_capture()),
+            };
         }
         <Self as clap::ValueEnum>::from_str(extension, true).ok()
     }
@@ -293,7 +232,7 @@ impl Format {
         Self::of(path).ok_or_else(|| {
             Failure::Usage(format!(
                 "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
-                 .arrow, .sqlite, .itch, .itch.gz or .tape, or add {flag} FORMAT",
+                 .arrow, .sqlite, .itch, .itch.gz, .pcap, .pcapng or .tape, or add {flag} FORMAT",
                 shown(path)
             ))
         })
@@ -311,6 +250,8 @@ impl Format {
             Self::Sqlite => "SQLite",
             Self::Itch => "ITCH",
             Self::ItchGz => "compressed ITCH",
+            Self::Pcap => "pcap",
+            Self::Pcapng => "pcapng",
             Self::Tape => "tape",
             Self::Nats => "NATS",
         }
@@ -320,6 +261,12 @@ impl Format {
     #[must_use]
     pub const fn has_arrival(self) -> bool {
         !matches!(self, Self::Json | Self::Itch | Self::ItchGz)
+    }
+
+    /// Returns whether the format is a packet capture, which is read by its lines.
+    #[must_use]
+    pub const fn is_capture(self) -> bool {
+        matches!(self, Self::Pcap | Self::Pcapng)
     }
 
     /// Returns whether the format is text.
@@ -362,7 +309,8 @@ impl Format {
     /// Returns whether the format stores the fields of messages, one column for each.
     #[must_use]
     pub const fn has_columns(self) -> bool {
-        !matches!(self, Self::Itch | Self::ItchGz | Self::Tape | Self::Nats)
+        let is_columnless = matches!(self, Self::Itch | Self::ItchGz | Self::Tape | Self::Nats);
+        !(is_columnless || self.is_capture())
     }
 
     /// Returns an encoder of the format. If `payload` is `None`, the first message decides it.
@@ -396,6 +344,8 @@ impl Format {
             Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
             Self::Itch => Box::new(itch::plain(place.stream())),
             Self::ItchGz => Box::new(itch::gzip(place.stream())),
+            Self::Pcap => Box::new(PcapWriter::new(place.file()?.0, CaptureLayout::Pcap)?),
+            Self::Pcapng => Box::new(PcapWriter::new(place.file()?.0, CaptureLayout::Pcapng)?),
             Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
@@ -516,7 +466,9 @@ mod tests {
     use clap::ValueEnum;
 
     fn built() -> impl Iterator<Item = Format> {
-        Format::value_variants().iter().copied().filter(|format| format.check().is_ok())
+        // Captures are read by a room of their own.
+        let formats = Format::value_variants().iter().copied();
+        formats.filter(|format| format.check().is_ok() && !format.is_capture())
     }
 
     #[test]
@@ -538,6 +490,8 @@ mod tests {
             ("01302020.NASDAQ_ITCH50.gz", Some(Format::ItchGz)),
             ("x.json.gz", None),
             ("x.gz", None),
+            ("x.PCAP", Some(Format::Pcap)),
+            ("x.pcapng.gz", Some(Format::Pcapng)),
             ("json", None),
             ("-", None),
             ("x.txt", None),

@@ -3,6 +3,8 @@
 itch_referees.py check                      only whether the packages are there
 itch_referees.py fields PACKAGE DAY ROWS    each message of the file DAY has the fields of its line
                                             in ROWS; PACKAGE is itchfeed or itchcpp
+itch_referees.py write PACKAGE DAY OUT      writes the messages of DAY, as the package decodes and
+                                            encodes them; PACKAGE is itchfeed or itchcpp
 itch_referees.py books PACKAGE DAY BOOKS    the books at the moments of BOOKS are the package's;
                                             PACKAGE is itch-book or itchcpp
 
@@ -91,6 +93,13 @@ def compare_fields(package, day, rows):
         if next(lines, None) is not None:
             sys.exit(f"{package} found {compared} messages and we have more")
     print(compared, "messages of", len(letters), "types")
+
+
+def write(package, day, out):
+    with open(day, "rb") as file, open(out, "wb") as copy:
+        for message in parser(package).parse_file(file):
+            message = message.to_bytes()
+            copy.write(len(message).to_bytes(2, "big") + message)
 
 
 def our_books(path):
@@ -195,5 +204,7 @@ if __name__ == "__main__":
         import itchcpp
     elif task == "fields":
         compare_fields(*arguments)
+    elif task == "write":
+        write(*arguments)
     else:
         compare_books(*arguments)

@@ -2,7 +2,9 @@
 //! randomness.
 
 pub mod chance;
+#[doc(hidden)]
 pub mod rng;
 pub mod seq;
 pub mod span;
+#[doc(hidden)]
 pub mod time;

@@ -11,6 +11,80 @@
 //! Packets that cannot be requested are recorded in further passes. The recorder never does what
 //! kills an exchange of the original protocol: it sends nothing after a stream call, requests no
 //! sequence above the highest one seen, and closes without a reset.
+//!
+//! # SoupBinTCP
+//!
+//! A line that speaks [SoupBinTCP](LineProtocol::Soup) has one connection. It logs in at the lowest
+//! missing message, and again at the next one after each break. The rule for drivers is the same.
+//! In this example the exchange cuts every connection after some messages:
+//!
+//! ```
+//! use feed::client::{ConnId, Input, LineProtocol, Output, Recorder, RecorderOptions, SoupLogin};
+//! use feed::exchange::server::MockExchange;
+//! use feed::exchange::{Disconnect, Exchange, Step};
+//! use feed::faults::scenario::{Fault, FaultAction, FaultPlace, FaultSelector, Scenario};
+//! use feed::tape::in_memory::Tape;
+//! use feed::tape::recording::MemoryRecording;
+//! use feed::wire::Protocol;
+//! use std::time::Duration;
+//!
+//! let tape = Tape::sample(1000);
+//! let mut cut = Fault::new(FaultAction::Close { bytes: 5 }, FaultPlace::Stream).unwrap();
+//! cut.pick = FaultSelector::Every(150);
+//! cut.times = Some(1);
+//! let scenario = Scenario::clean(7).with(cut);
+//! let mut exchange = MockExchange::new(std::sync::Arc::new(tape.clone()), scenario);
+//!
+//! let lines = [LineProtocol::Soup(SoupLogin::default())];
+//! let mut recorder = Recorder::new(RecorderOptions::default(), lines);
+//! let mut recording = MemoryRecording::new();
+//! let (mut conn, mut now) = (None, Duration::ZERO);
+//! recorder.handle(Input::Wake, now, &mut recording);
+//! while !recorder.is_done() {
+//!     // 1. Carry out the recorder's outputs.
+//!     while let Some(output) = recorder.poll() {
+//!         match output {
+//!             Output::Connect { conn: id, line: _ } => {
+//!                 conn = Some((id, exchange.open(Protocol::Soup, now)));
+//!                 recorder.handle(Input::Connected(id), now, &mut recording);
+//!             }
+//!             Output::Drop(_) => {
+//!                 if let Some((_, server)) = conn.take() {
+//!                     exchange.disconnected(server, Disconnect::Closed, now);
+//!                 }
+//!             }
+//!             Output::Finish(_) | Output::Note(_) => {}
+//!         }
+//!     }
+//!     // 2. Move bytes in both directions.
+//!     let mut moved = false;
+//!     if let Some((id, server)) = &mut conn {
+//!         let (id, mut sent, mut buffer): (ConnId, _, _) = (*id, Vec::new(), [0; 4096]);
+//!         recorder.transmit(id, now, &mut recording, &mut sent);
+//!         exchange.receive(server, &sent, now);
+//!         let count = exchange.peek(server, &mut buffer, now);
+//!         exchange.sent(server, count, now);
+//!         moved = !sent.is_empty() || count > 0;
+//!         let step = if count == 0 { exchange.step(server, now) } else { Step::Wait };
+//!         recorder.handle(Input::Received(id, &buffer[..count]), now, &mut recording);
+//!         if step != Step::Wait {
+//!             recorder.handle(Input::Ended(id), now, &mut recording);
+//!             moved = true;
+//!         }
+//!     }
+//!     // 3. If nothing moved, wait for the next deadline.
+//!     if !moved {
+//!         let server = conn.as_ref().and_then(|(_, server)| exchange.deadline(server));
+//!         let next = recorder.deadline().into_iter().chain(server).min();
+//!         now = now.max(next.expect("something is due"));
+//!         recorder.handle(Input::Wake, now, &mut recording);
+//!     }
+//! }
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
+//! assert!(recording.in_order().flatten().eq(tape.frames()));
+//! let stats = recorder.line(0).unwrap();
+//! assert!(stats.soup.logins > 1 && recorder.stats().duplicates == 0);
+//! ```
 
 mod alignment;
 mod claims;
@@ -19,9 +93,11 @@ mod event;
 mod finish;
 mod line;
 mod lines;
+pub mod mold;
 mod options;
 mod outcome;
 pub mod passes;
+mod progress;
 mod receive;
 mod resend;
 mod session;
@@ -31,8 +107,9 @@ pub mod timers;
 
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
-pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use event::{DatagramSource, Input, Output, PassEnd, RecorderEvent};
 pub use lines::{LINES_MAX, LineProtocol, Lines, SoupLogin};
+pub use mold::{IgnoredDatagrams, MoldFeed, MoldStats, MoldViolation, RequestStats};
 pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations, UndecodableError};
 pub use soup::{SessionPayload, SoupStats, SoupViolation};
@@ -41,7 +118,7 @@ use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;
 use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::{Ledger, Sink};
-use crate::wire::{Info, RawFrame, SessionId};
+use crate::wire::{Info, Protocol, RawFrame, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
@@ -51,9 +128,14 @@ pub use line::LineStats;
 use line::{Dialect, LineState};
 
 /// Number of a connection, unique during the life of a recorder.
+///
+/// Concept: [line](crate#line).
 pub type ConnId = u32;
 
 /// The client's side of a session; see the [module](self).
+///
+/// Concepts: [session](crate#session), [line](crate#line), [gap](crate#gap),
+/// [resend](crate#resend), [pass](crate#pass), [tail](crate#tail).
 #[derive(Debug)]
 pub struct Recorder {
     options: RecorderOptions,
@@ -83,6 +165,12 @@ pub struct Recorder {
     resumed_at: Seq,
     /// Sequences that were abandoned; some of them may have arrived since.
     abandoned: SeqSet,
+    /// Requests to the request servers of MoldUDP64 lines.
+    requests: mold::Requests,
+    /// True if a line speaks MoldUDP64.
+    has_mold: bool,
+    /// Time at which messages are requested again that no request server has answered.
+    retry_unserved_at: Option<Duration>,
     /// Time of the next search for gaps to abandon.
     give_up_at: Duration,
     /// True if the recording began with packets of an earlier recorder.
@@ -102,20 +190,21 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or a
-    /// number of lines of the exercise's protocol.
+    /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or
+    /// a number of lines of the exercise's protocol.
     ///
-    /// If a line speaks SoupBinTCP, the recorder follows the session on all lines.
+    /// If a line speaks SoupBinTCP or MoldUDP64, the recorder follows the session on all lines.
     #[must_use]
     pub fn new(options: RecorderOptions, lines: impl Into<Lines>) -> Self {
         let (mut options, lines) = (options, lines.into());
-        if lines.has_soup() {
+        if lines.are_followed() {
             (options.follow, options.classic) = (true, false);
         }
         let mut ledger = Ledger::new(options.limits);
         if let Some(last) = options.last {
             ledger.reaches(last);
         }
+        let requests = mold::Requests::new(lines.request_servers(), options.retries);
         Self {
             ledger,
             lines: lines
@@ -138,6 +227,9 @@ impl Recorder {
             end_reported_at: None,
             resumed_at: 0,
             abandoned: SeqSet::new(),
+            requests,
+            has_mold: lines.protocols().iter().any(|line| line.protocol() == Protocol::Mold),
+            retry_unserved_at: None,
             give_up_at: Duration::ZERO,
             resumed: false,
             stopping: None,
@@ -226,6 +318,11 @@ impl Recorder {
         match input {
             Input::Wake => {}
             Input::Stop => self.stop(now),
+            Input::Datagram { line, source, bytes } => {
+                self.stats.bytes += bytes.len() as u64;
+                self.on_datagram(line, source, bytes, now, sink);
+            }
+            Input::KernelDrops { line, count } => self.on_kernel_drops(line, count),
             Input::Connected(id) => {
                 if let Some(at) = self.find(id) {
                     self.connected(at, now);
@@ -281,6 +378,8 @@ impl Recorder {
         if self.is_every_stream_silent(now) {
             self.ledger.close_tail(now, sink);
         }
+        // An original exchange may take one connection at a time, so a resend connection without a
+        // request must not keep the next pass out.
         if self.passes.complete > 0 {
             self.close_useless_resends(u32::MAX, now);
         }
@@ -356,78 +455,6 @@ impl Recorder {
         conn.is_stream()
             && self.lines[usize::from(conn.line)].dialect == Dialect::Extended
             && self.conns.iter().any(is_busy)
-    }
-
-    /// Returns whether the recording is over and every connection closed.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.outcome.is_some() && self.conns.is_empty()
-    }
-
-    /// Returns the outcome of the recording, once it is known.
-    #[must_use]
-    pub fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.as_ref()
-    }
-
-    /// Returns the time at which the outcome was known. Closing the connections takes longer.
-    #[must_use]
-    pub fn ended_at(&self) -> Option<Duration> {
-        self.ended_at
-    }
-
-    /// Returns the time of the latest input.
-    #[must_use]
-    pub fn now(&self) -> Duration {
-        self.now
-    }
-
-    /// Returns the ledger: which sequences are recorded and which are missing.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
-    /// Returns the counters over all lines.
-    #[must_use]
-    pub fn stats(&self) -> RecorderStats {
-        self.stats
-    }
-
-    /// Returns whether the recorder follows a live session.
-    #[must_use]
-    pub fn is_following(&self) -> bool {
-        self.options.follow
-    }
-
-    /// Returns the number of lines.
-    #[must_use]
-    pub fn line_count(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Returns the counters of one line.
-    #[must_use]
-    pub fn line(&self, line: u16) -> Option<&LineStats> {
-        self.lines.get(usize::from(line)).map(|line| &line.stats)
-    }
-
-    /// Returns the statistics of the passes so far.
-    #[must_use]
-    pub fn passes(&self) -> PassStats {
-        self.passes
-    }
-
-    /// Returns the id of the recorded session, once an exchange has reported it.
-    #[must_use]
-    pub fn session(&self) -> Option<SessionId> {
-        self.session
-    }
-
-    /// Returns the peers' violations of the protocol so far.
-    #[must_use]
-    pub fn violations(&self) -> &PeerViolations {
-        &self.violations
     }
 
     /// Returns the index of the connection with this number.

@@ -1,13 +1,17 @@
 //! The exchange's side of a session without I/O, for drivers: a socket loop, the simulator, a test.
 
+pub mod datagrams;
 pub mod original;
 pub mod server;
 
+use crate::exchange::datagrams::DatagramLines;
 use crate::wire::Protocol;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 /// Action that a driver takes on a connection once [`Exchange::peek`] has nothing to send on it.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Leave the connection open.
@@ -21,6 +25,8 @@ pub enum Step {
 }
 
 /// Way in which a connection went away.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnect {
     /// Both sides closed the connection, or the driver or the exchange gave it up.
@@ -36,6 +42,8 @@ pub enum Disconnect {
 /// bytes of [`peek`](Self::peek) and reports to [`sent`](Self::sent) how many of them the
 /// connection took, until `peek` returns none. Then it takes the action that [`step`](Self::step)
 /// returns.
+///
+/// Concept: [line](crate#line).
 pub trait Exchange {
     /// State of one connection.
     type Connection;
@@ -100,6 +108,11 @@ pub trait Exchange {
     /// Returns the time until which the exchange is down, if it is. All connections are reset when
     /// it goes down, and no client can connect before that time.
     fn down_until(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Returns the lines that send datagrams, if the exchange has some.
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
         None
     }
 

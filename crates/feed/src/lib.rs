@@ -6,18 +6,22 @@
 //!
 //! # Concepts
 //!
-//! * **Session**: packets numbered 1, 2, 3 and so on, up to an end ([`session`]).
-//! * **Tape**: the complete, ordered record of a session; an exchange plays it, a client records it
-//!   ([`tape`]).
-//! * **Line**: one of several exchanges that send the same session, such as A and B.
-//! * **Gap**: a range of sequences that are missing below the highest known one ([`ledger`]).
-//! * **Resend**: a request for missing packets, on a connection beside the stream.
-//! * **Pass**: one stream of the session from its beginning. A later pass may deliver packets that
-//!   an earlier one has missed.
-//! * **Tail**: the packets after the last one received. No gap shows them, so their number is
-//!   confirmed by the exchange or inferred from several passes ([`session::tail`]).
-//! * A packet is **dropped** on purpose by an exchange ([`faults`]), **missed** by a line, and
-//!   **abandoned** by a client that gives it up.
+//! * <a id="session"></a>**Session**: packets numbered 1, 2, 3 and so on, up to an end
+//!   ([`session`]).
+//! * <a id="tape"></a>**Tape**: the complete, ordered record of a session; an exchange plays it, a
+//!   client records it ([`tape`]).
+//! * <a id="line"></a>**Line**: one of several exchanges that send the same session, such as A and
+//!   B.
+//! * <a id="gap"></a>**Gap**: a range of sequences that are missing below the highest known one
+//!   ([`ledger`]).
+//! * <a id="resend"></a>**Resend**: a request for missing packets, on a connection beside the
+//!   stream.
+//! * <a id="pass"></a>**Pass**: one stream of the session from its beginning. A later pass may
+//!   deliver packets that an earlier one has missed.
+//! * <a id="tail"></a>**Tail**: the packets after the last one received. No gap shows them, so
+//!   their number is confirmed by the exchange or inferred from several passes ([`session::tail`]).
+//! * <a id="dropped"></a>A packet is **dropped** on purpose by an exchange ([`faults`]),
+//!   **missed** by a line, and **abandoned** by a client that gives it up.
 //!
 //! # Both drivers
 //!
@@ -26,13 +30,8 @@
 //! bytes travel through sockets, and `now` is the time since its start.
 //!
 //! ```
-//! use feed::client::{ConnId, Input, Output, Recorder, RecorderOptions};
-//! use feed::exchange::server::MockExchange;
-//! use feed::exchange::{Disconnect, Exchange, Step};
-//! use feed::faults::scenario::Scenario;
-//! use feed::tape::in_memory::Tape;
-//! use feed::tape::recording::MemoryRecording;
-//! use feed::wire::Protocol;
+//! use feed::{ConnId, Input, MemoryRecording, Output, Recorder, RecorderOptions};
+//! use feed::{Disconnect, Exchange, MockExchange, Protocol, Scenario, Step, Tape};
 //! use std::collections::BTreeMap;
 //! use std::time::Duration;
 //!
@@ -81,6 +80,8 @@
 //!                         exchange.disconnected(server, Disconnect::Closed, now);
 //!                     }
 //!                 }
+//!                 // Only lines that speak MoldUDP64 join groups and send requests.
+//!                 Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
 //!                 Output::Note(_) => {}
 //!             }
 //!         }
@@ -124,6 +125,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The types that a driver needs are re-exported below. [`client`] and [`exchange`] say more about
+//! each side.
+//!
 //! # Modules
 //!
 //! From the bottom to the top; each imports only modules above it in this list.
@@ -135,14 +139,16 @@
 //! | [`wire`] | bytes of the protocol: packets, calls, frames |
 //! | [`payload`] | meaning of messages: Nasdaq TotalView-ITCH 5.0 |
 //! | [`session`] | knowledge of a session's end, completeness of a recording |
-//! | [`ledger`] | received and missing sequences, [`Sink`](ledger::Sink) |
+//! | [`ledger`] | received and missing sequences, [`Sink`] |
 //! | [`tape`] | tapes in memory, in files, growing; recorders into them |
 //! | [`faults`] | scenarios of faults, and their engine |
-//! | [`exchange`] | [`Exchange`](exchange::Exchange), the mock exchange, the original one |
-//! | [`client`] | [`Recorder`](client::Recorder): streams, resends, passes, the end |
-//! | [`analysis`] | surveys, comparisons, statistics, order books |
-//! | [`sim`] | both sides, a network, a disk and a clock, from one seed |
-
+//! | [`exchange`] | [`Exchange`], the mock exchange, the original one |
+//! | [`client`] | [`Recorder`]: streams, resends, passes, the end |
+//! | `analysis` | surveys, comparisons, statistics, order books; not documented, for `betacrew` |
+#![cfg_attr(
+    feature = "sim",
+    doc = "| [`sim`] | both sides, a network, a disk and a clock, from one seed (feature `sim`) |"
+)]
 #![no_std]
 
 extern crate alloc;
@@ -150,6 +156,7 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+#[doc(hidden)]
 pub mod analysis;
 pub mod base;
 pub mod client;
@@ -158,7 +165,38 @@ pub mod faults;
 pub mod ledger;
 pub mod payload;
 pub mod session;
+#[cfg(feature = "sim")]
 pub mod sim;
 pub mod storage;
 pub mod tape;
 pub mod wire;
+
+#[doc(inline)]
+pub use base::seq::{Seq, SeqRange, SeqSet};
+#[doc(inline)]
+pub use client::{
+    ConnId, IncompleteReason, Input, LineProtocol, Lines, Outcome, Output, Recorder, RecorderEvent,
+    RecorderOptions, SoupLogin, Tail,
+};
+#[doc(inline)]
+pub use exchange::server::MockExchange;
+#[doc(inline)]
+pub use exchange::{Disconnect, Exchange, Step};
+#[doc(inline)]
+pub use faults::scenario::{Fault, Scenario};
+#[doc(inline)]
+pub use ledger::{Origin, Sink, Source};
+#[doc(inline)]
+pub use session::completeness::{Completeness, Facts};
+#[doc(inline)]
+pub use tape::file::TapeFile;
+#[doc(inline)]
+pub use tape::in_memory::Tape;
+#[doc(inline)]
+pub use tape::recording::MemoryRecording;
+#[doc(inline)]
+pub use tape::source::TapeSource;
+#[doc(inline)]
+pub use wire::packet::Packet;
+#[doc(inline)]
+pub use wire::{Messages, Protocol, RawFrame, Run, SessionId};

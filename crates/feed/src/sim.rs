@@ -10,8 +10,10 @@
 //!   invariants.
 
 mod checks;
+#[doc(hidden)]
 pub mod cost;
 pub mod disk;
+#[doc(hidden)]
 pub mod draw;
 pub(crate) mod durable_expectation;
 pub(crate) mod event_queue;

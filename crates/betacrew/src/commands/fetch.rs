@@ -1,5 +1,6 @@
 //! `betacrew fetch`: records a session and requests missing packets again.
 
+mod events;
 mod lines;
 mod places;
 mod recording;
@@ -52,10 +53,14 @@ fn sync(text: &str) -> Result<SyncPolicy, String> {
 /// Flags of `fetch`.
 #[derive(clap::Args, Debug)]
 pub struct FetchArgs {
-    /// Exchange to record from: HOST:PORT, a port of this machine, or soup://[USER@]HOST:PORT
+    /// Exchange to record from: HOST:PORT, a port of this machine, soup://[USER@]HOST:PORT, or
+    /// mold://GROUP:PORT
     ///
     /// soup:// records messages of any length over SoupBinTCP and follows the session until it ends
-    /// (as --follow does); soup://HOST:PORT/SESSION names the session. Several addresses are
+    /// (as --follow does); soup://HOST:PORT/SESSION names the session.
+    /// mold://GROUP:PORT?request=HOST:PORT records MoldUDP64 datagrams and requests what is missing
+    /// from request servers (repeat &request=); &interface=IP is where to join the group,
+    /// &source=IP the only sender that is believed. Several addresses are
     /// redundant lines of one session, also in different protocols: a packet that one line misses
     /// is taken from another.
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
@@ -63,7 +68,8 @@ pub struct FetchArgs {
 
     /// File to write the packets to; - is stdout; repeat the flag for several files
     ///
-    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .tape.
+    /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .itch,
+    /// .itch.gz, .tape.
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
     output: Vec<PathBuf>,
 
@@ -218,13 +224,16 @@ impl FetchArgs {
         }
     }
 
-    /// Returns whether a live session is followed: on request, and with a soup:// line always.
+    /// Returns whether a live session is followed: on request, and with a soup:// or mold:// line
+    /// always.
     fn follows(&self) -> bool {
-        self.follow || self.addresses.iter().any(|address| is_soup(address))
+        self.follow || self.addresses.iter().any(|address| is_followed(address))
     }
 
     /// Returns the time that an exchange may be unreachable or silent.
     fn timeout(&self) -> Duration {
+        // A live session may pause for any time, so silence ends a follower only if the user says
+        // so.
         let default = if self.follow { FOR_EVER } else { TIMEOUT };
         self.timeout.unwrap_or(default)
     }
@@ -247,7 +256,7 @@ impl FetchArgs {
         if let Some((flag, _)) = following.iter().find(|(_, is_given)| *is_given && !self.follows())
         {
             return Err(Failure::Usage(format!(
-                "{flag} is for a live session: add --follow, or give a soup:// address"
+                "{flag} is for a live session: add --follow, or give a soup:// or mold:// address"
             )));
         }
         if self.give_up.is_some_and(|patience| patience <= self.reorder_wait) {
@@ -279,6 +288,7 @@ impl FetchArgs {
                 shown(path)
             )));
         }
+        // The exercise asks for JSON, so JSON is the format of a name that shows none.
         let plain = path.extension().is_none().then_some(Format::Json);
         let format = self.format.or(Format::of(path)).or(plain);
         format.map_or_else(|| Format::expect(path, "--format"), Ok)
@@ -296,9 +306,9 @@ impl FetchArgs {
     }
 }
 
-/// Returns whether a typed address is one of SoupBinTCP.
-fn is_soup(typed: &str) -> bool {
-    FeedAddress::parse(typed).is_ok_and(|address| address.protocol == Protocol::Soup)
+/// Returns whether a typed address is one whose session is always followed.
+fn is_followed(typed: &str) -> bool {
+    FeedAddress::parse(typed).is_ok_and(|address| address.protocol != Protocol::Betacrew)
 }
 
 /// Runs the command.
@@ -311,7 +321,7 @@ pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
     let stdout_has_packets = args.output.iter().any(|path| path == Path::new("-"));
     let announce = if stdout_has_packets { http::Announce::Stderr } else { http::Announce::Stdout };
     let web = args.web.client(stop, announce)?;
-    if web.as_ref().is_some_and(|web| lines.addresses.iter().any(|line| web.is_at(line))) {
+    if web.as_ref().is_some_and(|web| lines.any_at(|line| web.is_at(line))) {
         return Err(Failure::Usage(
             "--http and the exchange have the same address: choose another --http address"
                 .to_owned(),

@@ -266,7 +266,7 @@ impl<R: Read> ItchReader<R> {
         let at = grouped(self.offset);
         let length = self.buffer[..self.filled].first_chunk::<2>();
         let has = match (self.filled, length) {
-            (0, _) => format!("{} messages are whole", grouped((self.next - FIRST_SEQ).into())),
+            (0, _) => format!("{} messages are whole", grouped(self.next - FIRST_SEQ)),
             (_, None) => format!("the length of message {} at byte {at} is not whole", self.next),
             (_, Some(&length)) => format!(
                 "message {} at byte {at} has {} of {} bytes",

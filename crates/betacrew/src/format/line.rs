@@ -80,6 +80,7 @@ impl TextLine<'_> {
             number
         } else {
             let high = number / EIGHT;
+            // Numbers of 32 bits have at most ten digits: two before the lower eight.
             if high >= 10 {
                 self.put(&[b'0' + (high / 10).to_le_bytes()[0]]);
             }

@@ -68,7 +68,7 @@ impl RunBuffer {
 
     /// Returns true if a message with this sequence continues the run.
     pub(crate) fn continues_with(&self, seq: Seq) -> bool {
-        self.count == 0 || u64::from(seq).checked_sub(self.first.into()) == Some(self.count)
+        self.count == 0 || seq.checked_sub(self.first) == Some(self.count)
     }
 
     /// Adds a message. The first message decides the sequences of the others.

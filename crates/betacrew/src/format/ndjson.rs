@@ -9,11 +9,11 @@ use super::table::json::{JsonTableReader, PayloadKeys, RowOfLine};
 use super::{Arrival, Encoder, MessageConsumer, ReadError, StreamMark};
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
-use feed::base::seq::{Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::wire::Messages;
 use feed::wire::packet::{Packet, Side, Symbol};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error, IgnoredAny};
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -108,10 +108,18 @@ enum Marker<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AbandonedRange {
-    #[serde(deserialize_with = "sequence")]
+    #[serde(deserialize_with = "any_sequence")]
     first: Seq,
-    #[serde(deserialize_with = "sequence")]
+    #[serde(deserialize_with = "any_sequence")]
     last: Seq,
+}
+
+/// Reads a sequence of any message; those of order packets have fewer bits.
+fn any_sequence<'de, D: Deserializer<'de>>(input: D) -> Result<Seq, D::Error> {
+    let seq = Seq::deserialize(input)?;
+    let is_sequence = (FIRST_SEQ..=MAX_SEQ).contains(&seq);
+    let wrong = || D::Error::custom(format!("sequence {seq} is not in 1..{MAX_SEQ}"));
+    is_sequence.then_some(seq).ok_or_else(wrong)
 }
 
 /// Keys of marker lines, to tell a malformed marker from a malformed packet.

@@ -131,6 +131,8 @@ impl ParquetPages {
                     pages.largest = pages.largest.max(held);
                 }
             }
+            // In these encodings a few bytes stand for a whole value, which can be as long as the
+            // page, and each row can repeat it.
             if text && (page.kind == DICTIONARY || page.encoding == DELTA_BYTE_ARRAY) {
                 pages.repeated = pages.repeated.max(page.unpacked);
             }

@@ -73,6 +73,8 @@ impl ThriftReader<'_> {
 
     /// Reads a value of this type; integers and truth values are returned.
     fn value(&mut self, kind: u8, id: i64, depth: u32) -> Option<Option<i64>> {
+        // Types of Thrift's compact protocol: 1 and 2 are true and false, 3 a byte, 4 to 6
+        // integers, 7 a double, 8 bytes, 9 and 10 lists and sets, 12 a structure.
         match kind {
             1 => return Some(Some(1)),
             2 => return Some(Some(0)),

@@ -98,12 +98,8 @@ fn packets(text: &mut String, found: &Inspection) {
         format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
-    let _ = writeln!(
-        text,
-        "  {:7}  {packets}{}",
-        format!("{}s", noun(found)),
-        range.unwrap_or_default()
-    );
+    let label = format!("{}s", noun(found));
+    let _ = writeln!(text, "  {label:8} {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
         none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
@@ -343,7 +339,7 @@ pub(super) fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
 }
 
 /// Returns a time such as `2026-11-25 02:23:31.123`, in UTC; `None` if the time is unknown.
-fn time(nanos: u64) -> Option<String> {
+pub(super) fn time(nanos: u64) -> Option<String> {
     let at = jiff::Timestamp::from_nanosecond(nanos.into()).ok().filter(|_| nanos > 0)?;
     Some(at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }

@@ -50,6 +50,7 @@ impl<C> ServerSocket<C> {
             let mut moved = false;
             if self.readable && exchange.wants_input(&self.state) {
                 match self.stream.read(&mut buffer[..READ]) {
+                    // The client has closed its sending side, and may still wait for packets.
                     Ok(0) => {
                         self.readable = false;
                         exchange.input_ended(&mut self.state, now);

@@ -76,14 +76,29 @@ pub(crate) fn session_name(session: SessionId) -> String {
     }
 }
 
+/// Returns the stem of a file's name, and its end that says the format, which may have two parts:
+/// `x.itch.gz`.
+fn stem_and_end(name: &Path) -> (&OsStr, OsString) {
+    let mut stem = name.file_stem().unwrap_or_default();
+    let mut ends: Vec<&OsStr> = name.extension().into_iter().collect();
+    if Format::of(name) == Some(Format::ItchGz) {
+        ends.extend(Path::new(stem).extension());
+        stem = Path::new(stem).file_stem().unwrap_or_default();
+    }
+    let mut end = OsString::new();
+    for part in ends.into_iter().rev() {
+        end.push(".");
+        end.push(part);
+    }
+    (stem, end)
+}
+
 /// Returns `path` with `-PART` at the end of its stem.
 pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
+    let (stem, extension) = stem_and_end(path);
     let mut end = OsString::from(format!("-{part}"));
-    if let Some(extension) = path.extension() {
-        end.push(".");
-        end.push(extension);
-    }
-    path.with_file_name(fitting_name(path.file_stem().unwrap_or_default(), &end))
+    end.push(extension);
+    path.with_file_name(fitting_name(stem, &end))
 }
 
 /// Live output that writes files one after the other.
@@ -167,7 +182,7 @@ impl RotatingFiles {
 
     /// Returns the packets that a file of this name is for, if it is one of this session's.
     fn range_of(&self, name: &OsStr) -> Option<SeqRange> {
-        let stem = Path::new(name).file_stem()?.to_string_lossy();
+        let stem = stem_and_end(Path::new(name)).0.to_string_lossy();
         let mut numbers = stem.rsplit('-').map(|number| number.parse().ok());
         let (last, before, first) = (numbers.next()??, numbers.next()??, numbers.next());
         let is_named = |place: &Path| place.file_name() == Some(name);
@@ -176,6 +191,7 @@ impl RotatingFiles {
         let numbered = || {
             let range = SeqRange::new(first??, before)?;
             let place = with_part(&self.place(range), &last.to_string());
+            // The first file of a name has no number, so numbers begin at 2.
             (last > 1 && last <= NAMES_MAX && is_named(&place)).then_some(range)
         };
         plain.or_else(numbered)
@@ -185,9 +201,15 @@ impl RotatingFiles {
     /// program may have created it, and a power failure may have emptied it.
     fn holds(&self, place: &Path, range: SeqRange) -> bool {
         let (mut first, mut last, mut ascends) = (None, 0, true);
+        // Files without sequences are numbered from 1.
+        let before = match self.format.has_sequences() {
+            true => 0,
+            false => range.first() - FIRST_SEQ,
+        };
         let read = place.is_file().then(|| {
             format::read(place, self.format, DamagePolicy::Refuse, &mut |messages, _| {
-                for (seq, _) in messages.iter() {
+                let shift = if matches!(messages, Messages::Run(_)) { before } else { 0 };
+                for seq in messages.iter().map(|(seq, _)| seq.saturating_add(shift)) {
                     ascends &= seq > last;
                     first.get_or_insert(seq);
                     last = seq;
@@ -468,5 +490,34 @@ mod tests {
         assert_eq!(session_name(SessionId::of(*b"../\0")), "2e2e2f00");
         assert_eq!(with_part(Path::new("a/out.json"), "X"), Path::new("a/out-X.json"));
         assert_eq!(with_part(Path::new("out"), "X"), Path::new("out-X"));
+        assert_eq!(with_part(Path::new("out.itch.gz"), "X"), Path::new("out-X.itch.gz"));
+        assert_eq!(with_part(Path::new("out.json.gz"), "X"), Path::new("out.json-X.gz"));
+    }
+
+    #[test]
+    fn files_without_sequences_are_continued_too() {
+        let folder = tempfile::tempdir().unwrap();
+        for end in ["itch", "itch.gz"] {
+            let path = folder.path().join(format!("x.{end}"));
+            let format = Format::of(&path).unwrap();
+            let rotate = [Rotate::Session];
+            let begin = || {
+                let files = RotatingFiles::new(&path, format, &rotate, Durability::Buffered);
+                let mut files = Box::new(files.unwrap());
+                let next = files.begin(Some(SessionId::of(*b"K7QD"))).unwrap();
+                (files, next)
+            };
+            for (first, count) in [(1, 40), (41, 9)] {
+                let (mut files, next) = begin();
+                assert_eq!(next, first);
+                let mut run = format::RunBuffer::default();
+                (first..first + count).for_each(|seq| run.push(seq, b"message").unwrap());
+                files.put(run.messages(), Arrival::UNKNOWN).unwrap();
+                files.finish().unwrap();
+            }
+            let last = folder.path().join(format!("x-K7QD-0000000041-0000000049.{end}"));
+            assert!(last.exists());
+            assert_eq!(begin().1, 50);
+        }
     }
 }

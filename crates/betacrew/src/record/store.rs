@@ -274,6 +274,8 @@ impl RecordingStore {
     /// # Errors
     /// Errors of the file and of `each`.
     pub fn read_for(&self, format: Format, each: &mut MessageConsumer<'_>) -> Result<(), Failure> {
+        // Packets of different origins can be merged into long slices only for formats that store
+        // no origin.
         if format.has_arrival() {
             return self.read(each);
         }

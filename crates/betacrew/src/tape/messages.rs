@@ -111,7 +111,7 @@ impl MessageTape {
     /// Creates the tape of a file with the messages of an index. Its session follows from the
     /// messages, so it stays the same while the file does.
     pub(super) fn new(storage: FileStorage, index: MessageIndex) -> Self {
-        let bits = mix(index.len ^ mix(u64::from(index.checksum) << 32 ^ u64::from(index.next)));
+        let bits = mix(index.len ^ mix(u64::from(index.checksum) << 32 ^ index.next));
         let session = SessionId::from_bits(bits);
         Self { storage, index, session, blocks: VecDeque::new(), failure: None }
     }
@@ -232,7 +232,7 @@ impl TemporaryMessages {
                 self.pending.extend_from_slice(message);
             }),
         }
-        let count = run.range().len().into();
+        let count = run.range().len();
         let added = &self.pending[start..];
         let framed = Run::counted(run.range().first(), count, Framing::Length, added);
         framed.into_iter().for_each(|run| self.index.add(run));

@@ -251,7 +251,7 @@ impl LoadedMessages<'_> {
         };
         for frame in frames {
             let Ok(Frame::Packet(packet)) = decode(frame) else { continue };
-            if u64::from(packet.sequence) != self.packets.len() as u64 + 1 {
+            if packet.sequence != self.packets.len() as u64 + 1 {
                 break;
             }
             // A few kilobytes of a compressed file can be millions of packets.

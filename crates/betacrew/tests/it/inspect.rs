@@ -59,7 +59,7 @@ fn a_recording_is_described() {
     let (code, stdout, stderr) = inspect(folder.path(), &["x.tape"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let expected = "\
-x.tape: tape, 651 bytes, session K7QD, finished, started 2023-11-14 22:13:20.000 UTC
+x.tape: tape, 735 bytes, session K7QD, finished, started 2023-11-14 22:13:20.000 UTC
   packets  11: 1 to 13
   missing  3 packets in 2 gaps: 9-10, 14
   end      unknown: the recording stopped before the session's end

@@ -1,6 +1,7 @@
 //! Other people's decoders and books agree with ours about ITCH 5.0: `itch_referees.py` with
 //! itchfeed, itchcpp and itch-book.
 
+use crate::support::{betacrew, run};
 use feed::payload::itch50::{Books, Message, SyntheticMarket, TYPES, Value};
 use feed::wire::packet::Side;
 use std::collections::BTreeSet;
@@ -94,6 +95,11 @@ fn referee(args: &[&str]) -> String {
     text
 }
 
+fn convert(from: &str, to: &str) {
+    let (code, _, stderr) = run(&mut betacrew(&["convert", from, to]));
+    assert_eq!(code, 0, "{stderr}");
+}
+
 #[test]
 fn other_decoders_find_the_same_fields_and_books() {
     if !crate::support::python_has(SCRIPT, PACKAGES) {
@@ -104,10 +110,18 @@ fn other_decoders_find_the_same_fields_and_books() {
     write_books(folder.path());
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (day, rows, books) = (path("day.itch"), path("rows"), path("books"));
+    // The program's own file: from the venue's format to another one and back.
+    let (table, ours) = (path("day.ndjson"), path("ours.itch"));
+    convert(&day, &table);
+    convert(&table, &ours);
     for package in ["itchfeed", "itchcpp"] {
-        let said = referee(&["fields", package, &day, &rows]);
+        let said = referee(&["fields", package, &ours, &rows]);
         let expected = format!("{} messages of {} types\n", day_len(), TYPES.len());
         assert_eq!(said, expected, "{package}");
+        let theirs = path("theirs.itch");
+        referee(&["write", package, &day, &theirs]);
+        let against = run(&mut betacrew(&["inspect", &day, "--against", &theirs]));
+        assert_eq!(against.0, 0, "{package}: {} {}", against.1, against.2);
     }
     for package in ["itch-book", "itchcpp"] {
         let said = referee(&["books", package, &day, &books]);

@@ -26,6 +26,8 @@ pub fn to_index(offset: u64) -> usize {
 /// Non-empty range of sequences, both ends included.
 ///
 /// Its text form is `5` or `5-7`.
+///
+/// Concept: [gap](crate#gap).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SeqRange {
     first: Seq,
@@ -151,6 +153,8 @@ impl FromStr for SeqRange {
 /// Set of sequences, stored as ascending ranges that neither touch nor overlap.
 ///
 /// Inserting above all other ranges takes constant time, because most sets grow at their end.
+///
+/// Concept: [gap](crate#gap).
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct SeqSet {
     ranges: Vec<SeqRange>,

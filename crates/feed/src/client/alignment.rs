@@ -57,6 +57,8 @@ impl Recorder {
             conn.misaligned.get_or_insert(Seq::MAX);
         }
         conn.garbage_run += 1;
+        // A few broken frames can be faults of single packets. Many in a row mean that the
+        // connection is read from the wrong byte on, which only a new connection mends.
         if conn.garbage_run > GARBAGE_FRAMES_MAX {
             self.cut(at, now);
         }

@@ -6,6 +6,8 @@ use crate::wire::RESEND_MAX;
 use core::time::Duration;
 
 /// Settings of a recorder.
+///
+/// Concepts: [line](crate#line), [pass](crate#pass), [resend](crate#resend), [tail](crate#tail).
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecorderOptions {
     /// Use of the original protocol alone: the recorder never sends a call of the extension.
@@ -35,8 +37,8 @@ pub struct RecorderOptions {
     pub window: u32,
     /// Maximum number of retries of a failed operation before it is given up.
     pub retries: u32,
-    /// Maximum time for which a peer may be unreachable, or silent, or may reject logins because its
-    /// session is not available, before it is given up.
+    /// Maximum time for which a peer may be unreachable, or silent, or may reject logins because
+    /// its session is not available, before it is given up.
     pub timeout: Duration,
     /// Maximum accepted probability that a packet exists beyond an end that no exchange has
     /// confirmed. Passes go on until the estimate is lower.

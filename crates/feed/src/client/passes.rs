@@ -118,6 +118,7 @@ impl Recorder {
         if self.ledger.end().is_some() {
             return 0.0;
         }
+        // A single pass shows nothing about its own end: a dropped last packet leaves no gap.
         if self.passes.complete < TAIL_PASSES_MIN {
             return 1.0;
         }
@@ -184,6 +185,8 @@ impl Recorder {
     fn count_silent_stream(&mut self, line: u16) {
         let line = &mut self.lines[usize::from(line)];
         line.silent_streams += 1;
+        // Each silent stream costs a whole timeout, so a line that has had its tries is not
+        // streamed from again.
         if line.silent_streams >= SILENT_STREAMS_MAX {
             line.cut_streams = u32::MAX;
         }

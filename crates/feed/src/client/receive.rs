@@ -108,13 +108,11 @@ impl Recorder {
             let position = conn.track.position;
             conn.track.plausible = plausible;
             let taken = self.ledger.take(rest, origin, now, &mut conn.track, sink);
-            if taken.frames > 0 {
-                self.payload = SessionPayload::Packets;
-            }
             // A duplicate does not count as activity, because a peer could repeat packets for ever.
             if taken.fresh > 0 || conn.track.position > position {
                 conn.last_useful = now;
             }
+            // The time that the first packets took shows how slow the exchange is to answer.
             if self.passes.complete == 0 && position == 0 && taken.frames > 0 {
                 self.on_first_packets(at, now);
             }
@@ -148,6 +146,9 @@ impl Recorder {
     pub(super) fn count_taken(&mut self, at: usize, taken: TakeResult) {
         if taken.frames == 0 {
             return;
+        }
+        if self.payload == SessionPayload::Unknown {
+            self.payload = SessionPayload::Packets;
         }
         let conn = &mut self.conns[at];
         let line = &mut self.lines[usize::from(conn.line)];

@@ -6,6 +6,7 @@
 //! the session, the ledger and the line.
 
 mod payload;
+mod receive;
 mod stream;
 mod violation;
 
@@ -14,19 +15,16 @@ pub use violation::SoupViolation;
 
 pub(super) use stream::SoupStream;
 
-use super::alignment::GARBAGE_FRAMES_MAX;
-use super::connection::{ClientConnection, ConnectionState, ConnectionWire};
+use super::connection::{ClientConnection, ConnectionState};
 use super::lines::SoupLogin;
-use super::outcome::UndecodableError;
 use super::timers::{LOGIN_WAIT, LOGOUT_WAIT, backoff};
-use super::{ConnId, Recorder, RecorderEvent};
+use super::{Recorder, RecorderEvent};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
-use crate::ledger::{Sink, StopReason, TakeResult};
+use crate::ledger::Sink;
 use crate::wire::soup::{RejectReason, Text};
-use crate::wire::{Info, Run, SessionId, VERSION};
+use crate::wire::{Info, SessionId, VERSION};
 use core::time::Duration;
-use payload::order_packets;
-use stream::{Accepted, Requested, SoupEvent};
+use stream::{Accepted, Requested};
 
 /// Counters of a SoupBinTCP line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -58,7 +56,8 @@ enum LoginChoice {
     /// has replaced the recorded one.
     Current,
     /// End of the stream, because the exchange may not have the missing message yet. One that has
-    /// restarted, and is behind, accepts and repeats some messages.
+    /// restarted, and is behind, accepts and repeats some messages. Every exchange has message 1, or
+    /// will send it next.
     Latest,
 }
 
@@ -107,9 +106,10 @@ impl SoupLine {
         }
     }
 
-    /// Returns whether the line was given up because its exchange violates the protocol.
-    pub(super) fn has_violations(&self) -> bool {
-        self.violations > 0
+    /// Returns whether the exchange has violated the protocol on more than `retries` connections in
+    /// a row.
+    pub(super) fn has_violations(&self, retries: u32) -> bool {
+        self.violations > retries
     }
 }
 
@@ -130,11 +130,10 @@ impl Recorder {
             LoginChoice::Recorded => recorded(),
             LoginChoice::Current | LoginChoice::Latest => Text::BLANK,
         };
+        let missing = self.lowest_missing(soup.served_from);
         let sequence = match soup.choice {
-            LoginChoice::Latest => None,
-            LoginChoice::Recorded | LoginChoice::Current => {
-                Some(self.lowest_missing(soup.served_from))
-            }
+            LoginChoice::Latest if missing > FIRST_SEQ => None,
+            _ => Some(missing),
         };
         let requested = Requested { session, sequence };
         let conn = &mut self.conns[at];
@@ -150,65 +149,6 @@ impl Recorder {
         let gaps = self.ledger.gaps().ranges().filter_map(|gap| gap.from(from));
         let mut wanted = gaps.filter(|gap| !self.abandoned.covers(*gap));
         wanted.next().map_or(beyond, SeqRange::first).max(from)
-    }
-
-    /// Handles bytes of a SoupBinTCP connection.
-    pub(super) fn soup_received(
-        &mut self,
-        id: ConnId,
-        mut stream: SoupStream,
-        bytes: &[u8],
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let mut rest = bytes;
-        while self.outcome.is_none() {
-            let Some(at) = self.find(id) else { return };
-            // A connection to another session is read on, but not believed.
-            if self.conns[at].garbage_run > GARBAGE_FRAMES_MAX {
-                stream.leave();
-            }
-            let offset = stream.offset();
-            match stream.next(&mut rest, now) {
-                Ok(None) => break,
-                Ok(Some(event)) => self.on_soup_event(at, event, offset, now, sink),
-                Err(violation) => self.on_soup_violation(at, offset, violation, now),
-            }
-        }
-        if let Some(at) = self.find(id) {
-            self.conns[at].wire = ConnectionWire::Soup(stream);
-        }
-    }
-
-    /// Handles an event of a SoupBinTCP connection. `offset` is where its packet begins.
-    fn on_soup_event(
-        &mut self,
-        at: usize,
-        event: SoupEvent<'_>,
-        offset: u64,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) {
-        let line = usize::from(self.conns[at].line);
-        let stats = &mut self.lines[line].stats.soup;
-        match event {
-            SoupEvent::Accepted(requested, accepted) => {
-                stats.logins += 1;
-                stats.rejection = None;
-                if let Err(violation) = self.on_login_accepted(at, requested, accepted, now, sink) {
-                    self.on_soup_violation(at, offset, violation, now);
-                }
-            }
-            SoupEvent::Rejected(reason) => self.on_login_rejected(at, reason, now),
-            SoupEvent::Messages(run) => {
-                if let Err(violation) = self.take_messages(at, run, now, sink) {
-                    self.on_soup_violation(at, offset, violation, now);
-                }
-            }
-            SoupEvent::Heartbeat => stats.heartbeats += 1,
-            SoupEvent::Skipped => stats.skipped += 1,
-            SoupEvent::End { last } => self.on_soup_end(at, last, now),
-        }
     }
 
     /// Handles an accepted login.
@@ -254,9 +194,7 @@ impl Recorder {
         };
         let line = &mut self.lines[usize::from(id)];
         let Some(soup) = &mut line.soup else { return Ok(()) };
-        if is_as_requested {
-            soup.moved = 0;
-        } else {
+        if !is_as_requested {
             // One wrong acceptance would give every message behind it a wrong sequence, so it is
             // believed only if the exchange insists on it.
             line.stats.soup.moved += 1;
@@ -272,6 +210,9 @@ impl Recorder {
                 return Ok(());
             }
         }
+        if let Some(soup) = &mut self.lines[usize::from(id)].soup {
+            soup.moved = 0;
+        }
         self.begin_soup_stream(at, wanted, info, now, sink)
     }
 
@@ -286,7 +227,7 @@ impl Recorder {
     ) -> Result<(), SoupViolation> {
         let (conn, before) = (self.conns[at].id, info.last);
         if before >= wanted && !self.accept_claimed_end(at, before) {
-            return Err(SoupViolation::AcceptedSequence((before + 1).into()));
+            return Err(SoupViolation::AcceptedSequence(before + 1));
         }
         self.on_session_reported(at, info, now, sink);
         let Some(at) = self.find(conn) else { return Ok(()) };
@@ -344,147 +285,6 @@ impl Recorder {
         }
     }
 
-    /// Takes messages that have arrived into the ledger.
-    ///
-    /// # Errors
-    /// Returns a violation if the messages cannot be of the recorded session.
-    fn take_messages(
-        &mut self,
-        at: usize,
-        run: Run<'_>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) -> Result<(), SoupViolation> {
-        self.payload = self.payload.after(&run);
-        let range = run.range();
-        // Messages that repeat recorded ones are compared first: if they differ, the exchange has
-        // numbered those behind them wrongly, too.
-        let known = SeqRange::new(range.first(), range.last().min(self.ledger.highest()));
-        for part in [known, range.from(self.ledger.highest() + 1)].into_iter().flatten() {
-            let Some(run) = run.part(part) else { continue };
-            let (taken, violation) = self.take_part(at, run, now, sink);
-            self.count_taken(at, taken);
-            let conn = &mut self.conns[at];
-            if taken.fresh > 0 {
-                conn.last_useful = now;
-                if let Some(soup) = &mut self.lines[usize::from(conn.line)].soup {
-                    (soup.violations, soup.early_ends) = (0, 0);
-                }
-            }
-            if let Some(violation) = violation {
-                return Err(violation);
-            }
-            if taken.conflicts > 0 {
-                return Err(SoupViolation::Conflict(part.first()));
-            }
-            match taken.stop {
-                None => {}
-                // Too many gaps are open: the login is repeated once there are fewer.
-                Some(StopReason::Crowded) => {
-                    self.cut_soup(at, now);
-                    return Ok(());
-                }
-                Some(_) => {
-                    self.violations.implausible += 1;
-                    self.violations.first_implausible.get_or_insert(part.first());
-                    self.cut_soup(at, now);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes messages into the ledger, as order packets if the session's messages are such.
-    fn take_part(
-        &mut self,
-        at: usize,
-        run: Run<'_>,
-        now: Duration,
-        sink: &mut impl Sink,
-    ) -> (TakeResult, Option<SoupViolation>) {
-        let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
-        let conn = &mut self.conns[at];
-        conn.track.plausible = plausible;
-        let (origin, track) = (conn.origin(), &mut conn.track);
-        if self.payload != SessionPayload::Packets {
-            return (self.ledger.take_run(run, origin, now, track, sink), None);
-        }
-        let mut frames = core::mem::take(&mut self.packet_buffer);
-        let foreign = order_packets(&run, &mut frames);
-        let taken = self.ledger.take(&frames, origin, now, track, sink);
-        frames.clear();
-        self.packet_buffer = frames;
-        (taken, foreign.map(SoupViolation::NotAnOrderPacket))
-    }
-
-    /// Handles the end of the session. An end before a message that is known to exist is believed
-    /// only if the exchange insists on it.
-    fn on_soup_end(&mut self, at: usize, last: Seq, now: Duration) {
-        let known = self.highest_shown().max(self.ledger.end().unwrap_or(0));
-        let line = &mut self.lines[usize::from(self.conns[at].line)];
-        let Some(soup) = &mut line.soup else { return };
-        if last < known && soup.early_ends < self.options.retries {
-            soup.early_ends += 1;
-            return self.cut_soup(at, now);
-        }
-        if self.accept_claimed_end(at, last) {
-            self.on_session_over(at, last, now);
-        }
-    }
-
-    /// Handles a violation: counts it, cuts the connection, and gives the line up after too many.
-    fn on_soup_violation(
-        &mut self,
-        at: usize,
-        offset: u64,
-        violation: SoupViolation,
-        now: Duration,
-    ) {
-        self.violations.undecodable += 1;
-        let error = UndecodableError::Soup(violation);
-        self.violations.first_undecodable.get_or_insert((offset, error));
-        let id = self.conns[at].line;
-        self.cut_soup(at, now);
-        let line = &mut self.lines[usize::from(id)];
-        let Some(soup) = &mut line.soup else { return };
-        soup.violations += 1;
-        if soup.violations > self.options.retries && !line.stats.given_up {
-            line.stats.given_up = true;
-            line.streams_to_open = 0;
-            self.note(RecorderEvent::LineGivenUp { line: id });
-        }
-    }
-
-    /// Handles a connection whose exchange has not answered the login, or has sent no packet, for
-    /// too long.
-    pub(super) fn on_soup_silence(&mut self, at: usize, now: Duration) {
-        self.lines[usize::from(self.conns[at].line)].stats.soup.silences += 1;
-        self.cut_soup(at, now);
-    }
-
-    /// Closes a connection that cannot be believed, or that is of no more use; the line logs in
-    /// again. A reset harms no exchange that speaks SoupBinTCP, so nothing is waited for.
-    fn cut_soup(&mut self, at: usize, now: Duration) {
-        let conn = self.remove(at);
-        self.stats.failures += 1;
-        if conn.state == ConnectionState::Open {
-            self.on_subscription_ended(conn.summary(), now);
-        }
-    }
-
-    /// Logs in again on the connections that stand above a message that is missing again.
-    pub(super) fn log_in_again(&mut self, now: Duration) {
-        for at in (0..self.conns.len()).rev() {
-            let conn = &self.conns[at];
-            let Some(soup) = &self.lines[usize::from(conn.line)].soup else { continue };
-            let is_behind = self.lowest_missing(soup.served_from) <= conn.track.position;
-            if is_behind && conn.state == ConnectionState::Open {
-                self.cut_soup(at, now);
-            }
-        }
-    }
-
     /// Closes a connection at once, or sends a logout request and goes on reading for a moment, in
     /// which the exchange closes the connection.
     pub(super) fn log_out_or_close(&mut self, at: usize, now: Duration) {
@@ -506,14 +306,6 @@ impl Recorder {
     /// Returns the maximum time that an exchange may take to answer a login.
     pub(super) fn login_wait(&self) -> Duration {
         LOGIN_WAIT.min(self.options.timeout)
-    }
-
-    /// Sends a heartbeat on a connection if one is due.
-    pub(super) fn send_client_heartbeat(&mut self, at: usize, now: Duration) {
-        let conn = &mut self.conns[at];
-        if let Some(stream) = conn.wire.soup() {
-            stream.send_heartbeat(now, &mut conn.outbox.0);
-        }
     }
 
     /// Returns whether a line may still deliver missing messages from `lowest` on: it is connected

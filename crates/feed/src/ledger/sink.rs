@@ -5,6 +5,8 @@ use crate::wire::{Info, Messages};
 use core::time::Duration;
 
 /// Origin of packets: the line and the request that brought them.
+///
+/// Concept: [line](crate#line).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Origin {
     /// Index of the line, from 0.
@@ -14,6 +16,8 @@ pub struct Origin {
 }
 
 /// Kind of request that brought packets.
+///
+/// Concepts: [resend](crate#resend), [pass](crate#pass).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     /// A stream call.
@@ -30,6 +34,8 @@ pub enum Source {
 ///
 /// A sink that wraps another one forwards every method. `#[warn(clippy::missing_trait_methods)]` on
 /// its implementation reports a method that it forgets, whose default would swallow the calls.
+///
+/// Concept: [gap](crate#gap).
 pub trait Sink {
     /// Takes packets whose sequences were not recorded before.
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration);

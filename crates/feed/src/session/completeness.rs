@@ -25,6 +25,8 @@ use crate::wire::soup::RejectReason;
 use core::fmt;
 
 /// Facts about a recording that decide whether it is complete.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Facts {
     /// Number of recorded packets.
@@ -66,6 +68,8 @@ impl Default for Facts {
 }
 
 /// Completeness of a recording.
+///
+/// Concepts: [session](crate#session), [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Completeness {
     /// Every packet up to the session's end is recorded. The end is confirmed or inferred.
@@ -197,6 +201,8 @@ pub enum GapPolicy {
 }
 
 /// Reason why a recording is incomplete.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IncompleteReason {
     /// Stopped by the user.
@@ -207,6 +213,8 @@ pub enum IncompleteReason {
     CutOff,
     /// Missing packets neither resent nor streamed by later passes.
     NotServed,
+    /// Missing messages are older than those that the request servers still serve.
+    BeforeReach,
     /// Resend refused by the exchange.
     Refused(Reason),
     /// Packets missing for longer than the recorder's option `give_up`.
@@ -238,6 +246,9 @@ impl fmt::Display for IncompleteReason {
             Self::NotServed => f.write_str(
                 "the exchange neither sent them again nor streamed them in later passes",
             ),
+            Self::BeforeReach => {
+                f.write_str("the request servers do not reach back to the first missing messages")
+            }
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::GivenUp => f.write_str("what was missing for too long was given up"),
             Self::NoAnswer => f.write_str(

@@ -1,6 +1,8 @@
 //! Tail of a session: how well its end is known.
 
 /// Knowledge of a session's end, as a recorder has it.
+///
+/// Concept: [tail](crate#tail).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Tail {
     /// Last packet reported by the exchange, or given by the user.

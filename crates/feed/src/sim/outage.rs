@@ -1,5 +1,5 @@
-//! Exchanges of a world: the protocols that they speak, and outages, in which their process ends and
-//! starts again.
+//! Exchanges of a world: the protocols that they speak, and outages, in which their process ends
+//! and starts again.
 
 use super::SimWorld;
 use crate::exchange::Exchange;

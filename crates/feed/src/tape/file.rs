@@ -95,6 +95,8 @@ use index::Index;
 use session::Told;
 
 /// Tape file, open for appending and reading.
+///
+/// Concept: [tape](crate#tape).
 #[derive(Debug)]
 pub struct TapeFile<S> {
     storage: S,

@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// Encoded packets of a session, in sequence order from [`FIRST_SEQ`] without a gap.
+///
+/// Concept: [tape](crate#tape).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tape {
     frames: Vec<RawFrame>,

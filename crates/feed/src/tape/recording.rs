@@ -11,6 +11,8 @@ use core::time::Duration;
 ///
 /// Memory is 17 bytes for each packet and one index entry for each run of consecutive sequences
 /// that arrived together.
+///
+/// Concept: [tape](crate#tape).
 #[derive(Clone, Default, Debug)]
 pub struct MemoryRecording {
     log: Vec<RawFrame>,

@@ -14,6 +14,8 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Complete tape: every sequence from [`FIRST_SEQ`] to [`last`](Self::last).
+///
+/// Concept: [tape](crate#tape).
 pub trait TapeSource {
     /// Returns the last sequence; 0 if the tape is empty.
     fn last(&self) -> Seq;

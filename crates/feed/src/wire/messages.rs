@@ -232,9 +232,7 @@ impl<'a> Messages<'a> {
                 Self::Packets(&frames[..count])
             }
             Self::Run(run) => {
-                let last = Seq::try_from(count).map_or(MAX_SEQ, |count| {
-                    run.range.first().saturating_add(count).saturating_sub(1)
-                });
+                let last = run.range.first().saturating_add(count).saturating_sub(1);
                 let range = SeqRange::new(run.range.first(), last).filter(|_| count > 0);
                 range.and_then(|range| run.part(range)).map_or(Self::NONE, Self::Run)
             }
@@ -251,9 +249,7 @@ impl<'a> Messages<'a> {
                 Self::Packets(&frames[count..])
             }
             Self::Run(run) => {
-                let first = Seq::try_from(count)
-                    .ok()
-                    .and_then(|count| run.range.first().checked_add(count));
+                let first = run.range.first().checked_add(count);
                 let range = first.and_then(|first| SeqRange::new(first, run.range.last()));
                 range.and_then(|range| run.part(range)).map_or(Self::NONE, Self::Run)
             }
@@ -366,8 +362,9 @@ mod tests {
             let wanted = all.iter().filter(|(seq, _)| range.contains(*seq));
             prop_assert_eq!(part, wanted.copied().collect::<Vec<_>>());
 
-            for split in [0, u64::from(from), u64::from(more), 99, u64::MAX] {
-                let (head, tail) = (Messages::Run(run).first(split), Messages::Run(run).skip(split));
+            for split in [0, from, more, 99, u64::MAX] {
+                let messages = Messages::Run(run);
+                let (head, tail) = (messages.first(split), messages.skip(split));
                 prop_assert_eq!(head.len(), split.min(all.len() as u64));
                 prop_assert_eq!(&head.iter().chain(tail.iter()).collect::<Vec<_>>(), &all);
             }

@@ -72,6 +72,8 @@ impl Side {
 }
 
 /// Order packet.
+///
+/// Concept: [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
     /// Symbol that is traded.

@@ -1,6 +1,5 @@
 //! Following of live sessions on simulated networks.
 
-use crate::live::exchange;
 use feed::base::chance::Chance;
 use feed::base::span::{Span, TimeSpan};
 use feed::client::{IncompleteReason, Outcome, Recorder, RecorderOptions, Tail};
@@ -25,6 +24,18 @@ fn network(latency_ms: u64) -> Network {
         segment: 1400,
         cut_calls: true,
     }
+}
+
+/// Returns an exchange of a live market of `last` packets.
+pub(crate) fn exchange(
+    tempo: &str,
+    last: u64,
+    scenario: Scenario,
+) -> MockExchange<GrowingTape<SyntheticMarket>> {
+    MockExchange::new(
+        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 3, 0),
+        scenario,
+    )
 }
 
 fn options() -> RecorderOptions {

@@ -68,9 +68,7 @@ fn lives_are_safe_and_come_to_their_end() {
 #[test]
 fn lives_over_soup_are_safe_and_come_to_their_end() {
     let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
-    let over_soup = |seed: &u64| {
-        SimPlan::draw(*seed).protocols.iter().any(|protocol| *protocol == Protocol::Soup)
-    };
+    let over_soup = |seed: &u64| SimPlan::draw(*seed).protocols.contains(&Protocol::Soup);
     let mut complete = 0;
     for seed in (1_000_000..).filter(over_soup).take(count) {
         match live(seed, false) {
@@ -81,21 +79,4 @@ fn lives_over_soup_are_safe_and_come_to_their_end() {
         }
     }
     assert!(complete > 0);
-}
-
-#[test]
-#[ignore = "tmp"]
-fn narrate_one() {
-    let seed = std::env::var("SEED").unwrap().parse().unwrap();
-    println!("{:#?}", SimPlan::draw(seed).scenarios);
-    println!("{:?} {:?}", SimPlan::draw(seed).protocols, SimPlan::draw(seed).options);
-    match live(seed, true) {
-        Ok(_) => println!("fine"),
-        Err(Violation { what, story, .. }) => {
-            for (at, line) in story {
-                println!("{at:?} {line}");
-            }
-            println!("{what}");
-        }
-    }
 }

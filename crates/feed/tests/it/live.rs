@@ -1,5 +1,6 @@
 //! Packets, heartbeats and ends that subscribers of a live session receive, and their times.
 
+use crate::follow::exchange;
 use feed::base::seq::SeqRange;
 use feed::base::span::{Span, TimeSpan};
 use feed::exchange::server::{FAREWELL, HEARTBEAT, LINGER, MockExchange, ServerConnection};
@@ -14,18 +15,6 @@ use feed::wire::{Call, Frame, MAX_PACKET_SEQ, NotAvailable, Protocol, RawFrame, 
 use std::time::Duration;
 
 type Exchanged = Vec<(Duration, Frame)>;
-
-/// Returns an exchange of a live market of `last` packets.
-pub(crate) fn exchange(
-    tempo: &str,
-    last: u64,
-    scenario: Scenario,
-) -> MockExchange<GrowingTape<SyntheticMarket>> {
-    MockExchange::new(
-        GrowingTape::new(SyntheticMarket::seeded(1, last), tempo.parse().unwrap(), 3, 0),
-        scenario,
-    )
-}
 
 /// Returns the frames that a client receives for these calls until `until`, and the last step.
 fn client(

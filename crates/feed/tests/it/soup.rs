@@ -8,9 +8,7 @@ use feed::client::{
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::{Completeness, Facts};
 use feed::tape::in_memory::Tape;
-use feed::wire::soup::{
-    Framer, LoginAccepted, LoginRequest, Packet, Password, Received, RejectReason, Text,
-};
+use feed::wire::soup::{Framer, LoginAccepted, LoginRequest, Packet, Password, Received, Text};
 use feed::wire::{Call, CallDecoder, Frame, Info, Messages, SessionId, encode};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,17 +41,17 @@ impl Sink for Kept {
 }
 
 /// Recorder whose exchange is the test.
-struct ByHand {
-    recorder: Recorder,
-    sink: Kept,
-    now: Duration,
+pub(crate) struct ByHand {
+    pub(crate) recorder: Recorder,
+    pub(crate) sink: Kept,
+    pub(crate) now: Duration,
     /// Stream of each line.
-    conns: Vec<Option<ConnId>>,
-    notes: Vec<RecorderEvent>,
-    finished: Vec<ConnId>,
+    pub(crate) conns: Vec<Option<ConnId>>,
+    pub(crate) notes: Vec<RecorderEvent>,
+    pub(crate) finished: Vec<ConnId>,
 }
 
-fn login() -> SoupLogin {
+pub(crate) fn login() -> SoupLogin {
     SoupLogin {
         user: Text::new("ann").unwrap(),
         password: Password::new(Text::new("secret").unwrap()),
@@ -61,20 +59,20 @@ fn login() -> SoupLogin {
     }
 }
 
-fn options() -> RecorderOptions {
+pub(crate) fn options() -> RecorderOptions {
     RecorderOptions { retries: 2, ..RecorderOptions::default() }
 }
 
-fn seconds(seconds: u64) -> Duration {
+pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 impl ByHand {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Recorder::new(options(), [LineProtocol::Soup(login())]))
     }
 
-    fn of(recorder: Recorder) -> Self {
+    pub(crate) fn of(recorder: Recorder) -> Self {
         let conns = vec![None; recorder.line_count()];
         let mut hand = Self {
             recorder,
@@ -88,7 +86,7 @@ impl ByHand {
         hand
     }
 
-    fn give(&mut self, input: Input<'_>) {
+    pub(crate) fn give(&mut self, input: Input<'_>) {
         self.recorder.handle(input, self.now, &mut self.sink);
         while let Some(output) = self.recorder.poll() {
             match output {
@@ -101,12 +99,13 @@ impl ByHand {
                 }
                 Output::Finish(conn) => self.finished.push(conn),
                 Output::Note(note) => self.notes.push(note),
+                Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
             }
         }
     }
 
     /// Returns the packets that the recorder sends on a line now.
-    fn sent(&mut self, line: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn sent(&mut self, line: usize) -> Vec<Vec<u8>> {
         let mut bytes = Vec::new();
         let conn = self.conns[line].unwrap();
         self.recorder.transmit(conn, self.now, &mut self.sink, &mut bytes);
@@ -118,11 +117,11 @@ impl ByHand {
     }
 
     /// Waits until the recorder connects, and returns its login.
-    fn login(&mut self) -> LoginRequest {
+    pub(crate) fn login(&mut self) -> LoginRequest {
         self.login_on(0)
     }
 
-    fn login_on(&mut self, line: usize) -> LoginRequest {
+    pub(crate) fn login_on(&mut self, line: usize) -> LoginRequest {
         for _ in 0..20 {
             if self.conns[line].is_some() {
                 break;
@@ -139,12 +138,12 @@ impl ByHand {
         }
     }
 
-    fn wake(&mut self) {
+    pub(crate) fn wake(&mut self) {
         self.now = self.now.max(self.recorder.deadline().expect("something is due"));
         self.give(Input::Wake);
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(due) = self.recorder.deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
@@ -158,50 +157,50 @@ impl ByHand {
     }
 
     /// Sends bytes, which do not arrive if the recorder has closed the connection.
-    fn receive(&mut self, bytes: &[u8]) {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
         if let Some(conn) = self.conns[0] {
             self.give(Input::Received(conn, bytes));
         }
     }
 
-    fn packets(&mut self, packets: &[Packet<'_>]) {
+    pub(crate) fn packets(&mut self, packets: &[Packet<'_>]) {
         self.receive(&encoded(packets));
     }
 
-    fn accept(&mut self, sequence: u64) {
+    pub(crate) fn accept(&mut self, sequence: u64) {
         self.packets(&[accepted(sequence)]);
     }
 
     /// Sends the messages with these sequences.
-    fn messages(&mut self, range: std::ops::RangeInclusive<u64>) {
+    pub(crate) fn messages(&mut self, range: std::ops::RangeInclusive<u64>) {
         let texts: Vec<String> = range.map(|seq| format!("message {seq}")).collect();
         let packets = texts.iter().map(|text| Packet::Sequenced(text.as_bytes()));
         self.packets(&packets.collect::<Vec<_>>());
     }
 
     /// Checks that exactly the messages from 1 to `last` are recorded.
-    fn has(&self, last: u64) {
+    pub(crate) fn has(&self, last: u64) {
         let all = (1..).zip(self.sink.messages.iter());
         for (number, (seq, message)) in all {
-            assert_eq!(u64::from(*seq), number);
+            assert_eq!(*seq, number);
             assert_eq!(message, format!("message {number}").as_bytes());
         }
         assert_eq!(self.sink.messages.len() as u64, last);
     }
 
-    fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         Facts::of(&self.recorder, self.sink.messages.len() as u64)
     }
 
-    fn why(&self) -> Option<IncompleteReason> {
+    pub(crate) fn why(&self) -> Option<IncompleteReason> {
         self.recorder.outcome().expect("it is over").reason
     }
 
-    fn stats(&self) -> feed::client::SoupStats {
+    pub(crate) fn stats(&self) -> feed::client::SoupStats {
         self.recorder.line(0).unwrap().soup
     }
 
-    fn violation(&self) -> Option<(u64, SoupViolation)> {
+    pub(crate) fn violation(&self) -> Option<(u64, SoupViolation)> {
         self.recorder.violations().first_undecodable.map(|(offset, error)| match error {
             UndecodableError::Soup(violation) => (offset, violation),
             UndecodableError::Frame(error) => panic!("{error}"),
@@ -209,17 +208,17 @@ impl ByHand {
     }
 }
 
-fn encoded(packets: &[Packet<'_>]) -> Vec<u8> {
+pub(crate) fn encoded(packets: &[Packet<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     packets.iter().for_each(|packet| packet.encode(&mut bytes).unwrap());
     bytes
 }
 
-fn accepted(sequence: u64) -> Packet<'static> {
+pub(crate) fn accepted(sequence: u64) -> Packet<'static> {
     of_session("DAY1", sequence)
 }
 
-fn of_session(session: &str, sequence: u64) -> Packet<'static> {
+pub(crate) fn of_session(session: &str, sequence: u64) -> Packet<'static> {
     Packet::LoginAccepted(LoginAccepted { session: Text::new(session).unwrap(), sequence })
 }
 
@@ -327,299 +326,6 @@ fn a_silent_exchange_is_connected_to_again() {
     // A login that is never answered is a silence, too.
     hand.wait(seconds(11));
     assert_eq!(hand.stats().silences, 2);
-}
-
-#[test]
-fn a_wrong_password_is_not_tried_again() {
-    let mut hand = ByHand::new();
-    hand.login();
-    hand.packets(&[Packet::LoginRejected(RejectReason::NotAuthorized)]);
-    assert_eq!(hand.why(), Some(IncompleteReason::LoginRejected(RejectReason::NotAuthorized)));
-    assert!(hand.recorder.is_done());
-    let words = hand.why().unwrap().to_string();
-    assert!(words.contains("wrong user or password"), "{words}");
-    let debug = format!("{:?}", hand.recorder);
-    assert!(!debug.contains("secret"), "{debug}");
-    assert_eq!((hand.stats().rejects, hand.stats().logins), (1, 0));
-}
-
-#[test]
-fn a_session_that_is_not_available_is_waited_for() {
-    let mut hand = ByHand::new();
-    // Every third login leaves the first message to the exchange.
-    for sequence in [1, 1, 0, 1, 1] {
-        assert_eq!(hand.login().sequence, sequence);
-        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
-    }
-    assert_eq!(hand.login().sequence, 0);
-    hand.accept(1);
-    hand.messages(1..=1);
-    hand.packets(&[Packet::EndOfSession]);
-    hand.has(1);
-    assert_eq!((hand.why(), hand.stats().rejects), (None, 5));
-}
-
-#[test]
-fn a_session_that_never_becomes_available_ends_with_its_reason() {
-    let mut hand = ByHand::new();
-    while hand.recorder.outcome().is_none() {
-        hand.login();
-        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
-    }
-    let reason = IncompleteReason::LoginRejected(RejectReason::SessionNotAvailable);
-    assert_eq!(hand.why(), Some(reason));
-    assert!(hand.now >= seconds(10) && hand.now < seconds(12), "{:?}", hand.now);
-}
-
-#[test]
-fn an_exchange_that_plays_another_session_is_found_out() {
-    let known = Info { session: SessionId::of(*b"DAY0"), version: 1, first: 1, last: 0 };
-    let lines = [LineProtocol::Soup(login())];
-    let missing = "3".parse().unwrap();
-    let mut hand = ByHand::of(Recorder::resume(options(), lines, 5, &missing, Some(known)));
-    let request = hand.login();
-    assert_eq!((request.session, request.sequence), (Text::new("DAY0").unwrap(), 3));
-    hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
-    // The current session is asked for, because only its acceptance names it.
-    assert_eq!(hand.login().session, Text::BLANK);
-    hand.accept(3);
-    hand.messages(3..=4);
-    assert_eq!(hand.why(), Some(IncompleteReason::OtherSession));
-    assert_eq!(hand.recorder.line(0).unwrap().other_session, Some(SessionId::of(*b"DAY1")));
-    assert!(hand.sink.messages.is_empty());
-}
-
-#[test]
-fn an_exchange_that_is_behind_repeats_what_is_recorded() {
-    let mut hand = ByHand::new();
-    hand.login();
-    hand.accept(1);
-    hand.messages(1..=5);
-    hand.give(Input::Broken(hand.conns[0].unwrap()));
-    for sequence in [6, 6] {
-        assert_eq!(hand.login().sequence, sequence);
-        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
-    }
-    assert_eq!(hand.login().sequence, 0);
-    hand.accept(4);
-    hand.messages(4..=7);
-    hand.packets(&[Packet::EndOfSession]);
-    hand.has(7);
-    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
-}
-
-#[test]
-fn an_exchange_that_is_ahead_is_asked_for_the_missing_messages_again() {
-    let mut hand = ByHand::new();
-    for _ in 0..2 {
-        hand.login();
-        hand.packets(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]);
-    }
-    assert_eq!(hand.login().sequence, 0);
-    hand.accept(9);
-    hand.messages(9..=9);
-    assert_eq!(hand.login().sequence, 1);
-    hand.accept(1);
-    hand.messages(1..=9);
-    hand.has(9);
-}
-
-#[test]
-fn the_session_of_the_user_is_the_only_one_that_is_taken() {
-    let named = SoupLogin { session: Text::new("DAY2").unwrap(), ..login() };
-    let mut hand = ByHand::of(Recorder::new(options(), [LineProtocol::Soup(named)]));
-    for _ in 0..3 {
-        assert_eq!(hand.login().session, named.session);
-        hand.accept(1);
-        hand.messages(1..=1);
-    }
-    assert!(hand.sink.messages.is_empty());
-    assert_eq!(hand.why(), Some(IncompleteReason::CutOff));
-    assert!(hand.facts().misbehaved);
-    assert!(matches!(hand.violation(), Some((0, SoupViolation::AcceptedSession { .. }))));
-}
-
-#[test]
-fn one_wrong_acceptance_is_not_believed() {
-    for wrong in [1, 3, 9] {
-        let mut hand = ByHand::new();
-        hand.login();
-        hand.accept(1);
-        hand.messages(1..=3);
-        hand.give(Input::Broken(hand.conns[0].unwrap()));
-        assert_eq!(hand.login().sequence, 4);
-        // The exchange goes on with the right messages, which get wrong sequences.
-        hand.accept(wrong);
-        hand.messages(4..=6);
-        assert_eq!(hand.login().sequence, 4);
-        hand.accept(4);
-        hand.messages(4..=5);
-        hand.packets(&[Packet::EndOfSession]);
-        hand.has(5);
-        assert_eq!((hand.why(), hand.stats().moved), (None, 1));
-        assert_eq!(hand.recorder.violations().conflicts, 0);
-    }
-}
-
-#[test]
-fn an_exchange_that_insists_on_a_higher_sequence_leaves_a_gap() {
-    let mut hand = ByHand::new();
-    for _ in 0..3 {
-        assert_eq!(hand.login().sequence, 1);
-        hand.accept(4);
-        hand.messages(4..=5);
-    }
-    assert_eq!(hand.recorder.ledger().gaps().missing(), 3);
-    hand.give(Input::Broken(hand.conns[0].unwrap()));
-    // What the exchange does not serve is not requested again.
-    assert_eq!(hand.login().sequence, 6);
-    hand.accept(6);
-    hand.packets(&[Packet::EndOfSession]);
-    let outcome = hand.recorder.outcome().unwrap();
-    assert_eq!((outcome.reason, outcome.missing.count()), (Some(IncompleteReason::NotServed), 3));
-    assert_eq!(outcome.tail, Tail::Confirmed);
-    assert_eq!(hand.sink.messages.len(), 2);
-}
-
-#[test]
-fn an_exchange_that_insists_on_a_lower_sequence_repeats_messages() {
-    let mut hand = ByHand::new();
-    hand.login();
-    hand.accept(1);
-    hand.messages(1..=4);
-    hand.give(Input::Broken(hand.conns[0].unwrap()));
-    for _ in 0..3 {
-        assert_eq!(hand.login().sequence, 5);
-        hand.accept(3);
-    }
-    hand.messages(3..=6);
-    hand.packets(&[Packet::EndOfSession]);
-    hand.has(6);
-    assert_eq!((hand.why(), hand.recorder.stats().duplicates), (None, 2));
-}
-
-#[test]
-fn messages_that_conflict_with_recorded_ones_are_not_followed() {
-    let mut hand = ByHand::new();
-    hand.login();
-    hand.accept(1);
-    hand.messages(1..=4);
-    hand.give(Input::Broken(hand.conns[0].unwrap()));
-    // Two acceptances that are not believed, then three that are.
-    for _ in 0..5 {
-        hand.login();
-        hand.accept(3);
-        // The messages 5 to 8, with the sequences 3 to 6.
-        hand.messages(5..=8);
-        hand.has(4);
-    }
-    assert!(matches!(hand.violation(), Some((_, SoupViolation::Conflict(3)))));
-    assert_eq!(hand.recorder.violations().conflicts, 6);
-    assert!(hand.facts().misbehaved);
-}
-
-#[test]
-fn an_early_end_is_checked() {
-    let mut hand = ByHand::new();
-    hand.login();
-    hand.packets(&[accepted(1), Packet::EndOfSession]);
-    assert_eq!(hand.why(), None, "nothing shows that there is more");
-
-    let known = Info { session: SessionId::of(*b"DAY1"), version: 1, first: 1, last: 0 };
-    let lines = [LineProtocol::Soup(login())];
-    let missing = "2".parse().unwrap();
-    let mut hand = ByHand::of(Recorder::resume(options(), lines, 5, &missing, Some(known)));
-    hand.login();
-    hand.accept(2);
-    hand.messages(2..=2);
-    hand.packets(&[Packet::EndOfSession]);
-    assert!(hand.recorder.outcome().is_none(), "5 messages are known to exist");
-    assert_eq!(hand.login().sequence, 6);
-    hand.accept(6);
-    hand.packets(&[Packet::EndOfSession]);
-    assert_eq!(hand.why(), None);
-}
-
-/// Bytes of an exchange that violates the protocol, and what is said of them.
-fn violations() -> Vec<(Vec<u8>, u64, SoupViolation)> {
-    let accept = encoded(&[accepted(1)]);
-    let behind = |packets: &[Packet<'_>]| [accept.clone(), encoded(packets)].concat();
-    let at = accept.len() as u64;
-    let promise = |text: &str| format!("\x00\x1fA      DAY1{text:>20}").into_bytes();
-    let highest = u64::from(feed::base::seq::MAX_SEQ);
-    let no_digits = promise("12x");
-    let digits = feed::wire::soup::RawPacket::split_first(&no_digits);
-    let digits = digits.unwrap().unwrap().0.decode().unwrap_err();
-    vec![
-        (vec![0, 0, b'A'], 0, SoupViolation::Length(0)),
-        ([accept.clone(), vec![0, 0]].concat(), at, SoupViolation::Length(0)),
-        (promise("12x"), 0, SoupViolation::Packet(digits)),
-        (promise("0"), 0, SoupViolation::AcceptedSequence(0)),
-        (
-            promise("10000000000000000000"),
-            0,
-            SoupViolation::AcceptedSequence(10_000_000_000_000_000_000),
-        ),
-        (encoded(&[accepted(highest + 1)]), 0, SoupViolation::AcceptedSequence(highest + 1)),
-        (encoded(&[Packet::Sequenced(b"x")]), 0, SoupViolation::BeforeLogin),
-        (encoded(&[Packet::EndOfSession]), 0, SoupViolation::BeforeLogin),
-        (behind(&[accepted(7)]), at, SoupViolation::AcceptedAgain { accepted: 7, expected: 1 }),
-        (
-            behind(&[Packet::LoginRejected(RejectReason::SessionNotAvailable)]),
-            at,
-            SoupViolation::RejectedLate(RejectReason::SessionNotAvailable),
-        ),
-    ]
-}
-
-#[test]
-fn a_violation_is_named_and_the_line_is_given_up_after_some() {
-    for (bytes, offset, violation) in violations() {
-        let mut hand = ByHand::new();
-        for _ in 0..3 {
-            hand.login();
-            hand.receive(&bytes);
-        }
-        assert_eq!(hand.violation(), Some((offset, violation)), "{violation}");
-        assert_eq!(hand.why(), Some(IncompleteReason::CutOff), "{violation}");
-        assert!(hand.facts().misbehaved && !hand.facts().is_success(), "{violation}");
-        hand.wait(seconds(1));
-        assert!(hand.recorder.is_done(), "{violation}");
-    }
-}
-
-#[test]
-fn a_violation_is_survived_if_the_exchange_does_better_the_next_time() {
-    for (bytes, _, violation) in violations() {
-        let mut hand = ByHand::new();
-        for _ in 0..2 {
-            hand.login();
-            hand.receive(&bytes);
-        }
-        assert_eq!(hand.login().sequence, 1);
-        hand.accept(1);
-        hand.messages(1..=2);
-        hand.packets(&[Packet::EndOfSession]);
-        hand.has(2);
-        assert_eq!(hand.why(), None, "{violation}");
-        assert!(hand.facts().is_success());
-    }
-}
-
-#[test]
-fn messages_behind_the_highest_sequence_are_a_violation() {
-    let highest = feed::base::seq::MAX_SEQ;
-    let lines = [LineProtocol::Soup(login())];
-    let known = Info { session: SessionId::of(*b"DAY1"), version: 1, first: 1, last: 0 };
-    let recorder = Recorder::resume(options(), lines, highest - 1, &SeqSet::new(), Some(known));
-    let mut hand = ByHand::of(recorder);
-    assert_eq!(hand.login().sequence, u64::from(highest));
-    hand.accept(highest.into());
-    hand.packets(&[Packet::Sequenced(b"last")]);
-    hand.packets(&[Packet::Sequenced(b"beyond")]);
-    assert!(matches!(hand.violation(), Some((_, SoupViolation::SequenceTooHigh))));
-    assert_eq!(hand.sink.messages.len(), 1);
-    assert_eq!(hand.recorder.ledger().highest(), highest);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One recording of `fetch`: it is opened or continued, made, written to its outputs and closed.
 
+use super::events::log_event;
 use super::lines::FetchLines;
 use super::sessions::{SessionName, SessionTurn};
 use super::{FetchArgs, places};
@@ -20,12 +21,12 @@ use crate::record::summary;
 use crate::storage::Durability;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
-use crate::text::formatting::{count, took};
+use crate::text::formatting::count;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
-use feed::client::{IncompleteReason, PassEnd, Recorder, RecorderEvent};
+use feed::client::{IncompleteReason, Recorder};
 use feed::session::completeness::{Facts, GapPolicy};
-use feed::wire::{Info, Protocol, SessionId, VERSION};
+use feed::wire::{Info, SessionId, VERSION};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -202,8 +203,8 @@ impl<'a> FetchRecording<'a> {
         };
         let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
-        let FetchLines { labels, addresses, .. } = self.lines;
-        net::fetch(addresses, &mut self.recorder, &mut sink, stop, |event| match event {
+        let FetchLines { labels, sources, .. } = self.lines;
+        net::fetch(sources, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);
@@ -392,7 +393,7 @@ fn write(
         progress.writing(output.path(), capture.packets());
         let done = output.encode(format, |put| {
             capture.read_for(format, &mut |frames, arrival| {
-                progress.wrote(frames.len() as u64);
+                progress.wrote(frames.len());
                 if stop.times() > stops {
                     return Err(Failure::Stopped);
                 }
@@ -423,97 +424,6 @@ fn replaced(places: &[PathBuf], at: usize) -> String {
         ([], not) => format!("no output was replaced: {}", list(not)),
         (done, not) => format!("replaced: {}; not replaced: {}", list(done), list(not)),
     }
-}
-
-/// Logs an event of the recorder, and shows lines that are not reached in the progress bar.
-fn log_event(
-    addresses: &[String],
-    recorder: &Recorder,
-    event: RecorderEvent,
-    progress: &mut Progress,
-) {
-    let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
-    match event {
-        RecorderEvent::Unreachable { line, .. } => {
-            if let Some(stats) = recorder.line(line) {
-                progress.waiting(line, at(line), stats);
-            }
-            tracing::debug!("{}: no connection", at(line));
-        }
-        RecorderEvent::LineGivenUp { line }
-            if recorder.line(line).is_some_and(|line| line.reached) =>
-        {
-            tracing::warn!("{}: giving up after too many failed connections", at(line));
-        }
-        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: giving up", at(line)),
-        RecorderEvent::Described { line, info } => tracing::debug!(
-            "{}: session {}, packets {} to {}",
-            at(line),
-            info.session,
-            info.first,
-            info.last
-        ),
-        RecorderEvent::LoggedIn { line, session, sequence } => {
-            tracing::debug!("{}: logged in, session {session} from message {sequence}", at(line));
-        }
-        RecorderEvent::LoginRejected { line, reason } => {
-            tracing::warn!("{}: login rejected: {reason}", at(line));
-        }
-        RecorderEvent::LoginMoved { line, requested, accepted } => tracing::warn!(
-            "{}: login from message {requested} accepted from message {accepted}; logging in again",
-            at(line)
-        ),
-        RecorderEvent::PassEnded { line, delivered, .. } if is_soup(recorder, line) => {
-            tracing::warn!(
-                "{}: connection ended after {}; logging in again",
-                at(line),
-                count(delivered, "message")
-            );
-        }
-        RecorderEvent::PassBegan { line, pass } => {
-            tracing::debug!("{}: pass {pass} starts", at(line));
-        }
-        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Complete } => {
-            tracing::debug!("{}: pass {pass} ends after {}", at(line), count(delivered, "packet"));
-        }
-        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::Silent } => {
-            let received = count(delivered, "packet");
-            tracing::warn!("{}: pass {pass} fell silent after {received}", at(line));
-        }
-        RecorderEvent::PassEnded { line, pass, delivered, end: PassEnd::CutOff } => {
-            let received = count(delivered, "packet");
-            tracing::warn!("{}: pass {pass} was cut off after {received}", at(line));
-        }
-        RecorderEvent::PacketsForgotten { packets } => tracing::warn!(
-            "{} recorded before the exchange announced its session: requested again",
-            count(packets, "packet")
-        ),
-        RecorderEvent::GapAbandoned { range } => {
-            tracing::warn!("abandoned: packet {range} did not arrive in time");
-        }
-        RecorderEvent::OtherSession { line, session } => {
-            let recorded = recorder.session().map(|id| format!(" instead of {id}"));
-            let instead = recorded.unwrap_or_default();
-            tracing::warn!("{}: the exchange plays another session, {session}{instead}", at(line));
-        }
-        RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
-            "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
-            took(wait)
-        ),
-        RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(
-            "stopping: waiting up to {} for {}; Ctrl+C leaves now",
-            took(wait),
-            count(packets, "missing packet")
-        ),
-        RecorderEvent::ResendFailed { line, tries } => {
-            tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
-        }
-    }
-}
-
-/// Returns whether a line speaks SoupBinTCP.
-fn is_soup(recorder: &Recorder, line: u16) -> bool {
-    recorder.line(line).is_some_and(|stats| stats.protocol == Protocol::Soup)
 }
 
 #[cfg(test)]

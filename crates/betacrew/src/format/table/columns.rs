@@ -1,7 +1,8 @@
 //! Rows of messages as columns of Arrow, which Arrow files and Parquet share.
 
 use super::{Cell, Cells, Column, ColumnKind, MessageBatch, Row, Table, always_exact, float_units};
-use crate::format::columns::{self, ValueColumn};
+use crate::format::column_values::ValueColumn;
+use crate::format::columns;
 use crate::format::wide::in_row;
 use crate::format::{Arrival, MessageConsumer, ReadError};
 use arrow_array::builder::{

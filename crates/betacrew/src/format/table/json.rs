@@ -417,7 +417,7 @@ impl<'de> Visitor<'de> for JsonRows<'_, '_, '_> {
         let JsonTableReader { table, cells, message, batch } = &mut self.reader;
         let mut done = Ok(());
         while done.is_ok() {
-            let seed = ObjectSeed { table: *table, cells: &mut cells.0 };
+            let seed = ObjectSeed { table, cells: &mut cells.0 };
             if rows.next_element_seed(seed)?.is_none() {
                 break;
             }

@@ -140,7 +140,10 @@ fn errors_say_where() {
         (r#"{"sequence":2,"hex":"00","hex":"00"}"#, "line 2: duplicate field `hex`"),
         (r#"{"sequence":-2,"hex":"00"}"#, "line 2: invalid type: integer `-2`"),
         (r#"{"sequence":2.5,"hex":"00"}"#, "line 2: sequence 2.5 has more than 0 decimals"),
-        (r#"{"lost":{"first":1,"last":1}}"#, "line 2: packet 1 is said to be lost after 1"),
+        (
+            r#"{"abandoned":{"first":1,"last":1}}"#,
+            "line 2: packet 1 is listed as abandoned after 1",
+        ),
         (r#"{"session":"K7QD"}"#, "line 2: another session begins here"),
         ("[]", "line 2: invalid type"),
     ] {

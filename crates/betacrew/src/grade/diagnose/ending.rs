@@ -96,6 +96,8 @@ fn was_killed(evidence: &Evidence) -> bool {
 
 /// Returns whether the client used a processor, or waited for a busy one, for most of the time.
 fn was_busy(evidence: &Evidence) -> bool {
+    // A client that waits for packets is busy for a few percent of the time, one that spins for all
+    // of it, less what other processes take.
     evidence.process.busy.is_some_and(|busy| busy * 2 > evidence.process.took)
 }
 

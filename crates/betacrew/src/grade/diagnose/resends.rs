@@ -247,6 +247,7 @@ pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
 /// Detects that the client requested the lowest byte of a sequence above 255.
 pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
     let (gaps, requested, streamed) = (evidence.gaps(), evidence.requested(), evidence.streamed());
+    // A resend call of the original protocol has one byte for the sequence.
     let cut = |seq: Seq| seq % 256;
     let high: Vec<Seq> =
         gaps.iter().copied().filter(|seq| *seq > 255 && evidence.output_lacks(*seq)).collect();
@@ -256,6 +257,7 @@ pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
     });
     let wrong: Vec<Seq> = wrong.collect();
     let first = wrong.first()?;
+    // A client that is killed at the time limit has not requested all of them, so half is enough.
     (wrong.len() * 2 >= high.len()).then(|| {
         format!(
             "the client requested packet {} when packet {first} was missing: a resend call has one \

@@ -222,6 +222,8 @@ fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Optio
     let began = Instant::now();
     loop {
         match ended()? {
+            // A process in a system call that cannot be interrupted, such as one on a dead network
+            // disk, may not end for ever.
             None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_INTERVAL),
             ended => return Ok(ended),
         }

@@ -52,6 +52,7 @@ pub(crate) fn check(
             refusal_of("the Host header names another host", "an IP address or localhost"),
         ));
     };
+    // Only these methods can change something; reading needs neither origin nor token.
     if !matches!(*method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return Ok(());
     }

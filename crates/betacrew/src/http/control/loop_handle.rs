@@ -155,6 +155,7 @@ impl LoopHandle {
         let (sender, mut receiver) = oneshot::channel();
         {
             let mut commands = self.commands();
+            // A loop that takes no commands is stuck, so more of them would only wait as well.
             if commands.len() >= COMMANDS_MAX {
                 return None;
             }

@@ -152,6 +152,7 @@ pub(crate) fn line(stats: &LineStats, mode: Mode, now: Duration) -> (LineState, 
     }
     match stats.unreachable_since {
         Some(since) => (LineState::Unreachable, since),
+        // A line that was never heard is not silent yet.
         None if stats.last_heard.is_none() => (LineState::Connecting, Duration::ZERO),
         None => (LineState::Silent, heard),
     }

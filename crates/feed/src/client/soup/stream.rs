@@ -41,7 +41,7 @@ enum Phase {
     Streaming { next: u64 },
     /// Session is over; `next` is the sequence behind its last message.
     Over { next: u64 },
-    /// Nothing that arrives is read any more.
+    /// End of the conversation: bytes that arrive are not read.
     Left,
 }
 

@@ -73,6 +73,7 @@ impl<P: TapeSource> MockExchange<P> {
 
     /// Answers a resend call of the extension: sends what the tape has, and refuses the rest.
     fn resend_range(&mut self, conn: &mut BetacrewConnection, first: Seq, count: u64) {
+        // No tape can have such sequences, so the reason names the call and not the tape.
         if count == 0 || !(FIRST_SEQ..=MAX_PACKET_SEQ).contains(&first) {
             return self.refuse(conn, first, count, Reason::Malformed);
         }

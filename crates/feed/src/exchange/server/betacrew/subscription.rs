@@ -34,6 +34,8 @@ impl Subscription {
 
     /// Reports that bytes were sent.
     pub(super) fn sent(&mut self, now: Duration) {
+        // A fault can drop these messages. A subscriber that gets no end waits for its timeout, so
+        // the end is repeated sooner than a heartbeat.
         let pause = if self.end_announced.is_some() { FAREWELL_INTERVAL } else { HEARTBEAT };
         self.next_notice_at = now + pause;
     }
@@ -46,6 +48,7 @@ impl Subscription {
     /// Returns the heartbeat or the announcement that is due now, with every packet before `next`
     /// sent. `over` says that the session has ended with these packets.
     pub(super) fn next_notice(&mut self, next: Seq, over: bool, now: Duration) -> Option<Frame> {
+        // The end is announced at once, whatever the time of the last heartbeat.
         if over && self.end_announced.is_none() {
             self.end_announced = Some(now);
             return Some(Frame::End(next));

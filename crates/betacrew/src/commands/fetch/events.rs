@@ -1,0 +1,118 @@
+//! Events of a recorder, as log lines and messages.
+
+use crate::terminal::progress::Progress;
+use crate::text::formatting::{count, took};
+use feed::client::{PassEnd, Recorder, RecorderEvent};
+use feed::wire::Protocol;
+
+/// Logs an event of the recorder, and shows lines that are not reached in the progress bar.
+pub(super) fn log_event(
+    addresses: &[String],
+    recorder: &Recorder,
+    event: RecorderEvent,
+    progress: &mut Progress,
+) {
+    let at = |line: u16| addresses.get(usize::from(line)).map_or("?", String::as_str);
+    match event {
+        RecorderEvent::Unreachable { line, .. } => {
+            if let Some(stats) = recorder.line(line) {
+                progress.waiting(line, at(line), stats);
+            }
+            tracing::debug!("{}: no connection", at(line));
+        }
+        RecorderEvent::LineGivenUp { line }
+            if recorder.line(line).is_some_and(|line| line.reached) =>
+        {
+            tracing::warn!("{}: giving up after too many failed connections", at(line));
+        }
+        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: giving up", at(line)),
+        RecorderEvent::Described { line, info } => tracing::debug!(
+            "{}: session {}, packets {} to {}",
+            at(line),
+            info.session,
+            info.first,
+            info.last
+        ),
+        RecorderEvent::LoggedIn { line, .. }
+        | RecorderEvent::LoginRejected { line, .. }
+        | RecorderEvent::LoginMoved { line, .. } => log_login(at(line), event),
+        RecorderEvent::Heard { line, session, sequence } => {
+            tracing::debug!("{}: session {session}, now at message {sequence}", at(line));
+        }
+        RecorderEvent::ServedFrom { sequence } => tracing::warn!(
+            "the request servers reach back to message {sequence}; earlier ones that are missing \
+             cannot be recovered"
+        ),
+        RecorderEvent::PassBegan { line, .. } | RecorderEvent::PassEnded { line, .. } => {
+            let protocol = recorder.line(line).map_or(Protocol::Betacrew, |stats| stats.protocol);
+            log_pass(at(line), protocol, event);
+        }
+        RecorderEvent::PacketsForgotten { packets } => tracing::warn!(
+            "{} recorded before the exchange announced its session: requested again",
+            count(packets, "packet")
+        ),
+        RecorderEvent::GapAbandoned { range } => {
+            tracing::warn!("abandoned: packet {range} did not arrive in time");
+        }
+        RecorderEvent::OtherSession { line, session } => {
+            let recorded = recorder.session().map(|id| format!(" instead of {id}"));
+            let instead = recorded.unwrap_or_default();
+            tracing::warn!("{}: the exchange plays another session, {session}{instead}", at(line));
+        }
+        RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
+            "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
+            took(wait)
+        ),
+        RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(
+            "stopping: waiting up to {} for {}; Ctrl+C leaves now",
+            took(wait),
+            count(packets, "missing packet")
+        ),
+        RecorderEvent::ResendFailed { line, tries } => {
+            tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
+        }
+    }
+}
+
+/// Logs the answer to a SoupBinTCP login.
+fn log_login(address: &str, event: RecorderEvent) {
+    match event {
+        RecorderEvent::LoggedIn { session, sequence, .. } => {
+            tracing::debug!("{address}: logged in, session {session} from message {sequence}");
+        }
+        RecorderEvent::LoginRejected { reason, .. } => {
+            tracing::warn!("{address}: login rejected: {reason}");
+        }
+        RecorderEvent::LoginMoved { requested, accepted, .. } => tracing::warn!(
+            "{address}: login from message {requested} accepted from message {accepted}; logging \
+             in again"
+        ),
+        _ => {}
+    }
+}
+
+/// Logs the begin or the end of a pass, or the end of a SoupBinTCP connection.
+fn log_pass(address: &str, protocol: Protocol, event: RecorderEvent) {
+    match event {
+        RecorderEvent::PassEnded { delivered, .. } if protocol == Protocol::Soup => tracing::warn!(
+            "{address}: connection ended after {}; logging in again",
+            count(delivered, "message")
+        ),
+        RecorderEvent::PassBegan { pass, .. } => tracing::debug!("{address}: pass {pass} starts"),
+        RecorderEvent::PassEnded { pass, delivered, end, .. } => {
+            let received = count(delivered, "packet");
+            match end {
+                PassEnd::Complete => {
+                    tracing::debug!("{address}: pass {pass} ends after {received}");
+                }
+                PassEnd::Silent => {
+                    tracing::warn!("{address}: pass {pass} fell silent after {received}");
+                }
+                PassEnd::CutOff => {
+                    tracing::warn!("{address}: pass {pass} was cut off after {received}");
+                }
+            }
+        }
+        _ => {}
+    }
+}
