@@ -63,10 +63,15 @@ impl WriteBuffer<'_> {
     /// Appends order packets, each as a message.
     fn put_orders(&mut self, frames: &[RawFrame]) -> Filled {
         const HEADER: [u8; HEADER_BYTES] = [0, FRAME_LEN as u8 + 1, kind::SEQUENCED];
+        // Written in place: a copy of a packet put together elsewhere would wait for its parts, at
+        // twice the time.
+        let write = |room: &mut [u8; ORDER_BYTES], frame: &RawFrame| {
+            room[..HEADER_BYTES].copy_from_slice(&HEADER);
+            room[HEADER_BYTES..].copy_from_slice(frame);
+        };
         let packet = |frame: &RawFrame| {
             let mut packet = [0; ORDER_BYTES];
-            packet[..HEADER_BYTES].copy_from_slice(&HEADER);
-            packet[HEADER_BYTES..].copy_from_slice(frame);
+            write(&mut packet, frame);
             packet
         };
         let mut frames = frames.iter();
@@ -79,7 +84,7 @@ impl WriteBuffer<'_> {
         let (room, _) = self.out[self.len..].as_chunks_mut::<ORDER_BYTES>();
         let count = room.len().min(frames.len());
         for (room, frame) in room.iter_mut().zip(frames.by_ref()) {
-            *room = packet(frame);
+            write(room, frame);
         }
         self.len += count * ORDER_BYTES;
         frames.next().map_or(Filled::Whole, |frame| self.put(&packet(frame)))
