@@ -1,5 +1,5 @@
-//! Both ends over SoupBinTCP, as processes: messages of any length, lines of different protocols, and
-//! either end killed at any moment.
+//! Both ends over SoupBinTCP, as processes: messages of any length, lines of different protocols,
+//! and either end killed at any moment.
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};

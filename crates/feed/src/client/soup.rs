@@ -56,8 +56,8 @@ enum LoginChoice {
     /// has replaced the recorded one.
     Current,
     /// End of the stream, because the exchange may not have the missing message yet. One that has
-    /// restarted, and is behind, accepts and repeats some messages. Every exchange has message 1, or
-    /// will send it next.
+    /// restarted, and is behind, accepts and repeats some messages. Message 1 is never requested
+    /// so, because every exchange has it or will send it next.
     Latest,
 }
 
