@@ -13,7 +13,7 @@
 //! * `live`: live sessions; `follow`: clients that follow them for long;
 //! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: memory of a long session; `bombs`: small files that claim to be large;
-//! * `convert`: conversion between formats;
+//! * `convert`: conversion between formats; `captures`: packet captures;
 //! * `inspect`: reports about recordings; `damaged`: reports about damaged ones;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
@@ -38,6 +38,7 @@
 mod bombs;
 #[cfg(feature = "web")]
 mod browser;
+mod captures;
 mod chaos;
 mod complete;
 mod convert;
@@ -66,6 +67,7 @@ mod live;
 #[cfg(feature = "web")]
 mod logs;
 mod memory;
+mod mold_serve;
 mod original;
 #[cfg(unix)]
 mod places;
