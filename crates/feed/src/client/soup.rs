@@ -56,8 +56,8 @@ enum LoginChoice {
     /// has replaced the recorded one.
     Current,
     /// End of the stream, because the exchange may not have the missing message yet. One that has
-    /// restarted, and is behind, accepts and repeats some messages. Every exchange has message 1,
-    /// or will send it next.
+    /// restarted, and is behind, accepts and repeats some messages. Message 1 is never requested
+    /// so, because every exchange has it or will send it next.
     Latest,
 }
 
@@ -229,12 +229,12 @@ impl Recorder {
         if before >= wanted && !self.accept_claimed_end(at, before) {
             return Err(SoupViolation::AcceptedSequence(before + 1));
         }
+        let stream = &mut self.conns[at];
+        (stream.track.position, stream.subscribed_after) = (before, before);
+        stream.last_useful = now;
         self.on_session_reported(at, info, now, sink);
+        // Messages of an unknown session may have been forgotten, so that the login is repeated.
         let Some(at) = self.find(conn) else { return Ok(()) };
-        let track = &mut self.conns[at].track;
-        track.position = before;
-        self.conns[at].subscribed_after = before;
-        self.conns[at].last_useful = now;
         if before >= wanted {
             // The exchange does not serve the messages before its acceptance.
             self.ledger.close_tail(now, sink);

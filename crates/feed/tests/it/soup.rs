@@ -19,6 +19,8 @@ pub(crate) struct Kept {
     pub(crate) messages: BTreeMap<Seq, Vec<u8>>,
     pub(crate) packets: u64,
     pub(crate) session: Option<SessionId>,
+    /// Messages that are removed when the session becomes known.
+    pub(crate) unknown: SeqSet,
 }
 
 impl Sink for Kept {
@@ -36,7 +38,7 @@ impl Sink for Kept {
 
     fn on_session(&mut self, info: Info, _: &[Origin], _: Duration) -> SeqSet {
         self.session = Some(info.session);
-        SeqSet::new()
+        std::mem::take(&mut self.unknown)
     }
 }
 

@@ -118,3 +118,21 @@ fn the_session_of_the_user_is_the_only_one_that_is_taken() {
     assert!(hand.facts().misbehaved);
     assert!(matches!(hand.violation(), Some((0, SoupViolation::AcceptedSession { .. }))));
 }
+
+#[test]
+fn messages_of_an_unknown_session_are_requested_again() {
+    let lines = [LineProtocol::Soup(login())];
+    let recorder = Recorder::resume(options(), lines, 5, &"3".parse().unwrap(), None);
+    let mut hand = ByHand::of(recorder);
+    hand.sink.unknown = "1-2,4-5".parse().unwrap();
+    assert_eq!(hand.login().sequence, 3);
+    hand.accept(3);
+    hand.messages(3..=9);
+    assert!(hand.sink.messages.is_empty());
+    assert_eq!(hand.login().sequence, 1);
+    hand.accept(1);
+    hand.messages(1..=6);
+    hand.packets(&[Packet::EndOfSession]);
+    hand.has(6);
+    assert_eq!(hand.why(), None);
+}
