@@ -316,7 +316,7 @@ mod tests {
             }
             assert!(tape.messages(SeqRange::one(LEN + 1)).is_empty());
             let times: Vec<_> = (1..=LEN).map(|seq| tape.arrived(seq).unwrap_or(0)).collect();
-            assert!(times.is_sorted() && times[LEN as usize - 1] > 0);
+            assert!(times.is_sorted() && times.last().is_some_and(|&at| at > 0));
             assert!(tape.failure().is_none() && tape.arrived(LEN + 1).is_none());
         }
         assert!(sessions.windows(2).all(|two| two[0] == two[1]), "{sessions:?}");

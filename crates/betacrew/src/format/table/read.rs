@@ -299,7 +299,7 @@ mod tests {
         }
         for units in [0, 1, 7, 123_456_789, 4_294_967_295, super::super::FLOAT_UNITS_MAX] {
             for scale in [0, 4, 8] {
-                let text = format!("{}e-{scale}", units);
+                let text = format!("{units}e-{scale}");
                 assert_eq!(float_units(text.parse().unwrap(), scale), Some(units), "{text}");
             }
         }
