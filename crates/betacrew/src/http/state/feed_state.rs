@@ -312,7 +312,6 @@ mod tests {
     fn connection(next: Option<u64>, active: u64, held_until: Option<u64>) -> ConnectionView {
         ConnectionView {
             connection: 1,
-            protocol: feed::wire::Protocol::Betacrew,
             kind: "subscriber",
             protocol: Protocol::Betacrew,
             next,
