@@ -52,8 +52,8 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("grade", "text error args terminal net output tape scenario"),
             (
                 "commands",
-                "text error args net terminal storage format output nats capture source tape \
-                 scenario http record",
+                "text error args net terminal storage format output nats source tape scenario http \
+                 record",
             ),
             ("cli", "text error args terminal net http inspect grade commands"),
         ],

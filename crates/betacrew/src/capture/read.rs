@@ -60,8 +60,8 @@ impl FromStr for StreamChoice {
 /// Reads the messages of one stream of captures in the order of sequences. Returns the facts about
 /// its session.
 ///
-/// The captures are read twice: first to see which lines carry the stream, then to copy its messages
-/// into a temporary tape file, which puts them in order.
+/// The captures are read twice: first to see which lines carry the stream, then to copy its
+/// messages into a temporary tape file, which puts them in order.
 ///
 /// # Errors
 /// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
@@ -82,10 +82,7 @@ pub fn read(
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn to_tape(
-    path: &Path,
-    damage: DamagePolicy,
-) -> Result<TapeFile<FileStorage>, Failure> {
+pub(crate) fn to_tape(path: &Path, damage: DamagePolicy) -> Result<TapeFile<FileStorage>, Failure> {
     let Merger { mut tape, session, tracker, end, .. } = merge(&[path.to_owned()], None, damage)?;
     let last = tracker.span().map_or(0, SeqRange::last);
     let info = Info { session, version: 1, first: FIRST_SEQ, last };

@@ -255,8 +255,8 @@ fn describe_line(text: &mut String, report: &LineReport<'_>) {
         let messages = count(report.session.cut_messages, "message");
         let _ = writeln!(
             text,
-            "  {name} has {datagrams} that the capture has cut: {messages} in them count as missing \
-             (raise the snap length)"
+            "  {name} has {datagrams} that the capture has cut: {messages} in them count as \
+             missing (raise the snap length)"
         );
     }
     if report.session.ends == 0 && !report.line.answers {
