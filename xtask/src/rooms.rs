@@ -41,7 +41,7 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("nats", "text error args net terminal storage format output"),
             ("capture", "args text error storage format"),
             ("source", "error format nats capture"),
-            ("tape", "clock text error args storage format output nats source"),
+            ("tape", "clock text error args storage format output nats capture source"),
             ("scenario", "error args tape"),
             ("http", "clock text error args net terminal format output tape scenario"),
             ("record", "clock text error args terminal storage format output http"),
@@ -52,8 +52,8 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("grade", "text error args terminal net output tape scenario"),
             (
                 "commands",
-                "text error args net terminal storage format output nats capture source tape \
-                 scenario http record",
+                "text error args net terminal storage format output nats source tape scenario http \
+                 record",
             ),
             ("cli", "text error args terminal net http inspect grade commands"),
         ],

@@ -19,6 +19,7 @@ mod tracker;
 
 pub(crate) use datagram::NotMold;
 pub(crate) use line::{Line, LineSession};
+pub(crate) use read::to_tape;
 pub use read::{StreamChoice, read};
 pub(crate) use stream::CaptureStream;
 pub(crate) use survey::CaptureSurvey;

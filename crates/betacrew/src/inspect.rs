@@ -25,10 +25,13 @@ use std::path::{Path, PathBuf};
 #[command(
     after_help = "Exit codes: 0 if every file could be read, 6 if one could not.\nWith --verify: 3 \
                   if packets are missing, 6 if a file is damaged.\nWith --against: 3 if one \
-                  recording lacks packets of the other, 4 if they differ in a packet."
+                  recording lacks packets of the other, 4 if they differ in a packet.\n\
+                  Packet captures (.pcap, .pcapng; several are read as one): 3 if all lines \
+                  together miss messages, 6 if a file is damaged."
 )]
 pub struct InspectArgs {
-    /// Recordings, in any format; - is stdin, for json, ndjson, csv and itch
+    /// Recordings, in any format, or packet captures of MoldUDP64; - is stdin, for json, ndjson,
+    /// csv and itch
     #[arg(value_name = "FILE", required = true)]
     files: Vec<Location>,
 
@@ -44,7 +47,8 @@ pub struct InspectArgs {
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["verify", "plot"])]
     against: Option<Location>,
 
-    /// Draw prices, volumes and missing packets as an SVG picture
+    /// Draw prices, volumes and missing packets as an SVG picture; of captures, what each line
+    /// missed over time
     #[arg(long, value_name = "OUT.svg", conflicts_with = "verify")]
     plot: Option<PathBuf>,
 

@@ -4,6 +4,8 @@ use crate::error::Failure;
 use crate::format::{self, DamagePolicy, Format, MessageConsumer, SessionFacts};
 use std::path::Path;
 
+pub(crate) use crate::capture::{StreamChoice, read as read_captures};
+
 /// Reads all messages of a file or NATS stream in its order; `-` is stdin. Returns the source's
 /// statements about its session.
 ///

@@ -75,8 +75,7 @@ impl CaptureFiles {
             let alone = self.waiting.front().map_or(u64::MAX, |(first, _)| *first);
             let alone = if self.open.len() == 1 { alone } else { 0 };
             let Some(file) = self.open.get_mut(place) else { return Ok(()) };
-            loop {
-                let Some((packet, data)) = file.packet() else { break };
+            while let Some((packet, data)) = file.packet() {
                 each(packet, data)?;
                 match file.advance() {
                     Ok(()) => {}

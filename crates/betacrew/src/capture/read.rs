@@ -16,7 +16,7 @@ use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
-use feed::wire::{Framing, Messages, RawFrame, Run, SessionId, packet_seq};
+use feed::wire::{Framing, Info, Messages, RawFrame, Run, SessionId, packet_seq};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -73,6 +73,32 @@ pub fn read(
     damage: DamagePolicy,
     each: &mut MessageConsumer<'_>,
 ) -> Result<SessionFacts, Failure> {
+    let merger = merge(paths, choice, damage)?;
+    merger.hand_on(paths.first().map_or(Path::new(""), PathBuf::as_path), each)
+}
+
+/// Copies the messages of a capture with a single stream into a temporary tape file, with the times
+/// of the capture.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn to_tape(path: &Path, damage: DamagePolicy) -> Result<TapeFile<FileStorage>, Failure> {
+    let Merger { mut tape, session, tracker, end, .. } = merge(&[path.to_owned()], None, damage)?;
+    let last = tracker.span().map_or(0, SeqRange::last);
+    let info = Info { session, version: 1, first: FIRST_SEQ, last };
+    tape.note_session(info, 0)
+        .and_then(|()| tape.note_end(last, end, 0))
+        .and_then(|()| tape.flush())
+        .map_err(tape_failure)?;
+    Ok(tape)
+}
+
+/// Copies the messages of one stream.
+fn merge(
+    paths: &[PathBuf],
+    choice: Option<&StreamChoice>,
+    damage: DamagePolicy,
+) -> Result<Merger, Failure> {
     let survey = CaptureSurvey::read(paths, || Ok(()))?;
     if let Some(place) = survey.damage.first()
         && damage == DamagePolicy::Refuse
@@ -90,7 +116,7 @@ pub fn read(
     let stream = choose(&survey, choice)?;
     let mut merger = Merger::new(&survey, stream)?;
     CaptureFiles::open(paths)?.read(|packet, data| merger.take(packet, data))?;
-    merger.hand_on(paths.first().map_or(Path::new(""), PathBuf::as_path), each)
+    Ok(merger)
 }
 
 /// Returns the index of the stream to be read.

@@ -3,14 +3,13 @@
 #[cfg(feature = "nats")]
 mod publish;
 
-use crate::capture::{self, StreamChoice};
 use crate::error::{Exit, Failure};
 use crate::format::{DamagePolicy, Format, MessageConsumer, Payload, SessionFacts};
 use crate::nats::PublishFlags;
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::CommandPlaces;
-use crate::source;
+use crate::source::{self, StreamChoice};
 use crate::text::formatting::{count, took};
 use crate::text::location::{Location, is_log, shown};
 use feed::analysis::survey::SequenceOrder;
@@ -22,8 +21,9 @@ use std::time::Instant;
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// File to read; - is stdin, for json, ndjson, csv and itch. Several captures (pcap, pcapng)
-    /// are read as one
+    /// File to read; - is stdin, for json, ndjson, csv and itch
+    ///
+    /// Several packet captures (.pcap, .pcapng) are read as one.
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<Location>,
 
@@ -170,7 +170,7 @@ impl ConvertArgs {
             return source::read(self.input(), from, damage, each);
         }
         let paths: Vec<PathBuf> = self.inputs.iter().map(|path| path.as_path().into()).collect();
-        capture::read(&paths, self.session.as_ref(), damage, each)
+        source::read_captures(&paths, self.session.as_ref(), damage, each)
     }
 
     /// Checks that the output is not the input. With `--force` a file may replace itself, because

@@ -38,6 +38,9 @@ const LISTED: usize = 8;
 pub(crate) fn open(path: &Path, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     match Format::of(path).unwrap_or(Format::Json) {
         Format::Tape => play(path, open_tape(path, gaps)?, gaps),
+        format if format.is_capture() => {
+            play(path, crate::capture::to_tape(path, policy(gaps))?, gaps)
+        }
         #[cfg(feature = "nats")]
         Format::Nats => play(path, crate::nats::to_tape(path, gaps)?, gaps),
         Format::Itch => match index(path, gaps)? {

@@ -3,7 +3,7 @@
 mod build;
 
 use crate::in_time::CommandInTime;
-use crate::support::{betacrew, run};
+use crate::support::{ServeProcess, betacrew, run};
 use build::{
     A, B, Capture, Layout, MICRO, STARTED, end_of, ethernet, frame, ipv4, ipv6, messages, numbered,
     udp,
@@ -378,6 +378,27 @@ fn a_tape_becomes_a_capture_and_a_tape_again() {
     assert_eq!(inspect(folder.path(), &["w.pcap"]).1["streams"][0]["messages"], json!(95));
     tshark_reads(&folder.path().join("y.pcap"));
     tshark_reads(&folder.path().join("z.pcapng"));
+}
+
+#[test]
+fn a_capture_is_played_and_recorded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut capture = Capture::ethernet();
+    for seq in 1..=20 {
+        let line = if seq % 2 == 0 { A } else { B };
+        capture.add(seq * MICRO, &frame(line, &numbered("DAY1", seq, 1)));
+    }
+    capture.add(30 * MICRO, &frame(A, &end_of("DAY1", 21)));
+    let path = folder.path().join("x.pcap");
+    capture.write(&path);
+    let (tape, listen) = (path.to_str().unwrap(), "soup://127.0.0.1:0");
+    let serving = ServeProcess::listening(&[listen], &["--tape", tape, "--pace", "recorded"]);
+    let address = serving.addresses[0].clone();
+    let (code, _, stderr) = command(folder.path(), &["fetch", &address, "-o", "y.itch"]);
+    assert_eq!(code, 0, "{address}: {stderr}");
+    let (code, ..) = command(folder.path(), &["convert", "x.pcap", "x.itch"]);
+    let read = |name| fs::read(folder.path().join(name)).unwrap();
+    assert_eq!((code, read("y.itch")), (0, read("x.itch")));
 }
 
 /// Checks that tshark finds all messages in a capture of 95, and nothing that is wrong.
