@@ -2,6 +2,7 @@
 
 pub mod address;
 pub(crate) mod feed_address;
+pub(crate) mod group_address;
 pub(crate) mod keyed;
 pub(crate) mod line_address;
 pub(crate) mod nats_env;

@@ -5,14 +5,17 @@ mod connection;
 pub(crate) mod controller;
 mod datagram_sender;
 mod fetch;
+mod group;
 mod lines;
 mod serve;
 
+pub use crate::args::group_address::GroupAddress;
 pub use crate::net::controller::{ConnectionRef, Controller, NoController};
 #[cfg(feature = "web")]
 pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
-pub use fetch::{LoopEvent, fetch};
+pub use fetch::{LineSource, LoopEvent, fetch};
+pub use group::{GroupSockets, RECEIVE_BUFFER};
 pub(crate) use lines::LINES_MAX;
 pub use lines::LineSockets;
 pub(crate) use serve::LISTENERS_MAX;

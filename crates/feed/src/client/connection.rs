@@ -186,6 +186,10 @@ impl Recorder {
             }
             #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
             let id16 = id as u16;
+            if line.mold.is_some() {
+                self.join(id16, now);
+                continue;
+            }
             for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
                 self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
             }
