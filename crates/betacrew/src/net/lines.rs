@@ -191,7 +191,7 @@ impl Line {
         let mut buffer = [0; REQUEST_BUFFER];
         let mut read = 0;
         loop {
-            let blocked = requests.send(|socket, some| send_answers(socket, some), &[])?;
+            let blocked = requests.send(send_answers, &[])?;
             if blocked {
                 return Ok(Progress::Blocked);
             }

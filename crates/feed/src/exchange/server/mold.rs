@@ -111,8 +111,8 @@ pub(super) struct MoldLine {
     index: u64,
     options: LineOptions,
     stats: MoldStats,
-    /// First message of the exchange's first session. A live session that goes on after a restart of
-    /// the program has sent the ones before.
+    /// First message of the exchange's first session. A live session that goes on after a restart
+    /// of the program has sent the ones before.
     first: Seq,
     /// Session that the line plays; `None` before it has begun.
     session: Option<LineSession>,
