@@ -115,7 +115,10 @@ impl Lines {
 
     /// Gives each line that has something to do a turn: answers requests, and sends what is due.
     pub(super) fn turn(&mut self, exchange: Option<&mut dyn DatagramLines>, now: Duration) {
-        let Some(exchange) = exchange else { return };
+        let Some(exchange) = exchange else {
+            // Sockets without lines have nothing to do.
+            return self.close();
+        };
         for (number, line) in self.lines.iter_mut().enumerate() {
             if !line.readable && line.next_at.is_none_or(|at| at > now) {
                 continue;
@@ -188,7 +191,7 @@ impl Line {
         let mut buffer = [0; REQUEST_BUFFER];
         let mut read = 0;
         loop {
-            let blocked = requests.send(|socket, some| send_answers(socket, some), &[])?;
+            let blocked = requests.send(send_answers, &[])?;
             if blocked {
                 return Ok(Progress::Blocked);
             }

@@ -377,7 +377,12 @@ fn what_cannot_be_played_is_refused_with_words() {
         (plain, &["--scenario", "soup-debug"], 2, "it needs a soup:// listener"),
         (plain, &["--users", users], 2, "only SoupBinTCP has logins"),
         (plain, &["--tape", "itch:50"], 2, "are no order packets"),
-        (["--listen", "ftp://127.0.0.1:0"], &[], 2, "protocols are betacrew:// and soup://"),
+        (
+            ["--listen", "ftp://127.0.0.1:0"],
+            &[],
+            2,
+            "protocols are betacrew://, soup:// and mold://",
+        ),
     ] {
         let (found, stdout, stderr) = run(betacrew(&["serve"]).args(listen).args(args));
         assert!(stderr.contains(words), "{args:?}: {stderr}");

@@ -3,6 +3,7 @@
 use super::draw::pick;
 use crate::base::rng::Rng;
 use crate::base::seq::Seq;
+use crate::exchange::datagrams::DatagramLines;
 use crate::exchange::server::{MockExchange, ServerConnection, ServerEvent};
 use crate::exchange::{Disconnect, Exchange, Step};
 use crate::faults::scenario::Scenario;
@@ -171,6 +172,10 @@ impl Exchange for Venue {
 
     fn down_until(&self) -> Option<Duration> {
         self.player.down_until()
+    }
+
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
+        self.player.lines()
     }
 
     fn is_dead(&self) -> bool {

@@ -29,6 +29,7 @@ pub(super) fn introduction(
     let mut text = format!("playing {packets}, session {}", tape.session());
     // SoupBinTCP loses nothing, whatever the flags are.
     let where_dropped = match protocols.contains(Protocol::Soup) {
+        true if protocols.contains(Protocol::Mold) => " on listeners other than soup://",
         true => " on betacrew:// listeners",
         false => "",
     };
@@ -36,9 +37,13 @@ pub(super) fn introduction(
         for fault in &plot.scenario.faults {
             if let FaultSelector::Random { chance, .. } = fault.pick {
                 let last = if plot.scenario.keep_last { " but the last" } else { "" };
+                let each = match protocols == Protocols::of(Protocol::Mold) {
+                    true => "each datagram",
+                    false => "each one",
+                };
                 let _ = write!(
                     text,
-                    "; each one{last} is dropped with probability {chance}{where_dropped}"
+                    "; {each}{last} is dropped with probability {chance}{where_dropped}"
                 );
             }
             if let Some(skip) = &fault.sequences {

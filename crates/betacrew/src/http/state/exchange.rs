@@ -241,13 +241,13 @@ impl ExchangeController {
 
     /// Checks that a listener speaks a protocol that can lose packets.
     fn check_drops(&self) -> Result<(), Refusal> {
-        match self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
-            true => Ok(()),
-            false => Err(refusal_of(
-                "SoupBinTCP never loses a message, and no listener speaks another protocol",
-                "cut, stall, pause and the scenarios whose protocols have soup",
-            )),
+        if self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
+            return Ok(());
         }
+        Err(refusal_of(
+            "SoupBinTCP never loses a message, and no listener speaks another protocol",
+            "cut, stall, pause and the scenarios whose protocols have soup",
+        ))
     }
 
     fn change_faults<P: TapeSource>(

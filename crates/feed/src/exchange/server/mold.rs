@@ -111,6 +111,9 @@ pub(super) struct MoldLine {
     index: u64,
     options: LineOptions,
     stats: MoldStats,
+    /// First message of the exchange's first session. A live session that goes on after a restart
+    /// of the program has sent the ones before.
+    first: Seq,
     /// Session that the line plays; `None` before it has begun.
     session: Option<LineSession>,
     phase: Phase,
@@ -214,9 +217,10 @@ impl<P> LineContext<'_, P> {
 
 impl MoldLine {
     /// Creates a line that has sent nothing.
-    pub(super) fn new(index: u64, options: LineOptions) -> Self {
+    pub(super) fn new(index: u64, options: LineOptions, first: Seq) -> Self {
         Self {
             index,
+            first,
             options,
             stats: MoldStats::default(),
             session: None,

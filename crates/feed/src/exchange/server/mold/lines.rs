@@ -1,6 +1,7 @@
 //! Lines of the exchange, as a driver sees them.
 
 use super::{LineContext, LineOptions, MoldLine, MoldLineView, MoldStats, Retention};
+use crate::base::seq::FIRST_SEQ;
 use crate::exchange::datagrams::{DatagramBatch, DatagramLines};
 use crate::exchange::server::Downtime;
 use crate::exchange::server::MockExchange;
@@ -13,7 +14,9 @@ impl<P: TapeSource> MockExchange<P> {
     /// Adds a line in MoldUDP64.
     #[must_use]
     pub fn with_line(mut self, options: LineOptions) -> Self {
-        self.lines.push(MoldLine::new(self.lines.len() as u64, options));
+        let tape = self.tape();
+        let first = if tape.over() { FIRST_SEQ } else { tape.last() + 1 };
+        self.lines.push(MoldLine::new(self.lines.len() as u64, options, first));
         self
     }
 

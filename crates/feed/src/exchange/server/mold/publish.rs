@@ -35,7 +35,7 @@ impl MoldLine {
         let name = Session(context.tape.session().padded());
         self.session = Some(LineSession { number, name, began: now + lead, live });
         self.phase = Phase::Playing;
-        self.next = FIRST_SEQ;
+        self.next = if number == 0 { self.first } else { FIRST_SEQ };
         self.shifted_at = 0;
         self.stage.clear();
         self.sized = None;

@@ -203,6 +203,16 @@ fn the_datagrams_of_a_paced_tape_do_not_depend_on_when_the_driver_asks() {
 }
 
 #[test]
+fn a_live_session_that_goes_on_sends_only_its_new_messages_and_answers_for_all() {
+    let tape = GrowingTape::new(Arc::new(Tape::random(100, 1)), ArrivalRate::Steady(1000), 1, 60);
+    let mut run = Run::new(MockExchange::new(tape, Scenario::clean(1)).with_line(of(1000)));
+    let sent = run.send_until(0, SECOND);
+    let sent: Vec<Vec<u8>> = sent.into_iter().map(|(_, datagram)| datagram).collect();
+    assert_eq!(all_sequences(&sent), (61..=100).collect::<Vec<_>>());
+    assert_eq!(all_sequences(&run.request(0, 1, 50)), (1..=50).collect::<Vec<_>>());
+}
+
+#[test]
 fn messages_of_a_live_tape_wait_for_their_datagram_to_fill_but_not_for_long() {
     let rate = ArrivalRate::Steady(1000);
     let tape = GrowingTape::new(Arc::new(Tape::random(100, 1)), rate, 1, 0);

@@ -153,7 +153,7 @@ fn each_fault_of_a_datagram_does_what_its_name_says() {
 #[test]
 fn the_largest_datagram_is_as_large_as_udp_allows() {
     let pause = TimeSpan::one(Duration::ZERO);
-    let size = WriteSize::Bytes(Span::one(PayloadLimit::MAX.bytes() as u32));
+    let size = WriteSize::Bytes(Span::one(u32::try_from(PayloadLimit::MAX.bytes()).unwrap()));
     let largest = fault(FaultAction::Write { size, pause }, FaultPlace::Stream);
     let mut run = Run::new(exchange(10_000, Scenario::clean(1).with(largest), of(10)));
     let sent = run.send(0);
