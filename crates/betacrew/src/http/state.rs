@@ -15,16 +15,16 @@ pub(crate) mod exchange_events;
 pub(crate) mod feed_state;
 pub(crate) mod gap_history;
 pub(crate) mod metrics;
-pub(crate) mod mold_snapshot;
 pub(crate) mod mold_lines;
+pub(crate) mod mold_snapshot;
 pub(crate) mod recent_rates;
 pub(crate) mod soup_counters;
 pub(crate) mod strip;
 
 use crate::http::state::chart_history::Point;
 use crate::http::state::feed_state::{FeedState, LineState};
-use crate::http::state::mold_snapshot::MoldSnapshot;
 use crate::http::state::mold_lines::MoldLineState;
+use crate::http::state::mold_snapshot::MoldSnapshot;
 use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use schemars::JsonSchema;
 use serde::Serialize;

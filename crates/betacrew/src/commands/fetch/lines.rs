@@ -165,8 +165,8 @@ fn check_flags(args: &FetchArgs, lines: &[FeedAddress]) -> Result<(), Failure> {
         Some((flag, _, meaning)) => refused(
             flag,
             &format!(
-                "is for {meaning}; a soup:// or mold:// exchange says where its session ends. Leave it \
-                 out"
+                "is for {meaning}; a soup:// or mold:// exchange says where its session ends. \
+                 Leave it out"
             ),
         ),
         None => Ok(()),

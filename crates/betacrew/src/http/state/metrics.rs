@@ -1,8 +1,8 @@
 //! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
-use crate::http::state::mold_snapshot::METRICS;
 use crate::http::state::mold_lines::MoldLineState;
+use crate::http::state::mold_snapshot::METRICS;
 use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
