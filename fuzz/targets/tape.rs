@@ -11,7 +11,7 @@ use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::tape::file::{FileHead, TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
-use feed::wire::{SessionId, RawFrame, sequence_of};
+use feed::wire::{RawFrame, SessionId, sequence_of};
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

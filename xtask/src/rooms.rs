@@ -39,17 +39,21 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
             ("format", "clock text error args storage"),
             ("output", "text error args net terminal storage format"),
             ("nats", "text error args net terminal storage format output"),
-            ("source", "error format nats"),
+            ("capture", "args text error storage format"),
+            ("source", "error format nats capture"),
             ("tape", "clock text error args storage format output nats source"),
             ("scenario", "error args tape"),
             ("http", "clock text error args net terminal format output tape scenario"),
             ("record", "clock text error args terminal storage format output http"),
-            ("inspect", "text error args terminal storage net format output nats source record"),
+            (
+                "inspect",
+                "text error args terminal storage net format output nats capture source record",
+            ),
             ("grade", "text error args terminal net output tape scenario"),
             (
                 "commands",
-                "text error args net terminal storage format output nats source tape scenario http \
-                 record",
+                "text error args net terminal storage format output nats capture source tape scenario \
+                 http record",
             ),
             ("cli", "text error args terminal net http inspect grade commands"),
         ],

@@ -26,6 +26,7 @@ mod pages;
 #[cfg(feature = "columnar")]
 mod parquet;
 mod payload;
+mod pcap;
 mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -54,6 +55,7 @@ use feed::session::completeness::{Completeness, Facts};
 use feed::storage::Storage;
 use feed::tape::file::{SessionEnd, TapeFile};
 use feed::wire::{Messages, SessionId};
+use pcap::{CaptureLayout, PcapWriter};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -83,6 +85,11 @@ pub enum Format {
     /// Messages as in an ITCH file, compressed with gzip.
     #[value(name = "itch.gz", aliases = ["itch-gz", "itchgz"])]
     ItchGz,
+    /// Capture of MoldUDP64 datagrams, with times in nanoseconds.
+    #[value(alias = "cap")]
+    Pcap,
+    /// Capture of MoldUDP64 datagrams in blocks, the format of Wireshark.
+    Pcapng,
     /// Tape file, the format of the recorder (`docs/tape.md`).
     Tape,
     /// NATS stream, which is not a file, `nats://HOST/STREAM` (`docs/gateway.md`).
@@ -209,7 +216,10 @@ impl Format {
         let extension = path.extension()?.to_str()?;
         if extension.eq_ignore_ascii_case("gz") {
             let inner = Self::of(Path::new(path.file_stem()?));
-            return inner.filter(|inner| *inner == Self::Itch).map(|_| Self::ItchGz);
+            return match inner? {
+                Self::Itch => Some(Self::ItchGz),
+                inner => Some(inner).filter(|inner| inner.is_capture()),
+            };
         }
         <Self as clap::ValueEnum>::from_str(extension, true).ok()
     }
@@ -222,7 +232,7 @@ impl Format {
         Self::of(path).ok_or_else(|| {
             Failure::Usage(format!(
                 "the name `{}` does not say its format: end it in .json, .ndjson, .csv, .parquet, \
-                 .arrow, .sqlite, .itch, .itch.gz or .tape, or add {flag} FORMAT",
+                 .arrow, .sqlite, .itch, .itch.gz, .pcap, .pcapng or .tape, or add {flag} FORMAT",
                 shown(path)
             ))
         })
@@ -240,6 +250,8 @@ impl Format {
             Self::Sqlite => "SQLite",
             Self::Itch => "ITCH",
             Self::ItchGz => "compressed ITCH",
+            Self::Pcap => "pcap",
+            Self::Pcapng => "pcapng",
             Self::Tape => "tape",
             Self::Nats => "NATS",
         }
@@ -249,6 +261,12 @@ impl Format {
     #[must_use]
     pub const fn has_arrival(self) -> bool {
         !matches!(self, Self::Json | Self::Itch | Self::ItchGz)
+    }
+
+    /// Returns whether the format is a packet capture, which is read by its lines.
+    #[must_use]
+    pub const fn is_capture(self) -> bool {
+        matches!(self, Self::Pcap | Self::Pcapng)
     }
 
     /// Returns whether the format is text.
@@ -291,7 +309,8 @@ impl Format {
     /// Returns whether the format stores the fields of messages, one column for each.
     #[must_use]
     pub const fn has_columns(self) -> bool {
-        !matches!(self, Self::Itch | Self::ItchGz | Self::Tape | Self::Nats)
+        let is_columnless = matches!(self, Self::Itch | Self::ItchGz | Self::Tape | Self::Nats);
+        !(is_columnless || self.is_capture())
     }
 
     /// Returns an encoder of the format. If `payload` is `None`, the first message decides it.
@@ -325,6 +344,8 @@ impl Format {
             Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
             Self::Itch => Box::new(itch::plain(place.stream())),
             Self::ItchGz => Box::new(itch::gzip(place.stream())),
+            Self::Pcap => Box::new(PcapWriter::new(place.file()?.0, CaptureLayout::Pcap)?),
+            Self::Pcapng => Box::new(PcapWriter::new(place.file()?.0, CaptureLayout::Pcapng)?),
             Self::Tape => Box::new(tape::TapeWriter::new(place.file()?.0)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),
         })
@@ -445,7 +466,9 @@ mod tests {
     use clap::ValueEnum;
 
     fn built() -> impl Iterator<Item = Format> {
-        Format::value_variants().iter().copied().filter(|format| format.check().is_ok())
+        // Captures are read by a room of their own.
+        let formats = Format::value_variants().iter().copied();
+        formats.filter(|format| format.check().is_ok() && !format.is_capture())
     }
 
     #[test]
@@ -467,6 +490,8 @@ mod tests {
             ("01302020.NASDAQ_ITCH50.gz", Some(Format::ItchGz)),
             ("x.json.gz", None),
             ("x.gz", None),
+            ("x.PCAP", Some(Format::Pcap)),
+            ("x.pcapng.gz", Some(Format::Pcapng)),
             ("json", None),
             ("-", None),
             ("x.txt", None),

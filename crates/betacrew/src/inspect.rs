@@ -2,6 +2,7 @@
 
 mod against;
 mod book;
+mod capture;
 mod json;
 mod messages;
 mod plot;
@@ -15,6 +16,7 @@ use crate::output::Output;
 use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
 use crate::text::location::{Location, shown};
+use capture::ReportForm;
 use reading::Inspection;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +64,10 @@ pub struct InspectArgs {
 /// files, an unreadable one is reported and the others are still shown.
 pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
     let plot = args.plot()?;
+    if args.are_captures()? {
+        let form = if args.json { ReportForm::Json } else { ReportForm::Text };
+        return capture::run(&args.files, form, plot, stop);
+    }
     if let [path] = args.files.as_slice() {
         return match &args.against {
             Some(other) => args.compare(path, other, stop),
@@ -88,6 +94,31 @@ pub fn run(args: &InspectArgs, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 impl InspectArgs {
+    /// Returns whether the files are captures, which are read as one.
+    fn are_captures(&self) -> Result<bool, Failure> {
+        let is_capture = |path: &&Location| {
+            let format = self.from.or_else(|| Format::of(path));
+            format.is_some_and(Format::is_capture)
+        };
+        let captures = self.files.iter().filter(is_capture).count();
+        let flags = [
+            ("--verify", self.verify),
+            ("--against", self.against.is_some()),
+            ("--book", self.book),
+        ];
+        let flag = flags.iter().find(|(_, is_set)| *is_set);
+        match flag {
+            _ if captures == 0 => Ok(false),
+            _ if captures < self.files.len() => Err(Failure::Usage(
+                "captures and other files cannot be inspected together".to_owned(),
+            )),
+            Some((flag, _)) => Err(Failure::Usage(format!(
+                "{flag} is not for captures: betacrew convert them to a .tape file first"
+            ))),
+            None => Ok(true),
+        }
+    }
+
     fn format(&self, path: &Path) -> Result<Format, Failure> {
         let format = self.from.map_or_else(|| Format::expect(path, "--from"), Ok)?;
         if path == Path::new("-") && !format.is_sequential() {

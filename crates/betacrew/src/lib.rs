@@ -51,6 +51,7 @@
 struct Readme;
 
 pub mod args;
+pub mod capture;
 pub mod cli;
 mod clock;
 pub mod commands;

@@ -21,6 +21,7 @@ pub(crate) fn read(
     match format {
         #[cfg(feature = "nats")]
         Format::Nats => crate::nats::read(path, each),
+        _ if format.is_capture() => crate::capture::read(&[path.to_owned()], None, damage, each),
         _ => format::read(path, format, damage, each),
     }
 }

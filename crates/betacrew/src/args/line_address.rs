@@ -119,10 +119,11 @@ impl LineAddress {
         self.ttl.unwrap_or(if self.source().is_loopback() { 0 } else { 1 })
     }
 
-    /// Returns the address to give to clients: with the request server's real port.
+    /// Returns the address to give to clients, without `mold://`: with the request server's real
+    /// port.
     pub(crate) fn client_address(&self, request: Option<SocketAddr>) -> String {
         let receiver = self.receivers.first().map(SocketAddr::to_string).unwrap_or_default();
-        let mut text = format!("mold://{receiver}");
+        let mut text = receiver;
         let interface = self.has_group().then(|| format!("interface={}", self.source()));
         let request = request.map(|request| format!("request={request}"));
         for (pair, between) in request.into_iter().chain(interface).zip(["?", "&"]) {
@@ -166,14 +167,14 @@ mod tests {
         assert_eq!(options.retention, Some(Retention::Messages(100)));
         assert_eq!((options.request_rate, options.lead), (7, Duration::from_secs(2)));
         let real = "127.0.0.1:4444".parse().ok();
-        let shown = "mold://239.1.1.1:30001?request=127.0.0.1:4444&interface=10.0.0.1";
+        let shown = "239.1.1.1:30001?request=127.0.0.1:4444&interface=10.0.0.1";
         assert_eq!(line.client_address(real), shown);
         let line = LineAddress::parse("239.1.1.1:30001?age=1m&request=1").unwrap();
         assert_eq!(line.options.retention, Some(Retention::Time(Duration::from_secs(60))));
         assert_eq!((line.source(), line.group_ttl()), (IpAddr::from([127, 0, 0, 1]), 0));
         let line = LineAddress::parse("127.0.0.1:30001").unwrap();
         assert_eq!((line.source(), line.request), (IpAddr::from([0, 0, 0, 0]), None));
-        assert_eq!(line.client_address(None), "mold://127.0.0.1:30001");
+        assert_eq!(line.client_address(None), "127.0.0.1:30001");
     }
 
     #[test]

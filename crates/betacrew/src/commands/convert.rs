@@ -3,8 +3,9 @@
 #[cfg(feature = "nats")]
 mod publish;
 
+use crate::capture::{self, StreamChoice};
 use crate::error::{Exit, Failure};
-use crate::format::{DamagePolicy, Format, Payload, SessionFacts};
+use crate::format::{DamagePolicy, Format, MessageConsumer, Payload, SessionFacts};
 use crate::nats::PublishFlags;
 use crate::net::Stop;
 use crate::output::Output;
@@ -15,15 +16,16 @@ use crate::text::location::{Location, is_log, shown};
 use feed::analysis::survey::SequenceOrder;
 use feed::tape::file::SessionEnd;
 use feed::wire::Messages;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// File to read; - is stdin, for json, ndjson, csv and itch
-    #[arg(value_name = "IN")]
-    input: Location,
+    /// File to read; - is stdin, for json, ndjson, csv and itch. Several captures (pcap, pcapng) are
+    /// read as one
+    #[arg(value_name = "IN", required = true)]
+    inputs: Vec<Location>,
 
     /// File to write; - is stdout, for json, ndjson, csv and itch
     #[arg(value_name = "OUT")]
@@ -43,6 +45,10 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "PAYLOAD")]
     payload: Option<Payload>,
 
+    /// Session to read, if a capture has several: NAME, or NAME@GROUP:PORT
+    #[arg(long, value_name = "NAME")]
+    session: Option<StreamChoice>,
+
     /// Replace OUT if it exists
     #[arg(long)]
     force: bool,
@@ -61,9 +67,10 @@ pub struct ConvertArgs {
 /// Returns a [`Failure`] if a file cannot be read or written, or if packets are missing and
 /// `--allow-gaps` is not set.
 pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
-    let (input, output) = (args.input.as_path(), args.output.as_path());
+    let (input, output) = (args.input(), args.output.as_path());
     let from = args.from.map_or_else(|| Format::expect(input, "--from"), Ok)?;
     let to = args.to.map_or_else(|| Format::expect(output, "--to"), Ok)?;
+    args.check_captures(from, to)?;
     let stdin = input == Path::new("-");
     if stdin && !from.is_sequential() {
         return Err(Failure::Usage(format!(
@@ -90,13 +97,13 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let mut check = OrderCheck::new(input, stop);
     if destination.is_stream() && !args.allow_gaps && !stdin {
         // Bytes in a pipe cannot be taken back, so the input is checked before any is written.
-        let facts = source::read(input, from, damage, &mut |messages, _| check.take(messages))?;
+        let facts = args.read(from, damage, &mut |messages, _| check.take(messages))?;
         check.check_complete(facts)?;
         check = OrderCheck::new(input, stop);
     }
     let mut facts = SessionFacts::default();
     destination.encode(to, |put| {
-        facts = source::read(input, from, damage, &mut |messages, arrival| {
+        facts = args.read(from, damage, &mut |messages, arrival| {
             check.take(messages)?;
             // After a gap the rest is only read to list all missing packets in the error.
             match args.allow_gaps || check.order.missing().is_empty() {
@@ -128,6 +135,44 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
 }
 
 impl ConvertArgs {
+    /// Returns the input, or the first of several.
+    fn input(&self) -> &Path {
+        self.inputs.first().map_or(Path::new("-"), Location::as_path)
+    }
+
+    /// Checks what only captures can be: several files, a choice of session, compressed.
+    fn check_captures(&self, from: Format, to: Format) -> Result<(), Failure> {
+        let refused = |reason: &str| Err(Failure::Usage(reason.to_owned()));
+        let is_plain = self.inputs.len() == 1 && self.session.is_none();
+        if !from.is_capture() && !is_plain {
+            return refused("several INs, and --session, are for captures (.pcap, .pcapng)");
+        }
+        if to == Format::Nats && !is_plain {
+            return refused("convert the captures to a .tape file first, and publish that");
+        }
+        let is_compressed = self.output.extension().is_some_and(|end| end == "gz");
+        if to.is_capture() && is_compressed {
+            return refused(
+                "captures are written without compression: leave out .gz, and use gzip",
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads the messages of the input.
+    fn read(
+        &self,
+        from: Format,
+        damage: DamagePolicy,
+        each: &mut MessageConsumer<'_>,
+    ) -> Result<SessionFacts, Failure> {
+        if !from.is_capture() {
+            return source::read(self.input(), from, damage, each);
+        }
+        let paths: Vec<PathBuf> = self.inputs.iter().map(|path| path.as_path().into()).collect();
+        capture::read(&paths, self.session.as_ref(), damage, each)
+    }
+
     /// Checks that the output is not the input. With `--force` a file may replace itself, because
     /// it is read to its end before it is replaced.
     fn compare_places(&self, to: Format) -> Result<(), Failure> {
@@ -135,8 +180,10 @@ impl ConvertArgs {
         for (flag, path) in self.publishing.files() {
             places.reads(flag, path)?;
         }
-        if !self.force || *self.output == *Path::new("-") || is_log(&self.input) {
-            places.reads("", &self.input)?;
+        if !self.force || *self.output == *Path::new("-") || is_log(self.input()) {
+            for input in &self.inputs {
+                places.reads("", input)?;
+            }
         }
         places.writes_as("", &self.output, Some(to))
     }

@@ -331,7 +331,7 @@ impl ServeArgs {
         let sockets = Sockets { listeners, lines: lines.sockets };
         let mut controller = ExchangeController::new(
             web.as_ref(),
-            ScenarioInfo::new(plot, played, &addresses).with_lines(&lines.addresses),
+            ScenarioInfo::new(plot, played, &addresses),
             written,
         );
         net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
@@ -360,7 +360,7 @@ fn play(
     if let Some(next) = next {
         exchange = exchange.with_next_tape(next);
     }
-    let info = ScenarioInfo::new(plot, played, &addresses).with_lines(&lines.addresses);
+    let info = ScenarioInfo::new(plot, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
     net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)

@@ -18,11 +18,11 @@ use std::fmt::Write;
 const SYMBOLS: usize = 8;
 
 /// Width of the picture, in pixels.
-const WIDTH: f64 = 1040.0;
+pub(super) const WIDTH: f64 = 1040.0;
 /// Left end of the charts, in pixels.
-const LEFT: f64 = 78.0;
+pub(super) const LEFT: f64 = 78.0;
 /// Right end of the charts, in pixels.
-const RIGHT: f64 = WIDTH - 28.0;
+pub(super) const RIGHT: f64 = WIDTH - 28.0;
 /// Number of parts of the session below which a symbol is drawn point by point.
 const FEW: usize = 90;
 /// Maximum number of parts of the session in the strip.
@@ -42,7 +42,8 @@ const VOLUMES: f64 = 44.0;
 /// Height of a whole panel with the space below it, in pixels.
 const PANEL: f64 = TITLE + PRICES + GAP + VOLUMES + 34.0;
 
-const STYLE: &str = "\
+/// Colours and fonts, for light and dark pages.
+pub(super) const STYLE: &str = "\
 text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328}\
 .h{font-size:19px;font-weight:600}.s{font-size:14px;font-weight:600}.m{fill:#656d76}\
 .bg{fill:#fff}.grid{stroke:#e4e8ec}.base{stroke:#b4bcc4}\
@@ -103,7 +104,8 @@ fn name(found: &Inspection) -> String {
     found.path.file_name().unwrap_or(found.path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, text: &str) {
+/// Draws text.
+pub(super) fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, text: &str) {
     let text = xml(text);
     let _ = writeln!(
         svg,
@@ -111,7 +113,8 @@ fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, text: &str)
     );
 }
 
-fn rect(svg: &mut String, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
+/// Draws a rectangle.
+pub(super) fn rect(svg: &mut String, class: &str, (x, y): (f64, f64), (width, height): (f64, f64)) {
     let _ = writeln!(
         svg,
         "<rect class=\"{class}\" x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" \
@@ -195,14 +198,14 @@ fn strip(svg: &mut String, found: &Inspection, x: &Scale) {
 }
 
 /// Adds a bar to a path, unless its height is 0.
-fn bar(path: &mut String, (x, y): (f64, f64), (width, height): (f64, f64)) {
+pub(super) fn bar(path: &mut String, (x, y): (f64, f64), (width, height): (f64, f64)) {
     if height > 0.0 {
         let _ = write!(path, "M{x:.2} {y:.2}h{width:.2}v{height:.2}h-{width:.2}z");
     }
 }
 
 /// Draws a path, unless it is empty.
-fn path(svg: &mut String, class: &str, path: &str) {
+pub(super) fn path(svg: &mut String, class: &str, path: &str) {
     if !path.is_empty() {
         let _ = writeln!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
     }

@@ -339,7 +339,7 @@ pub(super) fn table(text: &mut String, rows: &[Vec<String>], left: usize) {
 }
 
 /// Returns a time such as `2026-11-25 02:23:31.123`, in UTC; `None` if the time is unknown.
-fn time(nanos: u64) -> Option<String> {
+pub(super) fn time(nanos: u64) -> Option<String> {
     let at = jiff::Timestamp::from_nanosecond(nanos.into()).ok().filter(|_| nanos > 0)?;
     Some(at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }

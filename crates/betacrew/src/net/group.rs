@@ -293,7 +293,9 @@ mod tests {
         let mut group = RegisteredGroup::register(&sockets, poll.registry(), Token).unwrap();
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = sockets.local_addr().unwrap();
-        (0..1000).for_each(|_| drop(sender.send_to(&[0; 100], to).unwrap()));
+        for _ in 0..1000 {
+            sender.send_to(&[0; 100], to).unwrap();
+        }
         let (mut batch, mut got, mut dropped) = (Batch::new(), 0, 0);
         for _ in 0..40 {
             group.wake(GROUP);

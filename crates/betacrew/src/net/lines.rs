@@ -143,7 +143,7 @@ impl Lines {
 /// State of a line after its turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// Nothing is left to do now.
+    /// Turn after which the line waits for its deadline or a request.
     Done,
     /// The turn ended before the work did.
     More,

@@ -109,9 +109,9 @@ pub struct FaultFile {
     /// delay: time of the delay
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<QuotedText<TimeSpanText>>,
-    /// split: bytes in each write, or in the datagram; garbage: number of bytes; close, reset: bytes
-    /// of the packet that are still sent (0 to 17) [default: 0]; insert: bytes behind the type
-    /// [default: 16]; truncate: bytes of the datagram that are sent
+    /// split: bytes in each write, or in the datagram; garbage: number of bytes; close, reset:
+    /// bytes of the packet that are still sent (0 to 17) [default: 0]; insert: bytes behind the
+    /// type [default: 16]; truncate: bytes of the datagram that are sent
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<QuotedText<Span>>,
     /// coalesce: packets in each write, or messages in the datagram

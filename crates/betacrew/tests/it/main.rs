@@ -13,7 +13,7 @@
 //! * `live`: live sessions; `follow`: clients that follow them for long;
 //! * `chaos`: live sessions while both ends are killed;
 //! * `memory`: memory of a long session; `bombs`: small files that claim to be large;
-//! * `convert`: conversion between formats;
+//! * `convert`: conversion between formats; `captures`: packet captures;
 //! * `inspect`: reports about recordings; `damaged`: reports about damaged ones;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
@@ -24,7 +24,7 @@
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
-//! * `soup_fetch`: SoupBinTCP sessions recorded;
+//! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
@@ -38,6 +38,7 @@
 mod bombs;
 #[cfg(feature = "web")]
 mod browser;
+mod captures;
 mod chaos;
 mod complete;
 mod convert;
@@ -84,6 +85,7 @@ mod serve;
 mod server;
 mod signals;
 mod sim;
+mod soup_both;
 mod soup_fetch;
 mod soup_serve;
 mod support;

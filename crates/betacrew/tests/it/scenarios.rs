@@ -174,6 +174,7 @@ fn fetched(name: &str) -> (Outcome, bool) {
     let options = RecorderOptions { timeout: Duration::from_secs(4), ..RecorderOptions::default() };
     let mut recorder = Recorder::new(options, 1);
     let mut recording = MemoryRecording::new();
+    let lines = lines.map(Into::into);
     net::fetch(&lines, &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     stop.stop();
     exchange.join().unwrap();

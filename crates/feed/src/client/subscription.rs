@@ -220,13 +220,14 @@ impl Recorder {
 
     /// Returns the reason why a recording ends whose lines were all given up.
     fn reason_without_lines(&self) -> IncompleteReason {
+        let retries = self.options.retries;
+        let violates = |soup: &SoupLine| soup.has_violations(retries);
+        if self.lines.iter().filter_map(|line| line.soup.as_ref()).any(violates) {
+            return IncompleteReason::CutOff;
+        }
         let mut rejections = self.lines.iter().filter_map(|line| line.stats.soup.rejection);
         if let Some(reason) = rejections.next() {
             return IncompleteReason::LoginRejected(reason);
-        }
-        let violates = |line: &LineState| line.soup.as_ref().is_some_and(SoupLine::has_violations);
-        if self.lines.iter().any(violates) {
-            return IncompleteReason::CutOff;
         }
         // A peer that was reached and never described a session does not speak the extension, so it
         // has no live session. One that never answered a login may be no exchange at all.

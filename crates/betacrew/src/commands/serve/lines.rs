@@ -54,7 +54,7 @@ fn limits(text: &str) -> Result<DatagramLimits, String> {
 pub(super) struct OpenLines {
     pub(super) sockets: Vec<LineSockets>,
     options: Vec<LineOptions>,
-    /// Address of each line for clients.
+    /// Address of each line for clients, without its protocol.
     pub(super) addresses: Vec<String>,
 }
 

@@ -20,12 +20,16 @@ pub(super) struct OpenExchange {
 }
 
 impl OpenExchange {
-    /// Returns the address of each listener, with its protocol.
-    pub(super) fn addresses(&self) -> Result<Vec<(Protocol, SocketAddr)>, Failure> {
-        let address = |listener: &Listener| Ok((listener.protocol, listener.socket.local_addr()?));
-        let addresses = self.listeners.iter().map(address).collect::<std::io::Result<_>>();
+    /// Returns the address of each listener and line, with its protocol.
+    pub(super) fn addresses(&self) -> Result<Vec<(Protocol, String)>, Failure> {
+        let address = |listener: &Listener| {
+            Ok((listener.protocol, listener.socket.local_addr()?.to_string()))
+        };
+        let addresses = self.listeners.iter().map(address).collect::<std::io::Result<Vec<_>>>();
         let action = "cannot read the address of a socket";
-        addresses.map_err(|source| Failure::System { action, source })
+        let mut addresses = addresses.map_err(|source| Failure::System { action, source })?;
+        addresses.extend(self.lines.addresses.iter().map(|line| (Protocol::Mold, line.clone())));
+        Ok(addresses)
     }
 
     /// Prints the addresses. Called last, because a script may connect once it has read them.
@@ -38,9 +42,6 @@ impl OpenExchange {
                 protocol => format!("{protocol}://"),
             };
             let _ = writeln!(lines, "listening on {scheme}{address}");
-        }
-        for address in &self.lines.addresses {
-            let _ = writeln!(lines, "listening on {address}");
         }
         lines += &self.web.as_ref().map(Web::lines).unwrap_or_default();
         print(&lines).map(drop)
@@ -59,7 +60,8 @@ pub(super) fn protocols(typed: &[String]) -> Result<Protocols, Failure> {
     }
 }
 
-/// Opens listeners on the given addresses but those of lines, or on port 3000 of both loopback addresses.
+/// Opens listeners on the given addresses but those of lines, or on port 3000 of both loopback
+/// addresses.
 ///
 /// # Errors
 /// Returns [`Failure::Usage`] if an address is wrong, and [`Failure::Listen`] if one is not free.

@@ -33,7 +33,6 @@ use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnec
 use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
 use feed::tape::source::TapeSource;
 use feed::wire::{Protocol, Protocols, SessionId};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Maximum number of connections, and of rules, in the state.
@@ -55,17 +54,10 @@ pub(crate) struct ScenarioInfo {
 }
 
 impl ScenarioInfo {
-    /// Adds the addresses of lines in MoldUDP64, without their protocol.
-    #[must_use]
-    pub(crate) fn with_lines(mut self, addresses: &[String]) -> Self {
-        self.listeners.extend(addresses.iter().map(|address| ListenerView::line(address)));
-        self
-    }
-
     pub(crate) fn new(
         resolved: &ResolvedScenario,
         played: Played,
-        listeners: &[(Protocol, SocketAddr)],
+        listeners: &[(Protocol, String)],
     ) -> Self {
         let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
         let listeners = listeners.iter().map(ListenerView::new).collect();
@@ -146,12 +138,6 @@ impl ExchangeController {
         let session = tape.session();
         self.books = builder.map(|builder| Books { session, builder, next: FIRST_SEQ });
     }
-}
-
-/// Returns the lines in MoldUDP64, if there are some.
-fn lines<P: TapeSource>(exchange: &MockExchange<P>) -> Option<Vec<MoldLineState>> {
-    let lines = exchange.mold_lines();
-    (lines.len() > 0).then(|| lines.map(|line| MoldLineState::new(&line)).collect())
 }
 
 impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
@@ -390,7 +376,7 @@ impl ExchangeController {
             ),
             connections_total: Some(connections.len() as u64),
             listeners: Some(self.scenario_info.listeners.clone()),
-            mold: lines(exchange),
+            mold: MoldLineState::all(exchange.mold_lines()),
             soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: Some(self.book_snapshot.get()),
             faults: Some(self.in_force(exchange)),

@@ -52,7 +52,12 @@ pub(crate) struct MoldLineState {
 }
 
 impl MoldLineState {
-    pub(crate) fn new(view: &MoldLineView) -> Self {
+    /// Returns the lines of an exchange, if there are some.
+    pub(crate) fn all(lines: impl ExactSizeIterator<Item = MoldLineView>) -> Option<Vec<Self>> {
+        (lines.len() > 0).then(|| lines.map(|line| Self::new(&line)).collect())
+    }
+
+    fn new(view: &MoldLineView) -> Self {
         let stats = view.stats;
         Self {
             line: view.line,

@@ -4,7 +4,6 @@ use feed::exchange::server::soup::SoupStats;
 use feed::wire::{Protocol, Protocols};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::net::SocketAddr;
 
 /// Listener of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
@@ -16,14 +15,8 @@ pub(crate) struct ListenerView {
 }
 
 impl ListenerView {
-    pub(crate) fn new(&(protocol, address): &(Protocol, SocketAddr)) -> Self {
-        Self { protocol: protocol.to_string(), address: address.to_string() }
-    }
-
-    /// Returns the view of a line in MoldUDP64, whose address may begin with its protocol.
-    pub(crate) fn line(address: &str) -> Self {
-        let (_, address) = address.split_once("://").unwrap_or(("", address));
-        Self { protocol: Protocol::Mold.to_string(), address: address.to_owned() }
+    pub(crate) fn new((protocol, address): &(Protocol, String)) -> Self {
+        Self { protocol: protocol.to_string(), address: address.clone() }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 /// Statistics of a MoldUDP64 line.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
-pub struct ReportMold {
+pub(super) struct ReportMold {
     /// Datagrams of the session on the line's group.
     datagrams: u64,
     /// Heartbeats among them.

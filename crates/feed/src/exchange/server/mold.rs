@@ -161,7 +161,7 @@ enum Phase {
     Playing,
     /// Only heartbeats are sent, because of a fault.
     Held,
-    /// Nothing is sent, because of a fault.
+    /// Line that sends nothing, because of a fault.
     Silent,
     /// The end of the session is announced.
     Ending {
@@ -170,7 +170,7 @@ enum Phase {
         /// Time of the next announcement.
         next_at: Duration,
     },
-    /// Everything is sent. Requests are still answered.
+    /// Line that has sent everything. Requests are still answered.
     Over,
 }
 

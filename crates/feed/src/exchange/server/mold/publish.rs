@@ -19,7 +19,7 @@ use core::time::Duration;
 enum Next {
     /// Messages, ready to be sent.
     Datagram(Scan),
-    /// Nothing before this time, if it is known.
+    /// Time before which nothing is due, if it is known.
     Waits(Option<Duration>),
     /// A message that no datagram can carry.
     TooLong(Scan),
@@ -77,6 +77,11 @@ impl MoldLine {
             let ending = match self.phase {
                 Phase::Silent | Phase::Over => return None,
                 Phase::Held => break,
+                // Heartbeats go on while a fault delays the announcement.
+                Phase::Ending { since, .. } if now < since => {
+                    self.wake_at = Some(since);
+                    break;
+                }
                 Phase::Ending { since, next_at } => {
                     self.announce_end(session, (since, next_at), now, out);
                     return None;

@@ -1,0 +1,251 @@
+//! Messages of captures, merged from all lines: the first copy of each, in the order of sequences.
+
+use super::datagram::{self, MoldKind};
+use super::file::CapturedPacket;
+use super::line::Route;
+use super::link::{self, PacketContent};
+use super::merge::CaptureFiles;
+use super::survey::CaptureSurvey;
+use super::tracker::SequenceTracker;
+use crate::args::parse::random;
+use crate::error::Failure;
+use crate::format::{Arrival, DamagePolicy, MessageConsumer, SessionFacts};
+use crate::storage::FileStorage;
+use crate::text::formatting::grouped;
+use crate::text::location::shown;
+use feed::base::seq::{FIRST_SEQ, SeqRange};
+use feed::ledger::{Origin, Source};
+use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
+use feed::wire::{Framing, Messages, RawFrame, Run, SessionId, packet_seq};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Number of blocks of the temporary tape after which its times become ten times as coarse, because
+/// its index is in memory.
+const BLOCKS_PER_RESOLUTION: u64 = 1_000_000;
+
+/// Coarsest resolution of times in nanoseconds.
+const RESOLUTION_MAX: u64 = 10_000_000_000;
+
+/// Stream of a capture, chosen by the name of its session, and by a destination if several streams
+/// have that name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamChoice {
+    session: String,
+    destination: Option<SocketAddr>,
+}
+
+impl FromStr for StreamChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (session, destination) = match text.rsplit_once('@') {
+            None => (text, None),
+            Some((session, destination)) => {
+                let parsed = destination.parse().map_err(|_| {
+                    format!(
+                        "`{destination}` is no address with a port, such as 233.54.12.111:26477"
+                    )
+                })?;
+                (session, Some(parsed))
+            }
+        };
+        Ok(Self { session: session.trim_end().to_owned(), destination })
+    }
+}
+
+/// Reads the messages of one stream of captures in the order of sequences. Returns the facts about
+/// its session.
+///
+/// The captures are read twice: first to see which lines carry the stream, then to copy its messages
+/// into a temporary tape file, which puts them in order.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
+/// [`Failure::Content`] if they have none, or are damaged and `damage` is
+/// [`Refuse`](DamagePolicy::Refuse), and errors of the files and of `each`.
+pub fn read(
+    paths: &[PathBuf],
+    choice: Option<&StreamChoice>,
+    damage: DamagePolicy,
+    each: &mut MessageConsumer<'_>,
+) -> Result<SessionFacts, Failure> {
+    let survey = CaptureSurvey::read(paths, || Ok(()))?;
+    if let Some(place) = survey.damage.first()
+        && damage == DamagePolicy::Refuse
+    {
+        return Err(Failure::Content {
+            path: place.path.clone(),
+            reason: format!(
+                "packet {} at byte {}: {}; --allow-gaps reads the packets before",
+                grouped(place.packet),
+                grouped(place.offset),
+                place.reason
+            ),
+        });
+    }
+    let stream = choose(&survey, choice)?;
+    let mut merger = Merger::new(&survey, stream)?;
+    CaptureFiles::open(paths)?.read(|packet, data| merger.take(packet, data))?;
+    merger.hand_on(paths.first().map_or(Path::new(""), PathBuf::as_path), each)
+}
+
+/// Returns the index of the stream to be read.
+fn choose(survey: &CaptureSurvey, choice: Option<&StreamChoice>) -> Result<usize, Failure> {
+    let wanted = |index: &usize| {
+        let Some(choice) = choice else { return true };
+        let Some(stream) = survey.streams.get(*index) else { return false };
+        let goes_to = |destination: SocketAddr| {
+            let lines = stream.members.iter().filter_map(|member| survey.lines.get(member.line));
+            lines.into_iter().any(|line| line.route.destination == destination)
+        };
+        stream.session.to_string() == choice.session && choice.destination.is_none_or(goes_to)
+    };
+    let live: Vec<usize> = survey.live_streams().map(|(index, _)| index).collect();
+    let found: Vec<usize> = live.iter().copied().filter(|index| wanted(index)).collect();
+    if let [stream] = found.as_slice() {
+        return Ok(*stream);
+    }
+    let path = survey.files.first().cloned().unwrap_or_default();
+    if live.is_empty() {
+        let reason = "it has no MoldUDP64 messages: betacrew inspect says what it has".to_owned();
+        return Err(Failure::Content { path, reason });
+    }
+    let names: Vec<String> = live.iter().map(|index| survey.choice_text(*index)).collect();
+    let names = names.join(", ");
+    Err(Failure::Usage(match found.is_empty() {
+        true => format!("{} has no such session; it has {names}", shown(&path)),
+        false => {
+            format!("{} has several sessions: choose one with --session {names}", shown(&path))
+        }
+    }))
+}
+
+/// Copy of a stream's messages.
+struct Merger {
+    session: SessionId,
+    /// Origin of the messages of each line.
+    lines: HashMap<Route, Origin>,
+    tracker: SequenceTracker,
+    tape: TapeFile<FileStorage>,
+    /// Time of the pending messages of each origin.
+    at: HashMap<Origin, u64>,
+    /// Number of blocks so far.
+    blocks: u64,
+    /// Time in nanoseconds by which the messages of a block may differ.
+    resolution: u64,
+    end: SessionEnd,
+}
+
+impl Merger {
+    fn new(survey: &CaptureSurvey, stream: usize) -> Result<Self, Failure> {
+        let failed = |source| Failure::System { action: "cannot create a temporary file", source };
+        let file = tempfile::tempfile().map_err(failed)?;
+        let storage = FileStorage::of(file).map_err(failed)?;
+        let head = FileHead { session: None, created: 0, salt: random() };
+        let tape = TapeFile::create(storage, head).map_err(tape_failure)?;
+        let stream = survey.streams.get(stream);
+        let members = stream.into_iter().flat_map(|stream| &stream.members);
+        let mut lines = HashMap::new();
+        for (place, member) in members.enumerate() {
+            let Some(line) = survey.lines.get(member.line) else { continue };
+            let source = match line.answers {
+                true => Source::Resend,
+                false => Source::Stream { pass: 1 },
+            };
+            let place = u16::try_from(place).unwrap_or(u16::MAX);
+            lines.insert(line.route, Origin { line: place, source });
+        }
+        Ok(Self {
+            session: stream.map_or(SessionId::of(*b"    "), |stream| stream.session),
+            lines,
+            tracker: SequenceTracker::default(),
+            tape,
+            at: HashMap::new(),
+            blocks: 0,
+            resolution: 0,
+            end: SessionEnd::Open,
+        })
+    }
+
+    fn take(&mut self, packet: &CapturedPacket, data: &[u8]) -> Result<(), Failure> {
+        let PacketContent::Udp(udp) = link::content(packet.link, data) else { return Ok(()) };
+        let route = Route { source: udp.source, destination: udp.destination };
+        let Some(&origin) = self.lines.get(&route) else { return Ok(()) };
+        let Ok(mold) = datagram::parse(udp.payload, udp.cut) else { return Ok(()) };
+        if mold.session != self.session || mold.kind == MoldKind::Request {
+            return Ok(());
+        }
+        if mold.kind == MoldKind::EndOfSession {
+            self.end = SessionEnd::Confirmed;
+        }
+        let run = Run::counted(mold.span.first, mold.span.held, Framing::Length, mold.blocks);
+        let mut fresh: Vec<SeqRange> = Vec::new();
+        self.tracker.take(mold.span, packet.at, &mut |range| fresh.push(range));
+        for part in fresh.into_iter().filter_map(|range| run?.part(range)) {
+            self.append(origin, packet.at, part)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, origin: Origin, at: u64, run: Run<'_>) -> Result<(), Failure> {
+        let held = self.at.get(&origin);
+        if held.is_none_or(|held| at.abs_diff(*held) > self.resolution) {
+            self.tape.flush_origin(origin).map_err(tape_failure)?;
+            self.at.insert(origin, at);
+            self.blocks += 1;
+            if self.blocks.is_multiple_of(BLOCKS_PER_RESOLUTION) {
+                self.resolution = (self.resolution * 10).clamp(1_000_000, RESOLUTION_MAX);
+            }
+        }
+        self.tape.append(origin, at, run).map_err(tape_failure)
+    }
+
+    /// Passes the messages on in the order of sequences.
+    fn hand_on(
+        mut self,
+        path: &Path,
+        each: &mut MessageConsumer<'_>,
+    ) -> Result<SessionFacts, Failure> {
+        self.tape.flush().map_err(tape_failure)?;
+        let mut reading = self.tape.in_order(FIRST_SEQ);
+        let mut frames: Vec<RawFrame> = Vec::new();
+        let mut are_orders = None;
+        while let Some(piece) = reading.next().map_err(tape_failure)? {
+            let arrival = Arrival::of(&piece.block);
+            let frame = |(seq, message): (u64, &[u8])| {
+                let frame = RawFrame::try_from(message).ok()?;
+                (packet_seq(&frame) == Some(seq)).then_some(frame)
+            };
+            let are_orders = *are_orders
+                .get_or_insert_with(|| piece.messages.iter().next().and_then(frame).is_some());
+            if !are_orders {
+                each(piece.messages, arrival)?;
+                continue;
+            }
+            frames.clear();
+            for (seq, message) in piece.messages.iter() {
+                let Some(frame) = frame((seq, message)) else {
+                    let reason =
+                        format!("its messages are order packets, but message {seq} is none");
+                    return Err(Failure::Content { path: path.to_owned(), reason });
+                };
+                frames.push(frame);
+            }
+            each(Messages::Packets(&frames), arrival)?;
+        }
+        let last = self.tracker.span().map_or(0, SeqRange::last);
+        Ok(SessionFacts { session: Some(self.session), last, end: Some(self.end), removed: 0 })
+    }
+}
+
+fn tape_failure(error: TapeFileError<io::Error>) -> Failure {
+    let source = match error {
+        TapeFileError::Storage(source) => source,
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    };
+    Failure::System { action: "cannot write a temporary file", source }
+}
