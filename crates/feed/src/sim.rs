@@ -6,6 +6,7 @@
 //! * [`disk`]: a disk that crashes;
 //! * [`draw`]: scenarios and networks drawn from a seed;
 //! * [`cost`]: the cost of recovery by loss and round-trip time;
+//! * `groups`: lines of MoldUDP64 over networks that lose datagrams;
 //! * [`mod@run`]: a recording from its beginning to its end, over crashes and restarts, with its
 //!   invariants.
 
@@ -17,6 +18,8 @@ pub mod disk;
 pub mod draw;
 pub(crate) mod durable_expectation;
 pub(crate) mod event_queue;
+#[doc(hidden)]
+pub mod groups;
 mod network;
 mod outage;
 mod plan;

@@ -73,9 +73,11 @@ pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
 pub fn cost() -> String {
     format!(
         "An exchange that speaks the extension, 10,000 packets:\n\n{}\n\
-         An exchange of the original protocol, 100 packets:\n\n{}",
+         An exchange of the original protocol, 100 packets:\n\n{}\n\
+         MoldUDP64, 10,000 datagrams of one message:\n\n{}",
         feed::sim::cost::table(10_000, true),
-        feed::sim::cost::table(100, false)
+        feed::sim::cost::table(100, false),
+        feed::sim::groups::cost::table(10_000)
     )
 }
 

@@ -67,6 +67,7 @@ mod live;
 #[cfg(feature = "web")]
 mod logs;
 mod memory;
+mod mold_fetch;
 mod mold_serve;
 mod original;
 #[cfg(unix)]

@@ -27,7 +27,6 @@ use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
 use crate::ledger::Sink;
 use crate::wire::mold::{Request, Session};
 use core::time::Duration;
-use request_server::RequestServer;
 use requests::RequestScope;
 
 impl Recorder {
@@ -90,12 +89,12 @@ impl Recorder {
         }
         let ceiling = self.request_ceiling(now);
         let before = self.requests.served_from();
+        let lines = &self.lines;
+        self.requests.set_usable(|line| lines.get(usize::from(line)).is_some_and(is_line_usable));
         loop {
             let scope =
                 RequestScope { gaps: self.ledger.gaps(), abandoned: &self.abandoned, ceiling };
-            let lines = &self.lines;
-            let next = self.requests.next(scope, now, |server| is_usable(lines, server));
-            let Some(next) = next else { break };
+            let Some(next) = self.requests.next(scope, now) else { break };
             let Some((id, number)) =
                 self.requests.server(next.server).map(|server| (server.line, server.number))
             else {
@@ -245,8 +244,4 @@ pub(super) struct MoldDeadlines {
 /// Returns whether the request servers of a line play the recorded session, as far as is known.
 fn is_line_usable(line: &LineState) -> bool {
     line.stats.other_session.is_none()
-}
-
-fn is_usable(lines: &[LineState], server: &RequestServer) -> bool {
-    lines.get(usize::from(server.line)).is_some_and(is_line_usable)
 }

@@ -21,6 +21,11 @@ pub(super) fn log_event(
             tracing::debug!("{}: no connection", at(line));
         }
         RecorderEvent::LineGivenUp { line }
+            if recorder.line(line).is_some_and(|line| line.protocol == Protocol::Mold) =>
+        {
+            tracing::warn!("{}: no datagram for too long; the line is not waited for", at(line));
+        }
+        RecorderEvent::LineGivenUp { line }
             if recorder.line(line).is_some_and(|line| line.reached) =>
         {
             tracing::warn!("{}: giving up after too many failed connections", at(line));

@@ -247,8 +247,8 @@ impl Recorder {
         }
     }
 
-    /// Returns whether a sequence far ahead is believed now, because datagrams in a row agree on it.
-    /// A line that joins late begins so.
+    /// Returns whether a sequence far ahead is believed now, because datagrams in a row agree on
+    /// it. A line that joins late begins so.
     fn believes_far_ahead(&mut self, id: u16, seq: Seq) -> bool {
         let line = &mut self.lines[usize::from(id)];
         let Some(mold) = &mut line.mold else { return false };

@@ -13,8 +13,7 @@ const MISSED_RANGES_MAX: usize = 1 << 16;
 /// Number of consecutive datagrams that must agree before a sequence far ahead is believed.
 const FAR_AHEAD_DATAGRAMS: u32 = 3;
 
-/// Lines of a recorder that speak MoldUDP64 need nothing but the number of their request servers.
-/// The driver knows the addresses.
+/// Settings of a line that speaks MoldUDP64. The driver knows its addresses.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct MoldFeed {
     /// Number of request servers of the line.
@@ -177,8 +176,8 @@ impl MoldLine {
         }
     }
 
-    /// Notes a sequence that is too far above what is known. Returns true once enough datagrams in a
-    /// row agree, so that one damaged datagram cannot open a gap of billions.
+    /// Notes a sequence that is too far above what is known. Returns true once enough datagrams in
+    /// a row agree, so that one damaged datagram cannot open a gap of billions.
     pub(super) fn on_far_ahead(&mut self, seq: Seq, limits: &Limits) -> bool {
         let count = match self.far_ahead {
             Some((before, count)) if seq.abs_diff(before) <= limits.max_jump => count + 1,

@@ -1,8 +1,8 @@
 //! Search for the first message that request servers still serve.
 //!
 //! Servers forget old messages and say nothing when such a message is requested. A recorder that
-//! joins late may miss millions of them, and must not request them all one by one without an answer.
-//! So the beginning of a long gap is requested alone. If no server answers, a search by halves finds
+//! joins late may miss millions of them, and must not request them all without an answer. So the
+//! beginning of a long gap is requested alone. If no server answers, a search by halves finds
 //! the lowest message that is served.
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};

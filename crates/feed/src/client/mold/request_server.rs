@@ -24,12 +24,17 @@ pub const ANSWER_WAIT_MIN: Duration = Duration::from_millis(10);
 /// Longest wait for an answer.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Maximum factor by which the wait for an answer grows because answers are late.
+const PATIENCE_MAX: u32 = 16;
+
 /// Answers and time-outs since a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Default, Debug)]
 struct Round {
     since: Duration,
     answered: u32,
     timed_out: u32,
+    /// Answers to requests that had been given up, or sent again, too early.
+    late: u32,
 }
 
 /// State of a request server.
@@ -39,6 +44,8 @@ pub(super) struct RequestServer {
     pub(super) line: u16,
     /// Number of the server among those of its line.
     pub(super) number: u16,
+    /// True if the server's line plays the recorded session, as far as is known.
+    pub(super) is_usable: bool,
     /// Number of requests in flight.
     pub(super) in_flight: u32,
     /// Maximum number of requests in flight.
@@ -47,6 +54,8 @@ pub(super) struct RequestServer {
     trip: Option<(Duration, Duration)>,
     /// Number of consecutive rounds without an answer.
     pub(super) silent_rounds: u32,
+    /// Factor of the wait for an answer.
+    patience: u32,
     round: Round,
     /// Beginning of the present slot, and the number of requests in it.
     slot: (Duration, u32),
@@ -58,11 +67,13 @@ impl RequestServer {
         Self {
             line,
             number,
+            is_usable: true,
             in_flight: 0,
             limit: REQUESTS_IN_FLIGHT_MAX,
             trip: None,
             silent_rounds: 0,
-            round: Round { since: Duration::ZERO, answered: 0, timed_out: 0 },
+            patience: 1,
+            round: Round { since: Duration::ZERO, answered: 0, timed_out: 0, late: 0 },
             slot: (Duration::ZERO, 0),
         }
     }
@@ -78,7 +89,7 @@ impl RequestServer {
             // A steady network must not make every answer late that takes a little longer.
             mean + (deviation * 4).max(mean / 4)
         });
-        let wait = wait.max(ANSWER_WAIT_MIN) * (1 << self.silent_rounds.min(10));
+        let wait = wait.max(ANSWER_WAIT_MIN) * self.patience * (1 << self.silent_rounds.min(10));
         // A server far away must not be asked again before it can have answered.
         let most = self.trip.map_or(ANSWER_WAIT_MAX, |(mean, _)| ANSWER_WAIT_MAX.max(mean * 2));
         wait.min(most)
@@ -127,6 +138,16 @@ impl RequestServer {
         self.end_round_if_due(now);
     }
 
+    /// Counts an answer whose request was given up, or sent again and answered. If it was useful, the
+    /// server is not silent, only slow.
+    pub(super) fn on_late_answer(&mut self, is_useful: bool) {
+        self.round.late = self.round.late.saturating_add(1);
+        if is_useful {
+            self.silent_rounds = 0;
+            self.patience = (self.patience * 2).min(PATIENCE_MAX);
+        }
+    }
+
     /// Counts a request that was not answered in time.
     pub(super) fn on_timeout(&mut self) {
         self.round.timed_out = self.round.timed_out.saturating_add(1);
@@ -148,7 +169,14 @@ impl RequestServer {
     }
 
     fn end_round(&mut self, now: Duration) {
-        let Round { answered, timed_out, .. } = self.round;
+        let Round { answered, timed_out, late, .. } = self.round;
+        // The round-trip time of a request that was sent again is not known, so answers that come
+        // too late would never lengthen the wait.
+        self.patience = match late {
+            0 => self.patience - u32::from(self.patience > 1),
+            _ if late > answered / 4 => (self.patience * 2).min(PATIENCE_MAX),
+            _ => self.patience,
+        };
         if answered == 0 {
             self.silent_rounds = self.silent_rounds.saturating_add(1);
             self.limit = (self.limit / 2).max(1);
@@ -157,7 +185,7 @@ impl RequestServer {
         } else if timed_out <= answered / 4 {
             self.limit = (self.limit + (self.limit / 4).max(1)).min(REQUESTS_IN_FLIGHT_MAX);
         }
-        self.round = Round { since: now, answered: 0, timed_out: 0 };
+        self.round = Round { since: now, ..Round::default() };
     }
 }
 
@@ -205,6 +233,20 @@ mod tests {
         (0..5).for_each(|_| server.on_timeout());
         server.end_round_if_due(MS * 600);
         assert_eq!(server.limit, 125);
+    }
+
+    #[test]
+    fn late_answers_lengthen_the_wait() {
+        let mut server = RequestServer::new(0, 0);
+        server.on_answer(Some(MS), Duration::ZERO);
+        assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN);
+        for round in 1..9 {
+            server.on_late_answer(false);
+            server.on_answer(None, MS * 1000 * round);
+        }
+        assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN * PATIENCE_MAX);
+        (9..30).for_each(|round| server.on_answer(None, MS * 1000 * round));
+        assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN, "answers are in time again");
     }
 
     #[test]

@@ -14,25 +14,32 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Maximum number of pieces that wait for a server with room before new ones are requested.
+const RETRIES_LOOKED_AT: u32 = 16;
+
+/// Maximum number of retries, at each server, of a piece of the search for the lowest message that
+/// is served.
+const PROBE_RETRIES: u32 = 2;
+
+/// Number of requests for a piece that each server has not answered; empty before the first.
+type Failures = Vec<u16>;
+
 /// Piece that was requested and is not answered yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     last: Seq,
     /// Index of the server.
     server: usize,
     sent: Duration,
     deadline: Duration,
-    /// Number of requests for the piece that failed before this one.
-    failures: u32,
+    failures: Failures,
 }
 
 /// Piece that is requested again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Retry {
     range: SeqRange,
-    failures: u32,
-    /// Index of the server that did not answer.
-    server: usize,
+    failures: Failures,
 }
 
 /// Sequences that may be requested now.
@@ -162,6 +169,7 @@ impl Requests {
     pub(in crate::client) fn has_hope(&self, scope: RequestScope<'_>) -> bool {
         !self.servers.is_empty()
             && (!self.pending.is_empty()
+                || self.reach.probe().is_some()
                 || self.retries.iter().any(|retry| scope.missing_in(retry.range).is_some())
                 || self.walk(self.cursor, scope).is_some())
     }
@@ -183,21 +191,56 @@ impl Requests {
         !self.unserved.is_empty() || self.served_from().is_some()
     }
 
-    /// Returns the next piece to request at `now`, and counts it as requested. `usable` says which
-    /// servers may be asked.
-    pub(super) fn next(
-        &mut self,
-        scope: RequestScope<'_>,
-        now: Duration,
-        usable: impl Fn(&RequestServer) -> bool,
-    ) -> Option<NextRequest> {
+    /// Sets which lines' servers may be asked.
+    pub(super) fn set_usable(&mut self, is_usable: impl Fn(u16) -> bool) {
+        self.servers.iter_mut().for_each(|server| server.is_usable = is_usable(server.line));
+    }
+
+    /// Returns the next piece to request at `now`, and counts it as requested.
+    pub(super) fn next(&mut self, scope: RequestScope<'_>, now: Duration) -> Option<NextRequest> {
         self.paced_until = None;
-        if self.servers.is_empty() {
-            return None;
+        self.choose(&[], now)?;
+        let mut looked_at = 0;
+        while looked_at < RETRIES_LOOKED_AT
+            && let Some(retry) = self.retries.pop_front()
+        {
+            let Some(missing) = self.rest_of(retry.range, scope) else { continue };
+            let piece = self.cut(missing);
+            let Some(server) = self.choose(&retry.failures, now) else {
+                // Its servers have no room; another piece may have others.
+                self.retries.push_back(retry);
+                looked_at += 1;
+                continue;
+            };
+            if let Some(range) = retry.range.from(piece.last() + 1) {
+                self.retries.push_front(Retry { range, failures: retry.failures.clone() });
+            }
+            return self.send(piece, server, retry.failures, now);
         }
-        let (piece, failures, avoided) = self.peek(scope)?;
-        let server = self.choose(avoided, now, usable)?;
-        self.take(piece);
+        if let Some(probe) = self.reach.probe()
+            && !self.pending.contains_key(&probe)
+            && self.retries.is_empty()
+        {
+            // The piece of the search has arrived by other ways.
+            self.reach.reset();
+            self.cursor = self.cursor.min(probe);
+        }
+        let gap = self.walk(self.cursor, scope)?;
+        self.reach.begin(gap, self.size.messages());
+        let piece = self.cut(gap);
+        self.cursor = piece.last() + 1;
+        let server = self.choose(&[], now)?;
+        self.send(piece, server, Failures::new(), now)
+    }
+
+    /// Counts a piece as requested from a server.
+    fn send(
+        &mut self,
+        piece: SeqRange,
+        server: usize,
+        failures: Failures,
+        now: Duration,
+    ) -> Option<NextRequest> {
         let state = self.servers.get_mut(server)?;
         state.on_request(now);
         let deadline = now + state.answer_wait();
@@ -206,28 +249,6 @@ impl Requests {
         self.deadlines.insert((deadline, piece.first()));
         self.stats.sent += 1;
         Some(NextRequest { server, piece })
-    }
-
-    /// Returns the next piece, the number of its failures, and the server that did not answer it.
-    fn peek(&mut self, scope: RequestScope<'_>) -> Option<(SeqRange, u32, Option<usize>)> {
-        while let Some(retry) = self.retries.front().copied() {
-            match self.rest_of(retry.range, scope) {
-                Some(missing) => {
-                    return Some((self.cut(missing), retry.failures, Some(retry.server)));
-                }
-                None => drop(self.retries.pop_front()),
-            }
-        }
-        if let Some(probe) = self.reach.probe()
-            && !self.pending.contains_key(&probe)
-        {
-            // The piece of the search has arrived by other ways.
-            self.reach.reset();
-            self.cursor = self.cursor.min(probe);
-        }
-        let gap = self.walk(self.cursor, scope)?;
-        self.reach.begin(gap, self.size.messages());
-        Some((self.cut(gap), 0, None))
     }
 
     /// Returns the first part of a piece that is missing and not requested.
@@ -252,18 +273,6 @@ impl Requests {
         SeqRange::counted(missing.first(), most)
             .and_then(|piece| piece.intersect(missing))
             .unwrap_or(missing)
-    }
-
-    /// Removes a piece that is about to be requested from what waits.
-    fn take(&mut self, piece: SeqRange) {
-        let Some(retry) = self.retries.front_mut() else {
-            self.cursor = piece.last() + 1;
-            return;
-        };
-        match retry.range.from(piece.last() + 1) {
-            Some(rest) => retry.range = rest,
-            None => drop(self.retries.pop_front()),
-        }
     }
 
     /// Returns the first range at or above `from` that was not requested yet.
@@ -296,24 +305,21 @@ impl Requests {
             .or_else(|| self.pending.range(seq..).next().and_then(range))
     }
 
-    /// Chooses the usable server with the fewest requests in flight, and another one than
-    /// `avoided` if there is one.
-    fn choose(
-        &mut self,
-        avoided: Option<usize>,
-        now: Duration,
-        usable: impl Fn(&RequestServer) -> bool,
-    ) -> Option<usize> {
+    /// Chooses the usable server that has failed least with a piece, and has the fewest requests in
+    /// flight. A server that has used up its retries is not asked for the piece again.
+    fn choose(&mut self, failures: &[u16], now: Duration) -> Option<usize> {
         let mut best = None;
         for (index, server) in self.servers.iter().enumerate() {
-            if !usable(server) || !server.has_room() {
+            let failed = failures.get(index).copied().unwrap_or(0);
+            let is_spent = u32::from(failed) > self.retries_max;
+            if is_spent || !server.is_usable || !server.has_room() {
                 continue;
             }
             if let Some(until) = server.paced_until(now) {
                 self.paced_until = Some(self.paced_until.map_or(until, |before| before.min(until)));
                 continue;
             }
-            let rank = (avoided == Some(index), server.silent_rounds > 0, server.in_flight, index);
+            let rank = (failed, server.silent_rounds > 0, server.in_flight, index);
             best = best.min(Some(rank)).or(Some(rank));
         }
         best.map(|(_, _, _, index)| index)
@@ -331,7 +337,7 @@ impl Requests {
         let asked = self.pending_at_or_after(range.first());
         let asked = asked.filter(|asked| is_useful && asked.contains(range.first()));
         if let Some(asked) = asked
-            && let Some(pending) = self.pending.get(&asked.first()).copied()
+            && let Some(pending) = self.pending.get(&asked.first()).cloned()
             && pending.server == server
         {
             self.release(asked.first());
@@ -339,23 +345,37 @@ impl Requests {
             self.stats.answered += 1;
             self.stats.slowest = self.stats.slowest.max(trip);
             if let Some(state) = self.servers.get_mut(server) {
-                state.on_answer((pending.failures == 0).then_some(trip), now);
+                let is_first = state.round_trip().is_none();
+                state.on_answer(pending.failures.is_empty().then_some(trip), now);
+                if is_first && state.round_trip().is_some() {
+                    let wait = state.answer_wait();
+                    self.shorten(server, wait);
+                }
             }
             let requested = asked.last() - range.first() + 1;
             self.size.on_answer(requested, range.len());
             if range.len() < requested {
                 self.stats.partial += 1;
-                self.ask_rest(asked, server);
+                // What the answer brought is not missing any more, so only the rest is requested.
+                self.retries.push_back(Retry { range: asked, failures: Failures::new() });
             }
             let step = self.reach.on_served(asked.first(), self.size.messages());
-            self.search_on(step, scope, server);
+            self.search_on(step, scope);
+        } else if let Some(state) = self.servers.get_mut(server) {
+            state.on_late_answer(is_useful);
         }
         self.on_filled(range);
     }
 
-    /// Requests what an answer left out of `asked`. What it brought is not missing any more.
-    fn ask_rest(&mut self, asked: SeqRange, server: usize) {
-        self.retries.push_back(Retry { range: asked, failures: 0, server });
+    /// Waits no longer than `wait` for the answers of a server whose round-trip time is known now.
+    fn shorten(&mut self, server: usize, wait: Duration) {
+        for (first, pending) in self.pending.iter_mut().filter(|(_, it)| it.server == server) {
+            let deadline = pending.deadline.min(pending.sent + wait);
+            if self.deadlines.remove(&(pending.deadline, *first)) {
+                self.deadlines.insert((deadline, *first));
+            }
+            pending.deadline = deadline;
+        }
     }
 
     /// Forgets the requests for messages that have arrived, whatever brought them.
@@ -380,13 +400,13 @@ impl Requests {
         }
     }
 
-    /// Handles requests that were not answered in time. Returns whether there were any.
-    pub(super) fn expire(&mut self, scope: RequestScope<'_>, now: Duration) -> bool {
+    /// Handles requests that were not answered in time.
+    pub(super) fn expire(&mut self, scope: RequestScope<'_>, now: Duration) {
         let mut expired = Vec::new();
         while let Some(&(deadline, first)) = self.deadlines.first()
             && deadline <= now
         {
-            let Some(pending) = self.pending.get(&first).copied() else {
+            let Some(pending) = self.pending.get(&first).cloned() else {
                 self.deadlines.pop_first();
                 continue;
             };
@@ -401,41 +421,52 @@ impl Requests {
             }
             expired.push((range, pending));
         }
-        for (range, pending) in &expired {
+        for (range, mut pending) in expired {
             // A server that answers only some of many requests may answer this one later.
-            let overloaded =
-                self.servers.get(pending.server).is_some_and(RequestServer::is_overloaded);
-            let failures = pending.failures + u32::from(!overloaded);
-            self.on_failure(*range, failures, pending.server, scope);
+            let server = self.servers.get(pending.server);
+            if !server.is_some_and(RequestServer::is_overloaded) {
+                pending.failures.resize(self.servers.len(), 0);
+                let failed = &mut pending.failures[pending.server];
+                *failed = failed.saturating_add(1);
+            }
+            self.on_failure(range, pending.failures, scope);
         }
         self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
-        !expired.is_empty()
+        let is_dead =
+            |server: &RequestServer| !server.is_usable || server.silent_rounds > self.retries_max;
+        if self.servers.iter().all(is_dead) {
+            // Pieces that still wait need not be tried one after the other.
+            let probe = self.reach.probe();
+            let is_probe = |retry: &Retry| Some(retry.range.first()) == probe;
+            let (probes, others) = self.retries.drain(..).partition(is_probe);
+            self.retries = probes;
+            let others: VecDeque<Retry> = others;
+            others.into_iter().for_each(|retry| self.unserved.insert(retry.range));
+        }
     }
 
-    /// Requests a piece again, or leaves it out after too many failures.
-    fn on_failure(
-        &mut self,
-        range: SeqRange,
-        failures: u32,
-        server: usize,
-        scope: RequestScope<'_>,
-    ) {
-        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
-        let most = self.retries_max.saturating_add(1).saturating_mul(servers);
-        if failures < most {
-            self.retries.push_back(Retry { range, failures, server });
+    /// Requests a piece again, or leaves it out after too many failures at every server.
+    fn on_failure(&mut self, range: SeqRange, failures: Failures, scope: RequestScope<'_>) {
+        let is_probe = self.reach.probe() == Some(range.first());
+        let retries = if is_probe { PROBE_RETRIES.min(self.retries_max) } else { self.retries_max };
+        let is_spent = |(index, server): (usize, &RequestServer)| {
+            let failed = failures.get(index).copied().unwrap_or(0);
+            !server.is_usable || u32::from(failed) > retries
+        };
+        if !self.servers.iter().enumerate().all(is_spent) {
+            self.retries.push_back(Retry { range, failures });
             return;
         }
         self.unserved.insert(range);
         let gap = scope.gaps.at_or_after(range.first());
         let most = self.size.messages();
         let step = gap.map_or(Step::Idle, |gap| self.reach.on_unserved(range, gap, most));
-        self.search_on(step, scope, server);
+        self.search_on(step, scope);
     }
 
     /// Requests the piece that the search for the lowest served message wants next. Once the search
     /// has ended, everything above that message is requested.
-    fn search_on(&mut self, step: Step, scope: RequestScope<'_>, server: usize) {
+    fn search_on(&mut self, step: Step, scope: RequestScope<'_>) {
         match step {
             Step::Idle => {}
             Step::Ended => {
@@ -444,7 +475,7 @@ impl Requests {
             Step::Probe(first) => {
                 let gap = scope.gaps.at_or_after(first).filter(|gap| gap.first() == first);
                 if let Some(range) = gap.map(|gap| self.cut(gap)) {
-                    self.retries.push_front(Retry { range, failures: 0, server });
+                    self.retries.push_front(Retry { range, failures: Failures::new() });
                 }
             }
         }
