@@ -21,7 +21,8 @@ mod state;
 
 pub(crate) use crate::http::api::events::EventBuffer;
 pub(crate) use crate::http::state::client::ClientMonitor;
-pub(crate) use crate::http::state::exchange::{ExchangeController, ScenarioInfo};
+pub(crate) use crate::http::state::exchange::ExchangeController;
+pub(crate) use crate::http::state::scenario_info::ScenarioInfo;
 
 use crate::args::address;
 use crate::args::secret::Secret;

@@ -18,6 +18,7 @@ pub(crate) mod metrics;
 pub(crate) mod mold_lines;
 pub(crate) mod mold_snapshot;
 pub(crate) mod recent_rates;
+pub(crate) mod scenario_info;
 pub(crate) mod soup_counters;
 pub(crate) mod strip;
 

@@ -21,7 +21,8 @@
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
-//! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client;
+//! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
+//!   without sockets, for the bytes of each scenario;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
 //! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
@@ -87,6 +88,7 @@ mod signals;
 mod sim;
 mod soup_both;
 mod soup_fetch;
+mod soup_golden;
 mod soup_serve;
 mod support;
 mod told;

@@ -122,7 +122,7 @@ fn golden_of(name: &str, seed: u64) -> String {
 fn scenarios_do_the_same_for_ever() {
     compare(Protocol::Betacrew, "scenarios.txt", golden_of);
     compare(Protocol::Mold, "mold_scenarios.txt", crate::mold_serve::golden_of);
-    compare(Protocol::Soup, "soup_scenarios.txt", crate::soup_serve::golden_of);
+    compare(Protocol::Soup, "soup_scenarios.txt", crate::soup_golden::golden_of);
 }
 
 /// Compares what the scenarios of a protocol do with a golden file.

@@ -212,7 +212,7 @@ mod tests {
             assert!(time > before, "{seq}: {time} after {before}");
             before = time;
         }
-        assert!(before > 2 * DAY.as_nanos() as u64);
+        assert!(u128::from(before) > 2 * DAY.as_nanos());
         assert_eq!(tape.arrived(0), None);
     }
 

@@ -14,7 +14,8 @@ use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
 use crate::http::state::mold_lines::MoldLineState;
 use crate::http::state::recent_rates::RecentRates;
-use crate::http::state::soup_counters::{ListenerView, SoupCounters};
+use crate::http::state::scenario_info::ScenarioInfo;
+use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::strip;
 use crate::http::state::{
     ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refusal, Rule, SessionView, State,
@@ -22,15 +23,13 @@ use crate::http::state::{
 use crate::net::{ConnectionRef, Controller};
 use crate::output::counters::WriteCounters;
 use crate::output::sink::PacketSink;
-use crate::scenario::{
-    EngineSection, ResolvedScenario, ScenarioFile, catalogue, fault_text, impossible_faults,
-};
+use crate::scenario::{EngineSection, ScenarioFile, catalogue, fault_text, impossible_faults};
 use crate::text::formatting::{count, grouped, took};
 use feed::base::chance::Chance;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::exchange::Exchange;
 use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
-use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
+use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Scenario};
 use feed::tape::source::TapeSource;
 use feed::wire::{Protocol, Protocols, SessionId};
 use std::time::Duration;
@@ -42,28 +41,6 @@ const SHOWN_MAX: usize = 100;
 const BOOKED_MAX: u64 = 1 << 16;
 /// Maximum number of connections named in a log line.
 const LOGGED_MAX: usize = 8;
-
-/// Description of the tape and the scenario in force.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct ScenarioInfo {
-    tape: String,
-    played: Played,
-    scenario: String,
-    about: String,
-    listeners: Vec<ListenerView>,
-}
-
-impl ScenarioInfo {
-    pub(crate) fn new(
-        resolved: &ResolvedScenario,
-        played: Played,
-        listeners: &[(Protocol, String)],
-    ) -> Self {
-        let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
-        let listeners = listeners.iter().map(ListenerView::new).collect();
-        Self { tape: resolved.tape.to_string(), played, scenario, about, listeners }
-    }
-}
 
 /// Controller of an exchange that has an HTTP address.
 #[derive(Debug)]

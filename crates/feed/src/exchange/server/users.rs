@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_number_of_addresses_is_bounded() {
         let mut users = Users::new(Vec::new());
-        for number in 0..ADDRESSES_MAX as u32 + 10 {
+        for number in (0_u32..).take(ADDRESSES_MAX + 10) {
             (0..FREE_TRIES).for_each(|_| users.note_wrong(address(number), SECOND * number));
         }
         assert_eq!(users.wrong.len(), ADDRESSES_MAX);

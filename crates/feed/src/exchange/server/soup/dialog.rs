@@ -19,6 +19,7 @@ use crate::wire::soup::{
 use core::time::Duration;
 
 /// Packet of a client, as far as an exchange cares.
+#[derive(Clone, Copy)]
 enum ClientPacket {
     Login(Result<LoginRequest, DecodeError>),
     Logout,
@@ -114,8 +115,8 @@ impl<P: TapeSource> MockExchange<P> {
         stream.caught_up |= !is_behind;
         if is_behind && stream.caught_up {
             conn.end();
-            let (connection, packets) = (conn.base.number(), behind.into());
-            self.stats.skipped += u64::from(behind);
+            let (connection, packets) = (conn.base.number(), behind);
+            self.stats.skipped += behind;
             let treatment = SlowTreatment::CutOff;
             self.report(ServerEvent::Slow { connection, packets, treatment });
         }

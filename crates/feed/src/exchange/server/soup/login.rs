@@ -120,7 +120,7 @@ impl<P: TapeSource> MockExchange<P> {
         now: Duration,
     ) {
         let session = session_field(self.tape().session());
-        let accepted = LoginAccepted { session, sequence: first.into() };
+        let accepted = LoginAccepted { session, sequence: first };
         (0..=copies).for_each(|_| conn.plan.push(&Packet::LoginAccepted(accepted)));
         let pass = u32::try_from(self.stats.streams).unwrap_or(u32::MAX);
         self.stats.streams += 1;

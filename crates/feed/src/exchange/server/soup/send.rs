@@ -62,7 +62,8 @@ impl WriteBuffer<'_> {
 
     /// Appends order packets, each as a message.
     fn put_orders(&mut self, frames: &[RawFrame]) -> Filled {
-        const HEADER: [u8; HEADER_BYTES] = [0, FRAME_LEN as u8 + 1, kind::SEQUENCED];
+        // An order packet has 17 bytes, and a length counts the type as well.
+        const HEADER: [u8; HEADER_BYTES] = [0, 18, kind::SEQUENCED];
         // Written in place: a copy of a packet put together elsewhere would wait for its parts, at
         // twice the time.
         let write = |room: &mut [u8; ORDER_BYTES], frame: &RawFrame| {
@@ -370,7 +371,7 @@ fn sent_messages<P: TapeSource>(
             // No further than the messages that the tally can count in one go.
             let stop = context.faults.tally().last_countable_together(next) + 1;
             let stop = stop.min(range.first() + sent);
-            context.faults.tally_mut().count_streamed(next, (stop - next).into(), 0);
+            context.faults.tally_mut().count_streamed(next, stop - next, 0);
             next = stop;
         }
         left = range.from(next);

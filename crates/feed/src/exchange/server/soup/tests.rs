@@ -3,7 +3,7 @@
 mod sending;
 
 use super::*;
-use crate::base::seq::SeqRange;
+use crate::base::seq::{SeqRange, to_index};
 use crate::base::span::{Span, TimeSpan};
 use crate::exchange::server::users::{FREE_TRIES, TRY_INTERVAL, Users};
 use crate::exchange::server::{CutKind, LINGER, MockExchange, ServerConnection, ServerEvent};
@@ -58,8 +58,8 @@ impl TapeSource for MessageTape {
         };
         self.bytes.clear();
         let mut count = 0;
-        for message in self.messages.iter().skip(range.first() as usize - 1) {
-            if count == self.at_once || count == range.len() as usize {
+        for message in self.messages.iter().skip(to_index(range.first() - 1)) {
+            if count == self.at_once || count == to_index(range.len()) {
                 break;
             }
             match self.framing {

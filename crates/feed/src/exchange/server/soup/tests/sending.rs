@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::base::rng::Rng;
+use crate::base::seq::to_index;
 use crate::faults::scenario::FaultSelector;
 
 #[test]
 fn bytes_are_the_same_however_the_socket_takes_them() {
     let messages: Vec<Vec<u8>> =
-        (0..40_usize).map(|at| vec![b'a' + (at % 26) as u8; at * at % 97]).collect();
+        (0..40_u8).map(|at| vec![b'a' + at % 26; usize::from(at) * usize::from(at) % 97]).collect();
     let mut expected = None;
     for framing in [Framing::Length, Framing::LengthAndType] {
         for (at_once, room, most) in
@@ -316,7 +317,7 @@ fn any_scenario_sends_the_same_bytes_however_they_are_taken() {
     for round in 0..1500 {
         let scenario = drawn(&mut rng);
         let (lengths, at_once) = (rng.bits(), 1 + rng.below(20) as usize);
-        let messages = (0..rng.below(60)).map(|at| vec![b'm'; (lengths >> at % 60 & 31) as usize]);
+        let messages = (0..rng.below(60)).map(|at| vec![b'm'; to_index(lengths >> (at % 60) & 31)]);
         let framing = [Framing::Length, Framing::LengthAndType][rng.below(2) as usize];
         let tape = MessageTape::new(messages.collect(), framing, at_once);
         let mut whole = Session::new(tape.clone(), scenario.clone());
