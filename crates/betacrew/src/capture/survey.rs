@@ -276,10 +276,19 @@ impl SurveyBuilder {
             Some(at) if answers || is_heartbeats && deadline == Deadline::Now => Some(at),
             _ => None,
         };
-        let is_open = has(Likeness::Unknown).is_some()
-            && deadline == Deadline::Later
-            && !held.membership.is_overdue();
-        let stream = match has(Likeness::Same).or(only) {
+        let is_due = deadline == Deadline::Now || held.membership.is_overdue();
+        let is_open = has(Likeness::Unknown).is_some() && !is_due;
+        // Lines that lost each other's messages have none in common, but the same range of
+        // sequences. Other feeds of the same session name would have differed in it.
+        let range = held.tracker.span();
+        let overlaps = |stream: &CaptureStream| {
+            let common = stream.tracker.span().zip(range);
+            common.is_some_and(|(all, own)| all.intersect(own).is_some())
+        };
+        let unknown = alike.iter().filter(|(_, found)| *found == Likeness::Unknown);
+        let mut beside =
+            unknown.map(|(at, _)| *at).filter(|at| is_due && overlaps(&self.streams[*at]));
+        let stream = match has(Likeness::Same).or(only).or_else(|| beside.next()) {
             Some(stream) => stream,
             None if is_open => return,
             None if self.streams.len() < STREAMS_MAX => {
