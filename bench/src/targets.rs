@@ -8,6 +8,7 @@ mod files;
 mod growth;
 mod jobs;
 mod kernels;
+mod mold;
 mod soup;
 
 use crate::Result;
@@ -43,7 +44,7 @@ struct Target {
     run: fn(&Plan) -> Result<Vec<Row>>,
 }
 
-const TARGETS: [Target; 19] = [
+const TARGETS: [Target; 20] = [
     Target { numbers: &[1, 2], run: jobs::without_loss },
     Target { numbers: &[3], run: jobs::with_loss },
     Target { numbers: &[4], run: jobs::small },
@@ -63,6 +64,7 @@ const TARGETS: [Target; 19] = [
     Target { numbers: &[17], run: far::whole },
     Target { numbers: &[18, 19], run: memory_and_start },
     Target { numbers: &[21], run: soup::exchange },
+    Target { numbers: &[22], run: mold::exchange },
 ];
 
 fn near_and_far(plan: &Plan) -> Result<Vec<Row>> {

@@ -187,6 +187,7 @@ impl World {
                 Output::Drop(conn) => {
                     assert!(self.peers.remove(&conn).is_some(), "it never was");
                 }
+                Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
                 Output::Note(_) => {}
             }
         }

@@ -81,7 +81,7 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
         (keeper, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
     };
     let mut mine = Mine { keeper, volume: 0 };
-    net::fetch(&[vec![address]], &mut recorder, &mut mine, &Stop::new(), |_| {})?;
+    net::fetch(&[vec![address].into()], &mut recorder, &mut mine, &Stop::new(), |_| {})?;
     // Everything is written and safe, and the index makes the next opening instant.
     mine.keeper.end()?;
     let outcome = recorder.outcome().ok_or("it has not ended")?;

@@ -2,7 +2,9 @@
 
 pub mod address;
 pub(crate) mod feed_address;
+pub(crate) mod group_address;
 pub(crate) mod keyed;
+pub(crate) mod line_address;
 pub(crate) mod nats_env;
 pub(crate) mod parse;
 pub(crate) mod secret;

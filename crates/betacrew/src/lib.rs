@@ -36,7 +36,7 @@
 //! // A client records all 14 packets, because it requests the missing ones again.
 //! let mut recording = MemoryRecording::new();
 //! let mut recorder = Recorder::new(RecorderOptions::default(), 1);
-//! net::fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
+//! net::fetch(&[line.into()], &mut recorder, &mut recording, &Stop::new(), |_| {})?;
 //! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
 //! assert_eq!(recording.in_order().flatten().count(), 14);
 //!

@@ -3,14 +3,21 @@
 mod admission;
 mod connection;
 pub(crate) mod controller;
+mod datagram_sender;
 mod fetch;
+mod group;
+mod lines;
 mod serve;
 
+pub use crate::args::group_address::GroupAddress;
 pub use crate::net::controller::{ConnectionRef, Controller, NoController};
 #[cfg(feature = "web")]
 pub(crate) use admission::limit_unsent;
 pub use admission::{CONNECTIONS_MAX, UNSENT_MAX};
-pub use fetch::{LoopEvent, fetch};
+pub use fetch::{LineSource, LoopEvent, fetch};
+pub use group::{GroupSockets, RECEIVE_BUFFER};
+pub(crate) use lines::LINES_MAX;
+pub use lines::LineSockets;
 pub(crate) use serve::LISTENERS_MAX;
 pub use serve::{serve, serve_at};
 
@@ -108,6 +115,21 @@ pub struct Listener {
 impl From<std::net::TcpListener> for Listener {
     fn from(socket: std::net::TcpListener) -> Self {
         Self { socket, protocol: Protocol::Betacrew }
+    }
+}
+
+/// Sockets of an exchange.
+#[derive(Default, Debug)]
+pub struct Sockets {
+    /// Listening sockets for connections.
+    pub listeners: Vec<Listener>,
+    /// Sockets of the exchange's lines, in the order of the lines.
+    pub lines: Vec<LineSockets>,
+}
+
+impl<L: Into<Listener>> From<Vec<L>> for Sockets {
+    fn from(listeners: Vec<L>) -> Self {
+        Self { listeners: listeners.into_iter().map(L::into).collect(), lines: Vec::new() }
     }
 }
 

@@ -55,7 +55,7 @@ class Session(soup.SoupServerSession, session_type="server"):
             return soup.LoginRejected(soup.LoginRejectReason.SESSION_NOT_AVAILABLE)
         if msg.session not in ("", exchange.session):
             return soup.LoginRejected(soup.LoginRejectReason.SESSION_NOT_AVAILABLE)
-        self.sequence = int(msg.sequence)
+        self.sequence = int(msg.sequence) or len(exchange.messages) + 1
         asyncio.get_running_loop().call_soon(self.stream)
         return soup.LoginAccepted(exchange.session, self.sequence)
 

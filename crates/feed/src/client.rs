@@ -93,6 +93,7 @@ mod event;
 mod finish;
 mod line;
 mod lines;
+pub mod mold;
 mod options;
 mod outcome;
 pub mod passes;
@@ -106,8 +107,9 @@ pub mod timers;
 
 pub use crate::session::completeness::IncompleteReason;
 pub use crate::session::tail::Tail;
-pub use event::{Input, Output, PassEnd, RecorderEvent};
+pub use event::{DatagramSource, Input, Output, PassEnd, RecorderEvent};
 pub use lines::{LINES_MAX, LineProtocol, Lines, SoupLogin};
+pub use mold::{IgnoredDatagrams, MoldFeed, MoldStats, MoldViolation, RequestStats};
 pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations, UndecodableError};
 pub use soup::{SessionPayload, SoupStats, SoupViolation};
@@ -116,7 +118,7 @@ use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;
 use crate::client::timers::{STREAM_LAG, STREAM_SILENCE};
 use crate::ledger::{Ledger, Sink};
-use crate::wire::{Info, RawFrame, SessionId};
+use crate::wire::{Info, Protocol, RawFrame, SessionId};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{ClientConnection, ConnectionRole, ConnectionState};
@@ -163,6 +165,12 @@ pub struct Recorder {
     resumed_at: Seq,
     /// Sequences that were abandoned; some of them may have arrived since.
     abandoned: SeqSet,
+    /// Requests to the request servers of MoldUDP64 lines.
+    requests: mold::Requests,
+    /// True if a line speaks MoldUDP64.
+    has_mold: bool,
+    /// Time at which messages are requested again that no request server has answered.
+    retry_unserved_at: Option<Duration>,
     /// Time of the next search for gaps to abandon.
     give_up_at: Duration,
     /// True if the recording began with packets of an earlier recorder.
@@ -185,17 +193,18 @@ impl Recorder {
     /// Returns a recorder of a session that arrives on redundant lines: each with its protocol, or
     /// a number of lines of the exercise's protocol.
     ///
-    /// If a line speaks SoupBinTCP, the recorder follows the session on all lines.
+    /// If a line speaks SoupBinTCP or MoldUDP64, the recorder follows the session on all lines.
     #[must_use]
     pub fn new(options: RecorderOptions, lines: impl Into<Lines>) -> Self {
         let (mut options, lines) = (options, lines.into());
-        if lines.has_soup() {
+        if lines.are_followed() {
             (options.follow, options.classic) = (true, false);
         }
         let mut ledger = Ledger::new(options.limits);
         if let Some(last) = options.last {
             ledger.reaches(last);
         }
+        let requests = mold::Requests::new(lines.request_servers(), options.retries);
         Self {
             ledger,
             lines: lines
@@ -218,6 +227,9 @@ impl Recorder {
             end_reported_at: None,
             resumed_at: 0,
             abandoned: SeqSet::new(),
+            requests,
+            has_mold: lines.protocols().iter().any(|line| line.protocol() == Protocol::Mold),
+            retry_unserved_at: None,
             give_up_at: Duration::ZERO,
             resumed: false,
             stopping: None,
@@ -306,6 +318,11 @@ impl Recorder {
         match input {
             Input::Wake => {}
             Input::Stop => self.stop(now),
+            Input::Datagram { line, source, bytes } => {
+                self.stats.bytes += bytes.len() as u64;
+                self.on_datagram(line, source, bytes, now, sink);
+            }
+            Input::KernelDrops { line, count } => self.on_kernel_drops(line, count),
             Input::Connected(id) => {
                 if let Some(at) = self.find(id) {
                     self.connected(at, now);

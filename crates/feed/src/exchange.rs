@@ -1,8 +1,10 @@
 //! The exchange's side of a session without I/O, for drivers: a socket loop, the simulator, a test.
 
+pub mod datagrams;
 pub mod original;
 pub mod server;
 
+use crate::exchange::datagrams::DatagramLines;
 use crate::wire::Protocol;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -106,6 +108,11 @@ pub trait Exchange {
     /// Returns the time until which the exchange is down, if it is. All connections are reset when
     /// it goes down, and no client can connect before that time.
     fn down_until(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Returns the lines that send datagrams, if the exchange has some.
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
         None
     }
 

@@ -80,6 +80,8 @@
 //!                         exchange.disconnected(server, Disconnect::Closed, now);
 //!                     }
 //!                 }
+//!                 // Only lines that speak MoldUDP64 join groups and send requests.
+//!                 Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
 //!                 Output::Note(_) => {}
 //!             }
 //!         }

@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(split_protocol(text).unwrap(), (protocol, address));
         }
         let refused = split_protocol("http://127.0.0.1:80").unwrap_err().to_string();
-        assert!(refused.contains("protocols are betacrew:// and soup://"), "{refused}");
+        assert!(refused.contains("protocols are betacrew://, soup:// and mold://"), "{refused}");
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Addresses of exchanges with their protocol, as people type them for `fetch`.
 
 use crate::args::address;
+use crate::args::group_address::{GroupAddress, GroupParameters};
 use crate::error::Failure;
 use crate::text::location::shown;
 use feed::wire::Protocol;
 use feed::wire::soup::Text;
 use std::net::SocketAddr;
 
-/// Address of an exchange: `HOST:PORT`, `betacrew://HOST:PORT` or
-/// `soup://[USER@]HOST:PORT[/SESSION]`.
+/// Address of an exchange: `HOST:PORT`, `betacrew://HOST:PORT`,
+/// `soup://[USER@]HOST:PORT[/SESSION]` or
+/// `mold://GROUP:PORT[?request=HOST:PORT][&interface=IP][&source=IP]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct FeedAddress {
     /// Protocol that the exchange speaks there.
@@ -19,6 +21,8 @@ pub(crate) struct FeedAddress {
     pub(crate) session: Text<10>,
     /// Host and port, as they were typed.
     peer: String,
+    /// Parameters of a group.
+    group: GroupParameters,
 }
 
 impl FeedAddress {
@@ -38,6 +42,15 @@ impl FeedAddress {
                 (protocol, rest)
             }
         };
+        let not_address = |reason: String| {
+            Failure::Usage(format!("`{}` is not an address: {reason}", shown(text)))
+        };
+        let (rest, group) = match (protocol, rest.split_once('?')) {
+            (Protocol::Mold, Some((rest, query))) => {
+                (rest, GroupParameters::parse(query).map_err(not_address)?)
+            }
+            _ => (rest, GroupParameters::default()),
+        };
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
             None => (None, rest),
@@ -53,7 +66,7 @@ impl FeedAddress {
             Some((peer, session)) => (peer, Some(session)),
             None => (rest, None),
         };
-        if protocol == Protocol::Betacrew && (user.is_some() || session.is_some()) {
+        if protocol != Protocol::Soup && (user.is_some() || session.is_some()) {
             return Err(Failure::Usage(format!(
                 "`{}` is not an address: only soup:// addresses have a user or a session; expected \
                  HOST:PORT",
@@ -69,6 +82,7 @@ impl FeedAddress {
             session: Text::new(session.unwrap_or_default())
                 .map_err(|error| wrong("session", error))?,
             peer: peer.to_owned(),
+            group,
         })
     }
 
@@ -78,9 +92,35 @@ impl FeedAddress {
         let peer = shown(peer);
         match (protocol, session.is_blank()) {
             (Protocol::Betacrew, _) => peer.to_string(),
-            (Protocol::Soup, true) => format!("{protocol}://{peer}"),
-            (Protocol::Soup, false) => format!("{protocol}://{peer}/{session}"),
+            (Protocol::Soup | Protocol::Mold, true) => format!("{protocol}://{peer}"),
+            (Protocol::Soup | Protocol::Mold, false) => format!("{protocol}://{peer}/{session}"),
         }
+    }
+
+    /// Returns the number of request servers of a MoldUDP64 group.
+    pub(crate) fn servers(&self) -> u16 {
+        u16::try_from(self.group.requests.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Returns the addresses of a MoldUDP64 group.
+    ///
+    /// # Errors
+    /// Returns [`Failure::Usage`] if a host or a port is wrong.
+    pub(crate) fn group(&self) -> Result<GroupAddress, Failure> {
+        let first = |text: &str| {
+            let addresses = address::resolve_peer(text)?;
+            // IPv4 comes first where a name has both, because most feeds are IPv4.
+            let v4 = addresses.iter().find(|address| address.is_ipv4());
+            let found = v4.or(addresses.first()).copied();
+            found.ok_or_else(|| Failure::Usage(format!("`{}` has no address", shown(text))))
+        };
+        let servers = self.group.requests.iter().map(|server| first(server));
+        Ok(GroupAddress {
+            interface: self.group.interface,
+            source: self.group.source,
+            servers: servers.collect::<Result<_, _>>()?,
+            ..GroupAddress::new(first(&self.peer)?)
+        })
     }
 
     /// Returns the socket addresses to connect to.
@@ -119,7 +159,12 @@ mod tests {
             ("soup://ann:secret@h:1", "--password-file"),
             ("betacrew://ann:secret@h:1", "--password-file"),
             ("ann:secret@h:1", "--password-file"),
-            ("http://h:1", "protocols are betacrew:// and soup://"),
+            ("http://h:1", "protocols are betacrew://, soup:// and mold://"),
+            ("mold://ann@239.1.1.1:7", "only soup://"),
+            ("mold://239.1.1.1:7/DAY1", "only soup://"),
+            ("mold://239.1.1.1:7?interface=eth0", "interface= needs an IP address"),
+            ("mold://239.1.1.1:7?ttl=1", "parameters are request="),
+            ("mold://239.1.1.1:7?request=", "request= needs"),
             ("betacrew://h:1/DAY1", "only soup://"),
             ("ann@h:1", "only soup://"),
             ("soup://annabelle@h:1", "at most 6"),
@@ -128,5 +173,22 @@ mod tests {
             let text = FeedAddress::parse(typed).unwrap_err().to_string();
             assert!(text.contains(word) && !text.contains("secret"), "{typed}: {text}");
         }
+    }
+
+    #[test]
+    fn a_group_has_request_servers_an_interface_and_a_source() {
+        let typed = "mold://239.1.1.1:30001?request=127.0.0.1:7&request=[::1]:8&interface=\
+                     127.0.0.1&source=10.0.0.1";
+        let address = FeedAddress::parse(typed).unwrap();
+        assert_eq!(address.label(), "mold://239.1.1.1:30001");
+        let group = address.group().unwrap();
+        let parsed = |text: &str| text.parse().unwrap();
+        assert_eq!(group.group, parsed("239.1.1.1:30001"));
+        assert_eq!(group.servers, ["127.0.0.1:7", "[::1]:8"].map(parsed));
+        assert_eq!(group.interface, Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(group.source, Some("10.0.0.1".parse().unwrap()));
+        let plain = FeedAddress::parse("mold://30001").unwrap().group().unwrap();
+        assert_eq!(plain, GroupAddress::new(parsed("127.0.0.1:30001")));
+        assert!(FeedAddress::parse("mold://239.1.1.1:0").unwrap().group().is_err());
     }
 }

@@ -243,9 +243,8 @@ impl SurveyBuilder {
                 if let Some(stream) = self.streams.get_mut(*stream) {
                     stream.take(*place, datagram);
                 }
-                return;
             }
-            Membership::LeftOut => return,
+            Membership::LeftOut => {}
             Membership::HeldBack { datagrams, messages } => {
                 *messages += datagram.sums.len();
                 datagrams.push(datagram.clone());

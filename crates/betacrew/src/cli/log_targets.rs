@@ -6,9 +6,10 @@ use tracing_subscriber::filter::Targets;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Modules that write log lines. A test compares them with the source.
-const LOGGED: [&str; 15] = [
-    "betacrew::commands::fetch::recording",
+const LOGGED: [&str; 16] = [
+    "betacrew::commands::fetch::events",
     "betacrew::commands::serve",
+    "betacrew::commands::serve::checks",
     "betacrew::commands::serve::log",
     "betacrew::grade::run::process",
     "betacrew::grade::run::run_folder",

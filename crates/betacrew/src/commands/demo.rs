@@ -206,7 +206,7 @@ fn play(
     capture.gaps.keep_history();
     let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let began = Instant::now();
-    let done = net::fetch(&[vec![address]], &mut recorder, &mut capture, stop, |_| {});
+    let done = net::fetch(&[vec![address].into()], &mut recorder, &mut capture, stop, |_| {});
     let time = began.elapsed();
     exchange_stop.stop();
     let served =

@@ -53,10 +53,14 @@ fn sync(text: &str) -> Result<SyncPolicy, String> {
 /// Flags of `fetch`.
 #[derive(clap::Args, Debug)]
 pub struct FetchArgs {
-    /// Exchange to record from: HOST:PORT, a port of this machine, or soup://[USER@]HOST:PORT
+    /// Exchange to record from: HOST:PORT, a port of this machine, soup://[USER@]HOST:PORT, or
+    /// mold://GROUP:PORT
     ///
     /// soup:// records messages of any length over SoupBinTCP and follows the session until it ends
-    /// (as --follow does); soup://HOST:PORT/SESSION names the session. Several addresses are
+    /// (as --follow does); soup://HOST:PORT/SESSION names the session.
+    /// mold://GROUP:PORT?request=HOST:PORT records MoldUDP64 datagrams and requests what is missing
+    /// from request servers (repeat &request=); &interface=IP is where to join the group,
+    /// &source=IP the only sender that is believed. Several addresses are
     /// redundant lines of one session, also in different protocols: a packet that one line misses
     /// is taken from another.
     #[arg(value_name = "ADDR", default_value = "127.0.0.1:3000")]
@@ -220,9 +224,10 @@ impl FetchArgs {
         }
     }
 
-    /// Returns whether a live session is followed: on request, and with a soup:// line always.
+    /// Returns whether a live session is followed: on request, and with a soup:// or mold:// line
+    /// always.
     fn follows(&self) -> bool {
-        self.follow || self.addresses.iter().any(|address| is_soup(address))
+        self.follow || self.addresses.iter().any(|address| is_followed(address))
     }
 
     /// Returns the time that an exchange may be unreachable or silent.
@@ -251,7 +256,7 @@ impl FetchArgs {
         if let Some((flag, _)) = following.iter().find(|(_, is_given)| *is_given && !self.follows())
         {
             return Err(Failure::Usage(format!(
-                "{flag} is for a live session: add --follow, or give a soup:// address"
+                "{flag} is for a live session: add --follow, or give a soup:// or mold:// address"
             )));
         }
         if self.give_up.is_some_and(|patience| patience <= self.reorder_wait) {
@@ -301,9 +306,9 @@ impl FetchArgs {
     }
 }
 
-/// Returns whether a typed address is one of SoupBinTCP.
-fn is_soup(typed: &str) -> bool {
-    FeedAddress::parse(typed).is_ok_and(|address| address.protocol == Protocol::Soup)
+/// Returns whether a typed address is one whose session is always followed.
+fn is_followed(typed: &str) -> bool {
+    FeedAddress::parse(typed).is_ok_and(|address| address.protocol != Protocol::Betacrew)
 }
 
 /// Runs the command.
@@ -316,7 +321,7 @@ pub fn run(args: &FetchArgs, stop: &Stop) -> Result<Exit, Failure> {
     let stdout_has_packets = args.output.iter().any(|path| path == Path::new("-"));
     let announce = if stdout_has_packets { http::Announce::Stderr } else { http::Announce::Stdout };
     let web = args.web.client(stop, announce)?;
-    if web.as_ref().is_some_and(|web| lines.addresses.iter().any(|line| web.is_at(line))) {
+    if web.as_ref().is_some_and(|web| lines.any_at(|line| web.is_at(line))) {
         return Err(Failure::Usage(
             "--http and the exchange have the same address: choose another --http address"
                 .to_owned(),

@@ -1,6 +1,7 @@
 //! `betacrew serve`: runs a mock exchange on listening sockets.
 
 mod checks;
+mod lines;
 mod listen;
 mod log;
 mod users;
@@ -8,7 +9,7 @@ mod users;
 use crate::args::parse::draw_seed;
 use crate::error::{Exit, Failure};
 use crate::http::{self, ExchangeController, ScenarioInfo};
-use crate::net::{self, Listener, Stop};
+use crate::net::{self, Listener, Sockets, Stop};
 use crate::output::successor::Existing;
 use crate::scenario::file::{FaultFile, What};
 use crate::scenario::text::QuotedText;
@@ -46,9 +47,16 @@ const SHORTHAND: &str = "Dropped packets (instead of a scenario)";
 pub struct ServeArgs {
     /// Address to listen on: [PROTOCOL://]HOST:PORT, or a port of this machine [default: 3000]
     ///
-    /// The protocol is betacrew, which is the default, or soup (SoupBinTCP). A port alone listens
-    /// on 127.0.0.1 and [::1], and port 0 takes a free port. Repeat the flag to listen on several
-    /// addresses, also in several protocols.
+    /// The protocol is betacrew, which is the default, soup (SoupBinTCP) or mold (MoldUDP64). A
+    /// port alone listens on 127.0.0.1 and [::1], and port 0 takes a free port. Repeat the flag to
+    /// listen on several addresses, also in several protocols.
+    ///
+    /// mold://HOST:PORT?request=HOST:PORT is a line: its datagrams go to the first address, a group
+    /// or a single receiver, and the second one is its request server. More keys follow behind `&`:
+    /// to=HOST:PORT (a further receiver), interface=IP, ttl=N (for groups 127.0.0.1 and 0, which
+    /// stay on this machine), age=N or age=TIME (older messages are not sent again), rate=N
+    /// (requests of a client in a second), start=TIME (heartbeats before the first message). Two
+    /// lines drop independently.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 
@@ -128,6 +136,9 @@ pub struct ServeArgs {
     /// Drop the last packet with the same probability as any other
     #[arg(long, help_heading = SHORTHAND)]
     no_keep_last: bool,
+
+    #[command(flatten)]
+    line_args: lines::LineArgs,
 
     #[command(flatten)]
     web: http::HttpArgs,
@@ -256,7 +267,8 @@ impl ServeArgs {
         net::raise_descriptor_limit();
         let users = self.users.as_deref().map(users::read).transpose()?.unwrap_or_default();
         let listeners = listen::listen(&self.listen)?;
-        Ok(OpenExchange { listeners, users, web: self.web.exchange(stop)? })
+        let lines = self.line_args.open(&self.listen)?;
+        Ok(OpenExchange { listeners, lines, users, web: self.web.exchange(stop)? })
     }
 
     /// Runs the mock exchange with a live session.
@@ -313,14 +325,16 @@ impl ServeArgs {
         let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
         let written = live.written();
         let addresses = open.addresses()?;
-        let OpenExchange { listeners, users, web } = open;
-        let mut exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
+        let OpenExchange { listeners, lines, users, web } = open;
+        let exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
+        let mut exchange = lines.add_to(exchange);
+        let sockets = Sockets { listeners, lines: lines.sockets };
         let mut controller = ExchangeController::new(
             web.as_ref(),
             ScenarioInfo::new(plot, played, &addresses),
             written,
         );
-        net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
+        net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
         let finished = exchange.tape_mut().finish();
         let exit = report_end(&exchange)?;
         if let (Err(reason), Some(path)) = (finished, &self.record) {
@@ -339,14 +353,16 @@ fn play(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let addresses = open.addresses()?;
-    let OpenExchange { listeners, users, web } = open;
-    let mut exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
+    let OpenExchange { listeners, lines, users, web } = open;
+    let exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
+    let mut exchange = lines.add_to(exchange);
+    let sockets = Sockets { listeners, lines: lines.sockets };
     if let Some(next) = next {
         exchange = exchange.with_next_tape(next);
     }
     let info = ScenarioInfo::new(plot, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
-    net::serve_at(listeners, &mut exchange, stop, log, &mut controller).map_err(system)?;
+    net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)
 }
 

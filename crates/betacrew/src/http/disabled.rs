@@ -68,7 +68,7 @@ impl HttpArgs {
 pub(crate) struct ScenarioInfo;
 
 impl ScenarioInfo {
-    pub(crate) fn new(_: &ResolvedScenario, _: Played, _: &[(Protocol, SocketAddr)]) -> Self {
+    pub(crate) fn new(_: &ResolvedScenario, _: Played, _: &[(Protocol, String)]) -> Self {
         Self
     }
 }

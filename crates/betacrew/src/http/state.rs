@@ -15,12 +15,16 @@ pub(crate) mod exchange_events;
 pub(crate) mod feed_state;
 pub(crate) mod gap_history;
 pub(crate) mod metrics;
+pub(crate) mod mold_lines;
+pub(crate) mod mold_snapshot;
 pub(crate) mod recent_rates;
 pub(crate) mod soup_counters;
 pub(crate) mod strip;
 
 use crate::http::state::chart_history::Point;
 use crate::http::state::feed_state::{FeedState, LineState};
+use crate::http::state::mold_lines::MoldLineState;
+use crate::http::state::mold_snapshot::MoldSnapshot;
 use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -89,6 +93,9 @@ pub(crate) struct State {
     /// Counts of SoupBinTCP; on an exchange with a listener that speaks it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soup: Option<SoupCounters>,
+    /// Lines in MoldUDP64, in the order of the command line; on an exchange that has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mold: Option<Vec<MoldLineState>>,
     /// Order books of up to 50 symbols. A client's are built from the packets before the first gap,
     /// an exchange's from its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,11 +239,14 @@ pub(crate) struct LineSnapshot {
     pub missed: u64,
     /// Number of subscriptions that ended before the session did.
     pub reconnects: u64,
-    /// Protocol of the line: `betacrew` or `soup`.
+    /// Protocol of the line: `betacrew`, `soup` or `mold`.
     pub protocol: String,
     /// Counters of a line that speaks SoupBinTCP, which has no gaps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soup: Option<SoupSnapshot>,
+    /// Counters of a line that speaks MoldUDP64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mold: Option<MoldSnapshot>,
 }
 
 /// Counters of a line that speaks SoupBinTCP.

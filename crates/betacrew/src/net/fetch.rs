@@ -1,6 +1,7 @@
 //! Event loop of a client.
 
 use super::Stop;
+use super::group::{Batch, GROUP, GroupSockets, REQUESTS, RegisteredGroup, turn};
 use feed::client::timers::Timer;
 use feed::client::{ConnId, Input, Output, Recorder, RecorderEvent};
 use feed::ledger::Sink;
@@ -30,27 +31,66 @@ pub enum LoopEvent<'a> {
     Tick(&'a Recorder),
 }
 
+/// Source of a line's messages.
+#[derive(Debug)]
+pub enum LineSource {
+    /// Exchange that is connected to, with its addresses, which are tried in turn.
+    Exchange(Vec<SocketAddr>),
+    /// MoldUDP64 group with its request servers.
+    Group(GroupSockets),
+}
+
+impl LineSource {
+    /// Returns the addresses to connect to; none for a group.
+    fn addresses(&self) -> &[SocketAddr] {
+        match self {
+            Self::Exchange(addresses) => addresses,
+            Self::Group(_) => &[],
+        }
+    }
+}
+
+impl From<Vec<SocketAddr>> for LineSource {
+    fn from(addresses: Vec<SocketAddr>) -> Self {
+        Self::Exchange(addresses)
+    }
+}
+
 /// Drives `recorder`, which records a session into `sink`, until it is complete, cannot become
-/// so, or is stopped. Each of its lines has one or more addresses, which are tried in turn. The
-/// result is in the recorder's outcome.
+/// so, or is stopped. Each of its lines has a source. The result is in the recorder's outcome.
 ///
 /// # Errors
-/// Returns errors of polling, and [`ErrorKind::InvalidInput`] if a line has no address or the
+/// Returns errors of polling, and [`ErrorKind::InvalidInput`] if an exchange has no address or the
 /// recorder has more lines than `lines`. Errors of connections go to the recorder.
 pub fn fetch<S: Sink>(
-    lines: &[Vec<SocketAddr>],
+    lines: &[LineSource],
     recorder: &mut Recorder,
     sink: &mut S,
     stop: &Stop,
     watch: impl FnMut(LoopEvent<'_>),
 ) -> io::Result<()> {
-    if lines.len() < recorder.line_count() || lines.iter().any(Vec::is_empty) {
+    let is_empty =
+        |line: &LineSource| matches!(line, LineSource::Exchange(addresses) if addresses.is_empty());
+    if lines.len() < recorder.line_count() || lines.iter().any(is_empty) {
         return Err(ErrorKind::InvalidInput.into());
     }
     let poll = Poll::new()?;
     let _waker = stop.register(Waker::new(poll.registry(), STOP)?);
+    let mut groups = Vec::new();
+    for (line, source) in (0u16..).zip(lines) {
+        if let LineSource::Group(sockets) = source {
+            let token = |index| group_token(line, index);
+            groups.push((line, RegisteredGroup::register(sockets, poll.registry(), token)?));
+        }
+    }
+    let batch = if groups.is_empty() { None } else { Some(Batch::new()) };
     let mut client = RecorderLoop {
-        lines: lines.iter().map(|addresses| LineAddresses { addresses, next: 0 }).collect(),
+        lines: lines
+            .iter()
+            .map(|line| LineAddresses { addresses: line.addresses(), next: 0 })
+            .collect(),
+        groups,
+        batch,
         recorder,
         sink,
         watch,
@@ -63,6 +103,14 @@ pub fn fetch<S: Sink>(
     };
     client.run(stop)
 }
+
+/// Returns the token of a socket of a group. Connections have lower ones.
+fn group_token(line: u16, index: usize) -> Token {
+    Token(GROUP_TOKENS + usize::from(line) * 2 + index)
+}
+
+/// Lowest token of a group's socket.
+const GROUP_TOKENS: usize = 1 << 40;
 
 /// Addresses of a line, of which one is in use.
 struct LineAddresses<'a> {
@@ -82,6 +130,10 @@ impl LineAddresses<'_> {
 /// State of the loop.
 struct RecorderLoop<'a, S, F> {
     lines: Vec<LineAddresses<'a>>,
+    /// MoldUDP64 lines with their sockets.
+    groups: Vec<(u16, RegisteredGroup)>,
+    /// Datagrams of one read; `None` without such lines.
+    batch: Option<Batch>,
     recorder: &'a mut Recorder,
     sink: &'a mut S,
     watch: F,
@@ -122,7 +174,9 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             let ready = |conn: &ClientSocket| {
                 conn.connected && conn.readable && self.recorder.wants_input(conn.id)
             };
-            let busy = self.conns.iter().any(ready) || !self.failed.is_empty();
+            let busy = self.conns.iter().any(ready)
+                || self.groups.iter().any(|(_, group)| group.is_readable())
+                || !self.failed.is_empty();
             let deadline = self.recorder.deadline();
             let patience = match busy {
                 true => Some(Duration::ZERO),
@@ -137,6 +191,9 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                 _ => {}
             }
             for event in &events {
+                if self.wake_group(event.token()) {
+                    continue;
+                }
                 let found = self.conns.iter_mut().find(|conn| conn.id as usize == event.token().0);
                 if let Some(conn) = found {
                     conn.readable |=
@@ -155,6 +212,7 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             for id in ids {
                 self.turn(id);
             }
+            self.read_groups();
             if self.recorder.deadline().is_some_and(|time| time <= self.now()) {
                 self.input(Input::Wake);
             }
@@ -200,12 +258,71 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
                     }
                 }
                 Output::Drop(id) => self.drop(id),
+                // The group was joined when its socket was opened.
+                Output::Join { .. } => {}
+                Output::Request { line, server, request } => {
+                    if let Some(group) = self.group(line) {
+                        group.request(server, &request);
+                    }
+                }
+                Output::Leave { line } => {
+                    if let Some(group) = self.group(line) {
+                        group.leave();
+                    }
+                }
                 Output::Note(note) => (self.watch)(LoopEvent::Note(self.recorder, note)),
             }
         }
         for conn in &mut self.conns {
             conn.send(self.recorder, self.sink, self.began.elapsed());
         }
+    }
+
+    fn group(&mut self, line: u16) -> Option<&mut RegisteredGroup> {
+        self.groups.iter_mut().find(|(id, _)| *id == line).map(|(_, group)| group)
+    }
+
+    /// Marks the socket of a group as readable. Returns whether the token is that of one.
+    fn wake_group(&mut self, token: Token) -> bool {
+        let Some(place) = token.0.checked_sub(GROUP_TOKENS).filter(|_| token != STOP) else {
+            return false;
+        };
+        if let Some(group) = u16::try_from(place / 2).ok().and_then(|line| self.group(line)) {
+            group.wake(place % 2);
+        }
+        true
+    }
+
+    /// Reads the sockets of all groups, each for one turn.
+    fn read_groups(&mut self) {
+        let Some(mut batch) = self.batch.take() else { return };
+        for at in 0..self.groups.len() {
+            for index in [REQUESTS, GROUP] {
+                let mut turns = turn();
+                while turns > 0 && self.read_group(at, index, &mut batch) {
+                    turns -= 1;
+                }
+            }
+        }
+        self.batch = Some(batch);
+    }
+
+    /// Reads one batch of datagrams. Returns whether there were any.
+    fn read_group(&mut self, at: usize, index: usize, batch: &mut Batch) -> bool {
+        let (line, group) = &mut self.groups[at];
+        let line = *line;
+        let dropped = group.receive(index, batch);
+        if dropped > 0 {
+            self.input(Input::KernelDrops { line, count: dropped });
+        }
+        let now = self.began.elapsed();
+        for place in 0..batch.len() {
+            let (bytes, from) = batch.datagram(place);
+            let source = self.groups[at].1.source(index, from);
+            self.recorder.handle(Input::Datagram { line, source, bytes }, now, self.sink);
+            self.execute_outputs();
+        }
+        batch.len() > 0
     }
 
     /// Closes a connection.

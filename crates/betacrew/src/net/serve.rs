@@ -4,7 +4,8 @@ use super::admission::{
     self, ACCEPT_PAUSE, IdleQueue, Throttle, connections_max, out_of_descriptors,
 };
 use super::connection::{ServerSocket, Turn};
-use super::{ConnectionRef, Controller, Listener, NoController, Stop};
+use super::lines::Lines;
+use super::{ConnectionRef, Controller, Listener, NoController, Sockets, Stop};
 use feed::exchange::{Disconnect, Exchange};
 use feed::wire::Protocol;
 use mio::event::Event;
@@ -30,19 +31,19 @@ const STALLED: Duration = Duration::from_millis(100);
 /// Token of the waker.
 const STOP: Token = Token(usize::MAX);
 
-/// Runs `exchange` on `listeners` until `stop`, or until it crashes. `on_event` receives its
+/// Runs `exchange` on `sockets` until `stop`, or until it crashes. `on_event` receives its
 /// events.
 ///
 /// # Errors
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
-/// listeners. Errors of connections only end these.
+/// listeners or 64 lines. Errors of connections only end these.
 pub fn serve<E: Exchange>(
-    listeners: Vec<impl Into<Listener>>,
+    sockets: impl Into<Sockets>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
 ) -> io::Result<()> {
-    serve_at(listeners, exchange, stop, on_event, &mut NoController)
+    serve_at(sockets, exchange, stop, on_event, &mut NoController)
 }
 
 /// Runs `exchange` as [`serve`] does, with a controller that gets a turn whenever the loop is woken
@@ -50,30 +51,33 @@ pub fn serve<E: Exchange>(
 ///
 /// # Errors
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
-/// listeners. Errors of connections only end these.
+/// listeners or 64 lines. Errors of connections only end these.
 pub fn serve_at<E: Exchange>(
-    listeners: Vec<impl Into<Listener>>,
+    sockets: impl Into<Sockets>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
     controller: &mut impl Controller<E>,
 ) -> io::Result<()> {
-    if listeners.len() > LISTENERS_MAX {
+    let sockets = sockets.into();
+    if sockets.listeners.len() > LISTENERS_MAX {
         return Err(ErrorKind::InvalidInput.into());
     }
-    serve_up_to(connections_max(), listeners, exchange, stop, on_event, controller)
+    serve_up_to(connections_max(), sockets, exchange, stop, on_event, controller)
 }
 
 /// Runs an exchange with at most `most` connections at once.
 fn serve_up_to<E: Exchange>(
     most: usize,
-    listeners: Vec<impl Into<Listener>>,
+    sockets: impl Into<Sockets>,
     exchange: &mut E,
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
     controller: &mut impl Controller<E>,
 ) -> io::Result<()> {
     let poll = Poll::new()?;
+    let Sockets { listeners, lines } = sockets.into();
+    let lines = Lines::new(lines, poll.registry())?;
     let _waker = stop.register(Waker::new(poll.registry(), STOP)?);
     let mut server = ExchangeLoop {
         most,
@@ -82,6 +86,7 @@ fn serve_up_to<E: Exchange>(
         waiting: None,
         log: Throttle::default(),
         listeners: Vec::new(),
+        lines,
         exchange,
         on_event,
         conns: Slab::new(),
@@ -95,7 +100,7 @@ fn serve_up_to<E: Exchange>(
         buffer: vec![0; WRITE],
     };
     for listener in listeners {
-        let Listener { socket, protocol } = listener.into();
+        let Listener { socket, protocol } = listener;
         server.listen(socket, protocol)?;
     }
     server.run(stop, controller)
@@ -114,6 +119,7 @@ struct ExchangeLoop<'a, E: Exchange, F> {
     /// Limit on log lines about a lack of room.
     log: Throttle,
     listeners: Vec<(TcpListener, Protocol)>,
+    lines: Lines,
     exchange: &'a mut E,
     on_event: F,
     conns: Slab<ServerSocket<E::Connection>>,
@@ -146,6 +152,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
                 // Clients that connected before the stop are still served.
                 (0..self.listeners.len()).for_each(|id| self.accept(id));
                 self.listeners.clear();
+                self.lines.close();
                 (self.down, self.waiting, self.accept_at) = (None, None, None);
                 self.end_idle();
             }
@@ -166,6 +173,8 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             }
             self.accept_again();
             self.expire();
+            let now = self.now();
+            self.lines.turn(self.exchange.lines(), now);
             for _ in 0..self.ready.len() {
                 if let Some(key) = self.ready.pop_front() {
                     self.serve(key);
@@ -193,6 +202,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         }
         if controller.turn(self.exchange, &mut connections, now) {
             drop(connections);
+            self.lines.wake();
             for (key, conn) in &mut self.conns {
                 if !std::mem::replace(&mut conn.queued, true) {
                     self.ready.push_back(key);
@@ -259,14 +269,16 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         }
         let timer = self.timers.peek().map(|Reverse((time, _))| *time);
         let up = self.down.as_ref().map(|(until, _)| *until);
-        let next =
-            [timer, stopping, self.accept_at, self.tick_at, up].into_iter().flatten().min()?;
+        let lines = self.lines.next_at();
+        let times = [timer, stopping, self.accept_at, self.tick_at, up, lines];
+        let next = times.into_iter().flatten().min()?;
         Some(next.saturating_sub(self.now()))
     }
 
     fn event(&mut self, event: &Event) {
         match event.token() {
             STOP => {}
+            token if self.lines.take_event(token) => {}
             Token(id) if id < LISTENERS_MAX => self.accept(id),
             Token(token) => {
                 let key = token - LISTENERS_MAX;

@@ -1,8 +1,11 @@
 //! `fetch --report`: the result of a recording and its gaps, as JSON.
 
+mod datagrams;
+
 use crate::error::Exit;
 use crate::record::gap_counters::Filled;
 use crate::record::store::RecordingStore;
+use datagrams::{ReportMold, ReportRequests};
 use feed::base::seq::SeqRange;
 use feed::client::{LineStats, Outcome, Recorder, Tail};
 use feed::ledger::Source;
@@ -37,6 +40,9 @@ pub struct RecordingReport {
     pub counts: ReportCounts,
     /// Lines, in the order of the command line.
     pub lines: Vec<ReportLine>,
+    /// Requests to request servers, if a line speaks MoldUDP64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ReportRequests>,
     /// Violations of the protocol by exchanges.
     pub violations: ReportViolations,
     /// Gaps: filled pieces in the order in which they were filled, then pieces that are still open.
@@ -89,7 +95,7 @@ pub struct ReportLine {
     address: String,
     reached: bool,
     given_up: bool,
-    /// Protocol of the line: `betacrew` or `soup`.
+    /// Protocol of the line: `betacrew`, `soup` or `mold`.
     protocol: &'static str,
     extension: bool,
     packets: u64,
@@ -104,6 +110,9 @@ pub struct ReportLine {
     /// Counters of a line that speaks SoupBinTCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     soup: Option<ReportSoup>,
+    /// Counters of a line that speaks MoldUDP64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mold: Option<ReportMold>,
 }
 
 /// Statistics of a SoupBinTCP line.
@@ -215,6 +224,7 @@ impl RecordingReport {
                 .zip(addresses)
                 .map(|(line, address)| line_report(line, address))
                 .collect(),
+            requests: ReportRequests::of(recorder, capture, outcome),
             violations: violations(addresses, recorder, capture),
             gaps: filled.chain(never).collect(),
         }
@@ -273,6 +283,7 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
         packets_missed: line.missed,
         cuts: line.cuts,
         other_session: line.other_session.map(|session| session.to_string()),
+        mold: (line.protocol == Protocol::Mold).then(|| ReportMold::from(&line.mold)),
         soup: (line.protocol == Protocol::Soup).then(|| ReportSoup {
             logins: line.soup.logins,
             rejects: line.soup.rejects,

@@ -1,5 +1,7 @@
 //! Summary that `fetch` prints at its end, which can be read in three seconds.
 
+mod datagrams;
+
 use crate::record::store::RecordingStore;
 use crate::text::formatting::{count, grouped, took};
 use crate::text::location::shown;
@@ -30,6 +32,7 @@ pub(crate) fn text(
     losses(&mut text, capture);
     lines(&mut text, addresses, recorder);
     logins(&mut text, addresses, recorder);
+    datagrams::lines(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
     violations(&mut text, addresses, recorder, capture);
     let stats = recorder.stats();

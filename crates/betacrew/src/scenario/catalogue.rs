@@ -57,6 +57,12 @@ pub const GROUPS: &[Group] = groups! {
         "soup-accepted-earlier" "soup-heartbeats-only" "soup-no-heartbeats" "soup-end-missing"
         "soup-end-early" "soup-debug" "soup-unsequenced" "soup-empty" "soup-largest"
         "soup-unknown-types" "soup-no-length" "soup-cut-in-length" "soup-flaky";
+    "MoldUDP64":
+        "mold-one-line" "mold-both-lines" "mold-singles" "mold-sizes" "mold-largest"
+        "mold-cut-short" "mold-count-too-high" "mold-length-too-high" "mold-other-session"
+        "mold-odd-sequence" "mold-garbage" "mold-sequence-back" "mold-messages-left-out"
+        "mold-end-inside" "mold-tail-and-end" "mold-requests-partial" "mold-requests-silent"
+        "mold-requests-wrong" "mold-weather";
     "Everything at once":
         "bad-day" "storm" "firehose";
 };

@@ -9,6 +9,7 @@ use feed::faults::scenario::{
     FaultSelector, GARBAGE_MAX, INSERTED_MAX, LATER_MAX, WriteSize,
 };
 use feed::wire::Reason;
+use feed::wire::mold::PAYLOAD_MAX;
 use feed::wire::soup::RejectReason;
 use std::ops::Range;
 use std::time::Duration;
@@ -32,7 +33,10 @@ const PARAMETERS: [(&str, &[What]); 12] = [
     ("field", &[What::Corrupt, What::Duplicate]),
     ("by", &[What::Reorder, What::Replace, What::Shift]),
     ("time", &[What::Delay]),
-    ("bytes", &[What::Split, What::Garbage, What::Close, What::Reset, What::Insert]),
+    (
+        "bytes",
+        &[What::Split, What::Garbage, What::Close, What::Reset, What::Insert, What::Truncate],
+    ),
     ("packets", &[What::Coalesce]),
     ("pause", &[What::Split, What::Coalesce]),
     ("packet", &[What::Insert]),
@@ -122,6 +126,7 @@ impl FaultFile {
             "`passes` counts streams: it needs on = \"stream\" or \"end\"",
         )?;
         fault.connections = self.connections.clone().map(|set| set.0);
+        fault.lines = self.lines.clone().map(|set| set.0);
         fault.passes = self.passes.clone().map(|set| set.0);
         fault.sequences = self.sequences.clone().map(|set| set.0);
         fault.last = self.last;
@@ -252,6 +257,11 @@ impl FaultFile {
                 FaultAction::Restart { down: down.low(), renew }
             }
             What::Die => FaultAction::Die,
+            What::Truncate => {
+                let most = u32::try_from(PAYLOAD_MAX).unwrap_or(u32::MAX);
+                let bytes = bounded("bytes", self.needed("bytes", bytes)?, 0, most)?;
+                FaultAction::Truncate { bytes }
+            }
             What::Insert | What::Hold | What::EndSession | What::Reject | What::Shift => {
                 self.soup_action()?
             }
@@ -310,6 +320,9 @@ impl FieldWord {
             Self::Quantity => CorruptedField::Quantity,
             Self::Price => CorruptedField::Price,
             Self::Sequence => CorruptedField::Sequence,
+            Self::Session => CorruptedField::Session,
+            Self::Count => CorruptedField::Count,
+            Self::Length => CorruptedField::Length,
         }
     }
 
@@ -320,6 +333,9 @@ impl FieldWord {
             CorruptedField::Quantity => Self::Quantity,
             CorruptedField::Price => Self::Price,
             CorruptedField::Sequence => Self::Sequence,
+            CorruptedField::Session => Self::Session,
+            CorruptedField::Count => Self::Count,
+            CorruptedField::Length => Self::Length,
         }
     }
 }

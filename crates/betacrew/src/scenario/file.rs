@@ -109,11 +109,12 @@ pub struct FaultFile {
     /// delay: time of the delay
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<QuotedText<TimeSpanText>>,
-    /// split: bytes in each write; garbage: number of bytes; close, reset: bytes of the packet that
-    /// are still sent (0 to 17) [default: 0]; insert: bytes behind the type [default: 16]
+    /// split: bytes in each write, or in the datagram; garbage: number of bytes; close, reset:
+    /// bytes of the packet that are still sent (0 to 17) [default: 0]; insert: bytes behind the
+    /// type [default: 16]; truncate: bytes of the datagram that are sent
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<QuotedText<Span>>,
-    /// coalesce: packets in each write
+    /// coalesce: packets in each write, or messages in the datagram
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packets: Option<QuotedText<Span>>,
     /// split, coalesce: time between two writes [default: 1ms for split, 0 for coalesce]
@@ -139,6 +140,9 @@ pub struct FaultFile {
     /// Connections on which it happens, counted from 1 as the exchange accepts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<QuotedText<SeqSet>>,
+    /// Lines of MoldUDP64 on which it happens, counted from 1 in the order of --listen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<QuotedText<SeqSet>>,
     /// Streams in which it happens, counted from 1 over all connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passes: Option<QuotedText<SeqSet>>,
@@ -206,8 +210,11 @@ pub enum What {
     EndSession,
     /// Reject the login (SoupBinTCP).
     Reject,
-    /// Accept the login from another sequence on than the requested one (SoupBinTCP).
+    /// Accept the login from another sequence on than the requested one (SoupBinTCP), or go on with
+    /// another message (MoldUDP64).
     Shift,
+    /// Cut the datagram short (MoldUDP64).
+    Truncate,
 }
 
 /// Place of a fault.
@@ -242,6 +249,12 @@ pub enum FieldWord {
     Price,
     /// Sequence, which becomes one that no packet can have.
     Sequence,
+    /// Session of a datagram, which becomes another one (MoldUDP64).
+    Session,
+    /// Count of a datagram, which becomes higher (MoldUDP64).
+    Count,
+    /// Length of a datagram's first message, which then ends beyond the datagram (MoldUDP64).
+    Length,
 }
 
 /// Packet of SoupBinTCP that is no message.

@@ -23,6 +23,7 @@ impl From<&Fault> for FaultFile {
             FaultPlace::Heartbeat => On::Heartbeat,
         });
         file.connections = fault.connections.clone().map(QuotedText);
+        file.lines = fault.lines.clone().map(QuotedText);
         file.passes = fault.passes.clone().map(QuotedText);
         file.sequences = fault.sequences.clone().map(QuotedText);
         file.last = fault.last;
@@ -59,6 +60,7 @@ impl FaultFile {
             down: None,
             session: None,
             connections: None,
+            lines: None,
             passes: None,
             sequences: None,
             last: None,
@@ -125,6 +127,9 @@ impl FaultFile {
                 ..Self::just(What::Insert)
             },
             FaultAction::Hold => Self::just(What::Hold),
+            FaultAction::Truncate { bytes } => {
+                Self { bytes: Some(QuotedText(bytes)), ..Self::just(What::Truncate) }
+            }
             FaultAction::EndSession => Self::just(What::EndSession),
             FaultAction::Reject { reason } => {
                 Self { reason: ReasonWord::reject_word(reason), ..Self::just(What::Reject) }

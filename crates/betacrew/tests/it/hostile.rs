@@ -26,7 +26,7 @@ pub(crate) fn hasty() -> RecorderOptions {
 pub(crate) fn record(address: SocketAddr, options: RecorderOptions) -> (Recorder, Vec<RawFrame>) {
     let mut recording = MemoryRecording::new();
     let mut recorder = Recorder::new(options, 1);
-    fetch(&[vec![address]], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
+    fetch(&[vec![address].into()], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     (recorder, recording.in_order().flatten().copied().collect())
 }
 
@@ -324,7 +324,7 @@ fn a_line_with_several_addresses_tries_them_in_turn() {
     let mut recording = MemoryRecording::new();
     let mut recorder = Recorder::new(RecorderOptions { last: Some(14), ..hasty() }, 1);
     let line = vec![absent, good];
-    fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
+    fetch(&[line.into()], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     assert!(outcome(&recorder).is_complete());
 }
 

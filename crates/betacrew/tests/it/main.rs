@@ -24,7 +24,7 @@
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client;
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
-//! * `soup_fetch`: SoupBinTCP sessions recorded;
+//! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
@@ -67,6 +67,7 @@ mod live;
 #[cfg(feature = "web")]
 mod logs;
 mod memory;
+mod mold_serve;
 mod original;
 #[cfg(unix)]
 mod places;
@@ -83,6 +84,7 @@ mod serve;
 mod server;
 mod signals;
 mod sim;
+mod soup_both;
 mod soup_fetch;
 mod soup_serve;
 mod support;

@@ -18,7 +18,7 @@ fn hundreds_of_recordings_from_one_original_lose_nothing_and_never_kill_it() {
         let mut recording = MemoryRecording::new();
         let line = vec![exchange.address];
         let mut recorder = Recorder::new(options, 1);
-        fetch(&[line], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
+        fetch(&[line.into()], &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
         let outcome = recorder.outcome().unwrap();
         assert!(outcome.is_complete(), "round {round}: {outcome:?}");
         let recorded: Vec<_> = recording.in_order().flatten().copied().collect();

@@ -121,6 +121,7 @@ fn golden_of(name: &str, seed: u64) -> String {
 #[test]
 fn scenarios_do_the_same_for_ever() {
     compare(Protocol::Betacrew, "scenarios.txt", golden_of);
+    compare(Protocol::Mold, "mold_scenarios.txt", crate::mold_serve::golden_of);
     compare(Protocol::Soup, "soup_scenarios.txt", crate::soup_serve::golden_of);
 }
 
@@ -173,6 +174,7 @@ fn fetched(name: &str) -> (Outcome, bool) {
     let options = RecorderOptions { timeout: Duration::from_secs(4), ..RecorderOptions::default() };
     let mut recorder = Recorder::new(options, 1);
     let mut recording = MemoryRecording::new();
+    let lines = lines.map(Into::into);
     net::fetch(&lines, &mut recorder, &mut recording, &Stop::new(), |_| {}).unwrap();
     stop.stop();
     exchange.join().unwrap();

@@ -135,7 +135,7 @@ fn record_through_breaks(messages: &[Vec<u8>], breaks: u32) -> usize {
     let (code, text, report) = fetch(folder.path(), &address, &[]);
     assert_eq!(code, 0, "{text}");
     assert!(recorded(&folder.path().join("rec.tape")) == messages, "a message differs");
-    assert_eq!(report["counts"]["repeated"], 0, "a message was requested twice");
+    assert_eq!(report["counts"]["duplicates"], 0, "a message was requested twice");
     let (logins, soup) = (venue.logins(), &report["lines"][0]["soup"]);
     assert_eq!((&soup["rejects"], &soup["movedLogins"]), (&json!(2), &json!(0)), "{report}");
     assert_eq!(soup["logins"], json!(logins.len() - 2));
@@ -288,7 +288,7 @@ fn peers_that_violate_the_protocol_are_named_with_exit_code_4() {
         }
         assert_eq!(code, 4, "{text}");
         assert!(text.contains(words), "{words}: {text}");
-        assert!(report["trouble"]["undecodableFrames"].as_u64() >= Some(1), "{report}");
+        assert!(report["violations"]["undecodableFrames"].as_u64() >= Some(1), "{report}");
     }
 }
 

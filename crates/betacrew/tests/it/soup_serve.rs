@@ -442,3 +442,86 @@ fn hostile_clients_harm_nobody() {
     let served = serving.end().stats();
     assert!(served.soup.violations > 100, "{served:?}");
 }
+
+/// Reads packets until one of this type has been read.
+#[cfg(feature = "web")]
+fn read_until(stream: &mut TcpStream, kind: u8) {
+    loop {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let mut packet = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut packet).unwrap();
+        if packet[0] == kind {
+            return;
+        }
+    }
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn http_shows_connections_and_logins_and_refuses_what_cannot_happen() {
+    use crate::http::Program;
+    use serde_json::json;
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    std::fs::write(&users, "# people\nann secret\n").unwrap();
+    let mut command = betacrew(&["serve", "--listen", "soup://127.0.0.1:0", "--tape", "itch:40"]);
+    command.args(["--scenario", "soup-end-missing", "--users", users.to_str().unwrap()]);
+    command.stderr(std::process::Stdio::null());
+    let exchange = Program::of(command);
+    let address: SocketAddr = exchange.feed.strip_prefix("soup://").unwrap().parse().unwrap();
+    let mut wrong = login_at(1);
+    wrong[9..19].copy_from_slice(b"guess     ");
+    assert_eq!(answer(address, &wrong), [0, 2, b'J', b'A']);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    stream.write_all(&login_at(31)).unwrap();
+    // The end of the session is missing, so heartbeats follow.
+    read_until(&mut stream, kind::SERVER_HEARTBEAT);
+    let state = exchange.until(|state| state["soup"]["heartbeats"] == 1);
+    let soup = &state["soup"];
+    for (name, count) in [
+        ("logins", 1),
+        ("rejects", 1),
+        ("wrong_passwords", 1),
+        ("messages", 10),
+        ("withheld", 1),
+        ("ends", 0),
+    ] {
+        assert_eq!(soup[name], count, "{name}: {soup}");
+    }
+    assert_eq!(state["listeners"], json!([{ "protocol": "soup", "address": address.to_string() }]));
+    let connection = &state["connections"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(
+        (&connection["protocol"], &connection["kind"]),
+        (&json!("soup"), &json!("subscriber"))
+    );
+    assert_eq!((&connection["packets"], &connection["position"]), (&json!(10), &json!(41)));
+    let metrics = exchange.metrics();
+    assert!(metrics.contains("betacrew_exchange_soup_logins_total 1\n"), "{metrics}");
+    assert!(metrics.contains("betacrew_exchange_soup_withheld_total 1\n"), "{metrics}");
+    let page = format!("{state}{metrics}{}", exchange.get("/api/history"));
+    assert!(!page.contains("secret") && !page.contains("guess"), "{page}");
+
+    for (path, body, words) in [
+        ("/api/drop", json!({ "next": 1 }), "SoupBinTCP never loses a message"),
+        ("/api/faults", json!({ "drop": 0.5 }), "SoupBinTCP never loses a message"),
+        ("/api/faults", json!({ "scenario": "burst" }), "never apply"),
+    ] {
+        let (status, answer) = exchange.post(path, &body);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(status == 400 && error.contains(words), "{path} {body}: {status} {answer}");
+    }
+    let scenarios = exchange.get("/api/scenarios");
+    let protocols = |name: &str| {
+        let all = scenarios.as_array().unwrap();
+        all.iter().find(|it| it["name"] == name).unwrap()["protocols"].clone()
+    };
+    assert_eq!(protocols("soup-debug"), json!(["soup"]));
+    assert_eq!(protocols("burst"), json!(["betacrew"]));
+    assert_eq!(protocols("clean"), json!(["betacrew", "soup"]));
+    // Another scenario ends the session after all.
+    let (status, answer) = exchange.post("/api/faults", &json!({ "scenario": "clean" }));
+    assert_eq!(status, 200, "{answer}");
+    read_until(&mut stream, kind::END_OF_SESSION);
+}

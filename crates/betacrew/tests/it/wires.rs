@@ -454,6 +454,19 @@ fn tshark_reads_the_mold_datagrams_that_we_write() {
     }
 }
 
+/// Returns what tshark finds wrong with each of some datagrams of MoldUDP64.
+pub(crate) fn mold_complaints(datagrams: &[Vec<u8>]) -> Vec<String> {
+    let packets: Vec<Vec<u8>> = datagrams.iter().map(|bytes| udp(bytes)).collect();
+    let args = ["-T", "fields", "-e", "moldudp64.sequence", "-e", "_ws.expert.message"];
+    let args = [&args[..], &["-e", "_ws.malformed"]].concat();
+    let text = dissect(&packets, &format!("udp.port=={PORT},moldudp64"), &args);
+    let complaint =
+        |line: &str| line.split_once('\t').map_or("", |(_, rest)| rest).trim().to_owned();
+    let complaints: Vec<String> = text.lines().map(complaint).collect();
+    assert_eq!(complaints.len(), datagrams.len());
+    complaints
+}
+
 /// Returns whether a field has the expected values. tshark shows nothing of fields that are all
 /// empty, and marks the empty ones among others.
 fn is_same(expected: &str, shown: &str) -> bool {

@@ -58,9 +58,12 @@ impl Recorder {
     fn describing_lines(&self) -> impl Iterator<Item = &LineState> {
         let expected = self.expected_session();
         let ours = move |session| expected.is_none_or(|expected| expected == session);
-        // An accepted SoupBinTCP login says where the messages begin, not where they end.
+        // An accepted SoupBinTCP login says where the messages begin, not where they end, and
+        // MoldUDP64 has no description at all.
         let described = move |line: &&LineState| {
-            line.soup.is_none() && line.stats.info.is_some_and(|info| ours(info.session))
+            line.soup.is_none()
+                && line.mold.is_none()
+                && line.stats.info.is_some_and(|info| ours(info.session))
         };
         self.lines.iter().filter(described)
     }
@@ -144,17 +147,28 @@ impl Recorder {
     ///
     /// [`Limits::max_jump`]: crate::ledger::Limits::max_jump
     pub(super) fn accept_claimed_end(&mut self, at: usize, last: Seq) -> bool {
-        let id = usize::from(self.conns[at].line);
-        let described = self.lines[id].stats.info.map_or(0, |info| info.last);
-        if last > self.highest_credible(described, &self.lines[id]) {
+        let id = self.conns[at].line;
+        if !self.is_credible(id, last) {
             self.violations.implausible += 1;
             self.violations.first_implausible.get_or_insert(last);
             return false;
         }
-        let line = &mut self.lines[id];
+        self.accept_line_claim(id, last);
+        true
+    }
+
+    /// Returns whether a line can credibly claim that the session reaches to `last`.
+    pub(super) fn is_credible(&self, id: u16, last: Seq) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let described = line.stats.info.map_or(0, |info| info.last);
+        last <= self.highest_credible(described, line)
+    }
+
+    /// Believes the claim of a line that the session reaches to `last`.
+    pub(super) fn accept_line_claim(&mut self, id: u16, last: Seq) {
+        let line = &mut self.lines[usize::from(id)];
         line.reported_end = line.reported_end.max(last);
         self.ledger.reaches(last);
-        true
     }
 
     /// Handles a line's report that the session is over, with `last`.
@@ -188,10 +202,12 @@ impl Recorder {
     }
 
     /// Returns the highest sequence that exists beyond doubt: received, given by the user, or
-    /// claimed by every line that has described the session.
+    /// claimed by every line that has described the session, or by every MoldUDP64 line.
     pub(super) fn undisputed_end(&self) -> Seq {
         let claimed = self.describing_lines().map(LineState::claimed).min().unwrap_or(0);
-        claimed.max(self.highest_shown()).max(self.options.last.unwrap_or(0))
+        let mold = self.lines.iter().filter(|line| line.mold.is_some() && line.stats.reached);
+        let mold = mold.map(LineState::claimed).min().unwrap_or(0);
+        claimed.max(mold).max(self.highest_shown()).max(self.options.last.unwrap_or(0))
     }
 
     /// Returns whether lines still have time to agree on the end.

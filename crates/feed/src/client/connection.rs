@@ -186,6 +186,10 @@ impl Recorder {
             }
             #[expect(clippy::cast_possible_truncation, reason = "there are at most 65 536 lines")]
             let id16 = id as u16;
+            if line.mold.is_some() {
+                self.join(id16, now);
+                continue;
+            }
             for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
                 self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
             }
@@ -204,7 +208,8 @@ impl Recorder {
         self.next_conn += 1;
         let wire = match self.lines[usize::from(line)].stats.protocol {
             Protocol::Betacrew => ConnectionWire::Frames(Framer::default()),
-            Protocol::Soup => ConnectionWire::Soup(SoupStream::new()),
+            // Lines of MoldUDP64 have no connections.
+            Protocol::Soup | Protocol::Mold => ConnectionWire::Soup(SoupStream::new()),
         };
         self.conns.push(ClientConnection::new(conn, line, role, wire, now));
         self.outputs.push_back(Output::Connect { conn, line });

@@ -2,6 +2,7 @@
 
 use super::ConnId;
 use crate::base::seq::{Seq, SeqRange};
+use crate::wire::mold::Request;
 use crate::wire::soup::RejectReason;
 use crate::wire::{Info, SessionId};
 use core::time::Duration;
@@ -16,6 +17,19 @@ pub enum PassEnd {
     Silent,
     /// Broken connection, end in the middle of a packet, or undecodable bytes.
     CutOff,
+}
+
+/// Sender of a datagram, as the driver knows it by the socket and the address that it came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatagramSource {
+    /// Group of the line: the datagram arrived on the group's socket, from a sender that the user
+    /// allows.
+    Group,
+    /// Request server of the line with this number, from 0: the datagram arrived on the socket for
+    /// requests, from the server's address.
+    Server(u16),
+    /// Any other sender.
+    Stranger,
 }
 
 /// Events that a driver reports to a recorder.
@@ -35,6 +49,22 @@ pub enum Input<'a> {
     Ended(ConnId),
     /// Reset or other failure of an open connection.
     Broken(ConnId),
+    /// Datagram on a line that speaks MoldUDP64.
+    Datagram {
+        /// Line of the socket.
+        line: u16,
+        /// Sender of the datagram.
+        source: DatagramSource,
+        /// Payload.
+        bytes: &'a [u8],
+    },
+    /// Datagrams that the kernel has dropped on a line's sockets since the last report.
+    KernelDrops {
+        /// Line of the sockets.
+        line: u16,
+        /// Number of datagrams.
+        count: u64,
+    },
     /// Request of the user to end the recording. A second one ends it without waiting.
     Stop,
 }
@@ -49,6 +79,26 @@ pub enum Output {
         /// Number of the new connection.
         conn: ConnId,
         /// Line to connect to.
+        line: u16,
+    },
+    /// Join the group of a line, and pass on its datagrams as [`Input::Datagram`].
+    Join {
+        /// Line to join.
+        line: u16,
+    },
+    /// Send a request to a request server of a line, from the socket that the answer is expected
+    /// on.
+    Request {
+        /// Line of the server.
+        line: u16,
+        /// Number of the server on its line, from 0.
+        server: u16,
+        /// Request to send.
+        request: Request,
+    },
+    /// Leave the group of a line.
+    Leave {
+        /// Line to leave.
         line: u16,
     },
     /// Send no more (half-close), and go on reading.
@@ -109,6 +159,21 @@ pub enum RecorderEvent {
         requested: Seq,
         /// Sequence that was accepted.
         accepted: Seq,
+    },
+    /// First datagram of the recorded session on a line.
+    Heard {
+        /// Line of the datagram.
+        line: u16,
+        /// Session of the datagram.
+        session: SessionId,
+        /// Sequence of its first message, or of the next one.
+        sequence: Seq,
+    },
+    /// Lowest message that request servers serve, found after they have not answered requests for
+    /// earlier ones.
+    ServedFrom {
+        /// Sequence of the message.
+        sequence: Seq,
     },
     /// Begin of a pass.
     PassBegan {

@@ -108,6 +108,7 @@ impl Recorder {
             self.violations.contradicted.or(self.disbelieved_range(last));
         self.outcome = Some(Outcome { last, missing, tail, reason });
         self.ended_at = Some(now);
+        self.leave_groups();
         // A recording that ends incomplete does not wait for an exchange that survives a reset.
         self.close_or_drain(reason.is_some(), now);
     }
@@ -116,7 +117,8 @@ impl Recorder {
     /// exchange that may be an original, and for the resends of a follower, and records what still
     /// arrives. The second call closes all connections.
     pub(super) fn stop(&mut self, now: Duration) {
-        if self.stopping.is_some() {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.until = now;
             (0..self.conns.len()).rev().for_each(|at| drop(self.remove(at)));
             return;
         }
@@ -130,7 +132,9 @@ impl Recorder {
         }
         self.stopping = Some(Stopping { reason, until: now + STOP_WAIT });
         self.close_or_drain(true, now);
-        if self.conns.iter().any(|conn| self.awaits_resends(conn, now)) {
+        if self.conns.iter().any(|conn| self.awaits_resends(conn, now))
+            || self.awaits_answers_after_stop(now)
+        {
             let packets = self.ledger.gaps().missing();
             self.note(RecorderEvent::AwaitingResends { packets, wait: STOP_WAIT });
         }
@@ -157,7 +161,8 @@ impl Recorder {
         }
         // An exchange may have described itself meanwhile, and may be closed at once then.
         self.close_or_drain(true, now);
-        if self.conns.is_empty() {
+        self.request_missing(now, sink);
+        if self.conns.is_empty() && !self.awaits_answers_after_stop(now) {
             self.adopt_session(now, sink);
             let complete =
                 self.is_complete() && !self.options.follow && !self.awaits_other_description(now);

@@ -2,6 +2,7 @@
 
 use super::ConnId;
 use super::lines::LineProtocol;
+use super::mold::{MoldLine, MoldStats};
 use super::session::{ContactPeriod, EndedStream};
 use super::soup::{SoupLine, SoupStats};
 use crate::base::seq::Seq;
@@ -21,6 +22,8 @@ pub(super) enum Dialect {
     Extended,
     /// SoupBinTCP, over which nothing can be requested beside the stream.
     Soup,
+    /// MoldUDP64, whose lines have no connections.
+    Mold,
 }
 
 /// Counters of a line.
@@ -30,6 +33,8 @@ pub struct LineStats {
     pub protocol: Protocol,
     /// Counters of a line that speaks SoupBinTCP.
     pub soup: SoupStats,
+    /// Counters of a line that speaks MoldUDP64.
+    pub mold: MoldStats,
     /// True if a connection to the line was ever opened.
     pub reached: bool,
     /// True if the line was given up.
@@ -92,18 +97,21 @@ pub(super) struct LineState {
     pub(super) resender: Resender,
     /// Logins of a line that speaks SoupBinTCP.
     pub(super) soup: Option<SoupLine>,
+    /// Datagrams of a line that speaks MoldUDP64.
+    pub(super) mold: Option<MoldLine>,
     /// Counters.
     pub(super) stats: LineStats,
 }
 
 impl LineState {
     pub(super) fn new(window: u32, protocol: LineProtocol) -> Self {
-        let (dialect, soup) = match protocol {
-            LineProtocol::Betacrew => (Dialect::Unknown, None),
-            LineProtocol::Soup(login) => (Dialect::Soup, Some(SoupLine::new(login))),
+        let (dialect, soup, mold) = match protocol {
+            LineProtocol::Betacrew => (Dialect::Unknown, None, None),
+            LineProtocol::Soup(login) => (Dialect::Soup, Some(SoupLine::new(login)), None),
+            LineProtocol::Mold(_) => (Dialect::Mold, None, Some(MoldLine::new())),
         };
         let mut resender = Resender::new(window);
-        resender.given_up = soup.is_some();
+        resender.given_up = dialect != Dialect::Unknown;
         Self {
             dialect,
             streams_to_open: 1,
@@ -123,6 +131,7 @@ impl LineState {
             unattributed_answers: false,
             resender,
             soup,
+            mold,
             stats: LineStats { protocol: protocol.protocol(), ..LineStats::default() },
         }
     }

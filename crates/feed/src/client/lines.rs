@@ -1,5 +1,6 @@
 //! Lines of a recorder: the protocol that each line's exchange speaks.
 
+use super::mold::MoldFeed;
 use crate::wire::Protocol;
 use crate::wire::soup::{HeartbeatTimeout, Password, Text};
 use alloc::vec;
@@ -16,6 +17,8 @@ pub enum LineProtocol {
     Betacrew,
     /// SoupBinTCP: the recorder logs in, and logs in again at the next sequence after each break.
     Soup(SoupLogin),
+    /// MoldUDP64: the recorder joins a group, and requests what it misses.
+    Mold(MoldFeed),
 }
 
 impl LineProtocol {
@@ -25,6 +28,7 @@ impl LineProtocol {
         match self {
             Self::Betacrew => Protocol::Betacrew,
             Self::Soup(_) => Protocol::Soup,
+            Self::Mold(_) => Protocol::Mold,
         }
     }
 }
@@ -75,11 +79,19 @@ impl Lines {
         &self.0
     }
 
-    /// Returns true if a line speaks SoupBinTCP. The recorder then follows the session on all
-    /// lines, because a SoupBinTCP connection is a subscription that goes on until the session's
+    /// Returns true if a line does not speak the exercise's protocol. The recorder then follows the
+    /// session on all lines, because such a line is a subscription that goes on until the session's
     /// end.
-    pub(super) fn has_soup(&self) -> bool {
-        self.0.iter().any(|line| line.protocol() == Protocol::Soup)
+    pub(super) fn are_followed(&self) -> bool {
+        self.0.iter().any(|line| line.protocol() != Protocol::Betacrew)
+    }
+
+    /// Returns the number of request servers of each line that speaks MoldUDP64, with the line.
+    pub(super) fn request_servers(&self) -> impl Iterator<Item = (u16, u16)> {
+        (0u16..).zip(&self.0).filter_map(|(id, line)| match line {
+            LineProtocol::Mold(feed) => Some((id, feed.servers)),
+            _ => None,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Result of a recording, and the peers' violations of the protocol.
 
-use super::{Recorder, SoupViolation};
+use super::{IgnoredDatagrams, Recorder, SoupViolation};
 use crate::base::seq::{Seq, SeqRange, SeqSet};
 use crate::session::completeness::{Completeness, Facts, IncompleteReason};
 use crate::session::tail::Tail;
@@ -62,6 +62,8 @@ pub struct PeerViolations {
     /// Sequences that one line claimed and did not send, beyond the end that another line reported.
     /// They count as nonexistent.
     pub contradicted: Option<SeqRange>,
+    /// Datagrams that were ignored on MoldUDP64 lines.
+    pub datagrams: IgnoredDatagrams,
     /// Session that a line reported while another one is recorded and not followed.
     pub other_session: Option<SessionId>,
 }

@@ -60,17 +60,7 @@ impl Recorder {
 
     /// Returns the sequences that a line may request now.
     fn request_scope(&self, id: u16, now: Duration) -> RequestScope {
-        // Packets that another stream may still deliver are not missed yet.
-        let streams = self
-            .conns
-            .iter()
-            .filter(|conn| {
-                conn.is_stream()
-                    && conn.state == ConnectionState::Open
-                    && now < conn.last_useful + STREAM_LAG
-            })
-            .filter(|conn| !self.lacks_session(&self.lines[usize::from(conn.line)]));
-        let mut ceiling = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        let mut ceiling = self.lowest_delivering(now);
         let line = &self.lines[usize::from(id)];
         let early = self.can_request_early(line, now);
         if (self.resumed && self.may_describe(line, now) || self.lacks_session(line)) && !early {
@@ -90,6 +80,22 @@ impl Recorder {
                 ranges: false,
             },
         }
+    }
+
+    /// Returns the lowest position of the lines that have delivered something lately. Packets above
+    /// it may still arrive there, so they are not missed yet.
+    pub(super) fn lowest_delivering(&self, now: Duration) -> Seq {
+        let streams = self
+            .conns
+            .iter()
+            .filter(|conn| {
+                conn.is_stream()
+                    && conn.state == ConnectionState::Open
+                    && now < conn.last_useful + STREAM_LAG
+            })
+            .filter(|conn| !self.lacks_session(&self.lines[usize::from(conn.line)]));
+        let streams = streams.map(|conn| conn.track.position).min().unwrap_or(MAX_SEQ);
+        streams.min(self.lowest_mold_position(now))
     }
 
     /// Returns whether ranges are requested right behind the describe call. The exchange described
@@ -160,7 +166,8 @@ impl Recorder {
     #[must_use]
     pub fn requested_below(&self) -> Seq {
         let requesting = self.lines.iter().filter(|line| line.resend.is_some());
-        requesting.map(|line| line.resender.cursor).max().unwrap_or(0)
+        let connections = requesting.map(|line| line.resender.cursor).max().unwrap_or(0);
+        connections.max(if self.has_mold { self.requests.requested_below() } else { 0 })
     }
 
     /// Marks requests up to `seq` as answered after an answer for `seq`. Answers arrive in order,

@@ -152,6 +152,16 @@ impl Recorder {
         self.adopt_session_if_settled(now, sink);
     }
 
+    /// Handles a datagram that is of the recorded session, or of the first session of all.
+    pub(super) fn on_session_heard(&mut self, info: Info, now: Duration, sink: &mut impl Sink) {
+        if self.session.is_some() {
+            return self.report_session(info, &[], now, sink);
+        }
+        let last = self.proposed.map_or(0, |before| before.last);
+        self.proposed = Some(Info { last, ..info });
+        self.adopt_session(now, sink);
+    }
+
     /// Adopts the proposed session, unless another line delivers packets, or will soon, and may
     /// still report that they are of the same session.
     pub(super) fn adopt_session_if_settled(&mut self, now: Duration, sink: &mut impl Sink) {
@@ -218,6 +228,7 @@ impl Recorder {
             line.highest = line.highest.min(highest);
         }
         self.conns.iter_mut().for_each(|conn| conn.answered_up_to = 0);
+        self.requests.retry_all();
         self.log_in_again(now);
         let packets = unattributed.count();
         self.outputs.push_back(Output::Note(RecorderEvent::PacketsForgotten { packets }));

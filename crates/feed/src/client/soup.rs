@@ -56,7 +56,8 @@ enum LoginChoice {
     /// has replaced the recorded one.
     Current,
     /// End of the stream, because the exchange may not have the missing message yet. One that has
-    /// restarted, and is behind, accepts and repeats some messages.
+    /// restarted, and is behind, accepts and repeats some messages. Every exchange has message 1, or
+    /// will send it next.
     Latest,
 }
 
@@ -105,9 +106,10 @@ impl SoupLine {
         }
     }
 
-    /// Returns whether the line was given up because its exchange violates the protocol.
-    pub(super) fn has_violations(&self) -> bool {
-        self.violations > 0
+    /// Returns whether the exchange has violated the protocol on more than `retries` connections in
+    /// a row.
+    pub(super) fn has_violations(&self, retries: u32) -> bool {
+        self.violations > retries
     }
 }
 
@@ -128,11 +130,10 @@ impl Recorder {
             LoginChoice::Recorded => recorded(),
             LoginChoice::Current | LoginChoice::Latest => Text::BLANK,
         };
+        let missing = self.lowest_missing(soup.served_from);
         let sequence = match soup.choice {
-            LoginChoice::Latest => None,
-            LoginChoice::Recorded | LoginChoice::Current => {
-                Some(self.lowest_missing(soup.served_from))
-            }
+            LoginChoice::Latest if missing > FIRST_SEQ => None,
+            _ => Some(missing),
         };
         let requested = Requested { session, sequence };
         let conn = &mut self.conns[at];

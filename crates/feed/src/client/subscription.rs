@@ -50,6 +50,10 @@ impl Recorder {
     /// Returns the number of packets that a line's subscriptions have missed so far.
     #[must_use]
     pub fn missed_by(&self, line: u16) -> u64 {
+        let mold = self.lines.get(usize::from(line)).and_then(|line| line.mold.as_ref());
+        if let Some(mold) = mold {
+            return mold.missed();
+        }
         let ended = self.line(line).map_or(0, |stats| stats.missed);
         let open = self.conns.iter().filter(|conn| conn.line == line && conn.is_stream());
         let open = open.map(|conn| conn.summary()).filter(|_| self.options.follow);
@@ -167,6 +171,7 @@ impl Recorder {
     pub(super) fn advance_following(&mut self, now: Duration, sink: &mut impl Sink) {
         self.abandon_old_gaps(now, sink);
         self.open_connections(now);
+        self.request_missing(now, sink);
         if self.agreed_session_end(now).is_some() {
             self.ledger.close_tail(now, sink);
             self.retract_contradicted(false, now, sink);
@@ -188,13 +193,16 @@ impl Recorder {
                         || resender.refusal_reason.is_some()
                         || lowest > self.highest_requestable(line))
             });
-            if none_serves && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now)) {
+            if none_serves
+                && !self.awaits_answers()
+                && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now))
+            {
                 if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
                     return self.finish(None, now);
                 }
                 let reason = self.lines.iter().find_map(|line| line.resender.refusal_reason);
                 return self.finish(
-                    Some(reason.map_or(IncompleteReason::NotServed, IncompleteReason::Refused)),
+                    Some(reason.map_or(self.unserved_reason(), IncompleteReason::Refused)),
                     now,
                 );
             }
@@ -204,6 +212,7 @@ impl Recorder {
         }
         if self.lines.iter().all(|line| line.stats.given_up)
             && !self.conns.iter().any(ClientConnection::is_stream)
+            && !(self.awaits_answers() && self.lines.iter().any(|line| line.stats.reached))
         {
             self.finish(Some(self.reason_without_lines()), now);
         }
@@ -211,13 +220,14 @@ impl Recorder {
 
     /// Returns the reason why a recording ends whose lines were all given up.
     fn reason_without_lines(&self) -> IncompleteReason {
+        let retries = self.options.retries;
+        let violates = |soup: &SoupLine| soup.has_violations(retries);
+        if self.lines.iter().filter_map(|line| line.soup.as_ref()).any(violates) {
+            return IncompleteReason::CutOff;
+        }
         let mut rejections = self.lines.iter().filter_map(|line| line.stats.soup.rejection);
         if let Some(reason) = rejections.next() {
             return IncompleteReason::LoginRejected(reason);
-        }
-        let violates = |line: &LineState| line.soup.as_ref().is_some_and(SoupLine::has_violations);
-        if self.lines.iter().any(violates) {
-            return IncompleteReason::CutOff;
         }
         // A peer that was reached and never described a session does not speak the extension, so it
         // has no live session. One that never answered a login may be no exchange at all.

@@ -55,6 +55,14 @@ pub const DRAIN_WAIT: Duration = Duration::from_secs(2);
 /// the login.
 pub const LOGIN_WAIT: Duration = Duration::from_secs(30);
 
+/// Time after which a MoldUDP64 end of session is believed that is neither repeated nor followed by
+/// anything. Exchanges repeat it each second.
+pub const END_WAIT: Duration = Duration::from_secs(2);
+
+/// Time after which messages of a session that goes on are requested again that no request server
+/// has answered.
+pub const UNSERVED_WAIT: Duration = Duration::from_secs(10);
+
 /// Time without a packet after which a SoupBinTCP client sends a heartbeat, as specified.
 pub const CLIENT_HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -102,6 +110,14 @@ pub enum Timer {
     Reorder(u16),
     /// Line that has delivered nothing is not waited for.
     LineSilence(u16),
+    /// Silent line that speaks MoldUDP64 is given up.
+    GroupSilence(u16),
+    /// Line that speaks MoldUDP64 does not keep requests waiting any more.
+    GroupLag(u16),
+    /// End of session that a line has announced is believed.
+    ConfirmEnd(u16),
+    /// Requests to request servers are sent, or count as unanswered.
+    Requests,
     /// Old gaps are abandoned.
     Abandon,
     /// Lines that disagree on the end of the session have run out of time.
@@ -123,6 +139,8 @@ impl Timers<'_> {
         let lines = lines.flat_map(|(id, line)| recorder.line_timers(id, line));
         let heartbeats = recorder.conns.iter().filter_map(|conn| recorder.heartbeat_timer(conn));
         let conns = conns.chain(heartbeats);
+        let requests = recorder.request_deadline().map(|at| (Timer::Requests, at));
+        let lines = lines.chain(recorder.group_timers()).chain(requests);
         conns.chain(lines).chain(recorder.abandon_timer()).chain(recorder.dispute_timer())
     }
 }
@@ -161,6 +179,7 @@ impl Recorder {
 
     /// Handles the timers of connections that have expired.
     pub(super) fn expire(&mut self, now: Duration) {
+        self.expire_mold(now);
         // One expiry can remove other connections, so each is looked up when its turn comes.
         for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
             if let Some(at) = self.find(id)
@@ -200,6 +219,10 @@ impl Recorder {
             | Timer::Describe(_)
             | Timer::Reorder(_)
             | Timer::LineSilence(_)
+            | Timer::GroupSilence(_)
+            | Timer::GroupLag(_)
+            | Timer::ConfirmEnd(_)
+            | Timer::Requests
             | Timer::Abandon
             | Timer::EndDispute => {}
         }
@@ -303,6 +326,24 @@ impl Recorder {
         };
         let now = self.now;
         timers.into_iter().flatten().filter(move |&(_, at)| at > now)
+    }
+
+    /// Returns the timers of lines that speak MoldUDP64.
+    fn group_timers(&self) -> impl Iterator<Item = (Timer, Duration)> {
+        let lines = (0u16..).zip(&self.lines).filter(|(_, line)| line.mold.is_some());
+        let stopping = self.stopping.filter(|_| self.outcome.is_none() && self.conns.is_empty());
+        lines.flat_map(move |(id, _)| {
+            let deadlines = self.mold_line_deadlines(id, self.now);
+            let timers = match stopping {
+                Some(stopping) => [Some((Timer::GroupSilence(id), stopping.until)), None, None],
+                None => [
+                    deadlines.silence.map(|at| (Timer::GroupSilence(id), at)),
+                    deadlines.lag.map(|at| (Timer::GroupLag(id), at)),
+                    deadlines.end.map(|at| (Timer::ConfirmEnd(id), at)),
+                ],
+            };
+            timers.into_iter().flatten()
+        })
     }
 
     /// Returns the timer of the search for gaps to abandon, if packets are missing.

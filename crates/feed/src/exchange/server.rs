@@ -14,6 +14,7 @@ mod closing;
 mod connection;
 pub(crate) mod control;
 mod ending;
+pub mod mold;
 pub mod soup;
 pub mod users;
 mod write_sizes;
@@ -24,9 +25,11 @@ pub use crate::exchange::server::control::{ConnectionView, CutKind};
 pub use betacrew::{FAREWELL, HEARTBEAT};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::exchange::datagrams::DatagramLines;
 use crate::exchange::server::betacrew::BetacrewConnection;
-use crate::exchange::server::closing::Closing;
+use crate::exchange::server::closing::{Closing, EndCause};
 use crate::exchange::server::connection::ConnectionBase;
+use crate::exchange::server::mold::{MoldEvent, MoldLine, MoldStats};
 use crate::exchange::server::soup::{SoupConnection, SoupEvent, SoupStats};
 use crate::exchange::server::users::Users;
 use crate::exchange::{Disconnect, Exchange, Step};
@@ -37,6 +40,7 @@ use crate::tape::source::TapeSource;
 use crate::wire::{CallDecoder, Protocol, Reason};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -76,6 +80,8 @@ pub struct ServerStats {
     pub skipped: u64,
     /// Counts of connections in SoupBinTCP.
     pub soup: SoupStats,
+    /// Counts of lines in MoldUDP64, over all lines.
+    pub mold: MoldStats,
 }
 
 /// Treatment of a subscriber that was too slow.
@@ -131,6 +137,13 @@ pub enum ServerEvent {
         /// Event.
         event: SoupEvent,
     },
+    /// Event of a line in MoldUDP64.
+    Mold {
+        /// Number of the line, from 1.
+        line: u64,
+        /// Event.
+        event: MoldEvent,
+    },
     /// A fault or an order has ended a connection.
     Ended {
         /// Number of the connection, from 1.
@@ -178,6 +191,10 @@ pub struct MockExchange<P = Arc<Tape>> {
     drops_pending: u32,
     /// Users who may log in.
     users: Users,
+    /// Lines in MoldUDP64.
+    lines: Vec<MoldLine>,
+    /// Number of the session that is played, from 0.
+    session_number: u64,
 }
 
 impl<P: TapeSource> MockExchange<P> {
@@ -195,6 +212,8 @@ impl<P: TapeSource> MockExchange<P> {
             paused: false,
             drops_pending: 0,
             users: Users::default(),
+            lines: Vec::new(),
+            session_number: 0,
         }
     }
 
@@ -228,7 +247,7 @@ impl<P: TapeSource> MockExchange<P> {
     /// Returns the counts since the exchange began.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
-        self.stats
+        ServerStats { mold: self.mold_stats(), ..self.stats }
     }
 
     /// Returns the tape that is played now, to be ended for example.
@@ -261,6 +280,18 @@ impl<P: TapeSource> MockExchange<P> {
         dropped
     }
 
+    /// Ends an outage whose time is over, with the next tape if the fault says so.
+    fn come_up(&mut self, now: Duration) {
+        if let Some(outage) = self.outage.take_if(|outage| outage.until <= now)
+            && outage.renew
+            && self.tapes.len() > 1
+        {
+            self.tapes.pop_front();
+            self.session_number += 1;
+            self.faults = self.faults.for_next_tape(&self.scenario, self.tape().end());
+        }
+    }
+
     /// Queues an event for the driver.
     fn report(&mut self, event: ServerEvent) {
         if self.events.len() < EVENTS_MAX {
@@ -274,16 +305,16 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
     type Event = ServerEvent;
 
     fn open(&mut self, protocol: Protocol, now: Duration) -> ServerConnection {
-        if let Some(outage) = self.outage.take_if(|outage| outage.until <= now)
-            && outage.renew
-            && self.tapes.len() > 1
-        {
-            self.tapes.pop_front();
-            self.faults = self.faults.for_next_tape(&self.scenario, self.tape().end());
-        }
+        self.come_up(now);
         let base = ConnectionBase::new(self.stats.connections, now);
         self.stats.connections += 1;
         match protocol {
+            // MoldUDP64 has lines instead of connections.
+            Protocol::Mold => {
+                let mut base = base;
+                base.closing.force(Ending::Close, EndCause::Fault);
+                ServerConnection::soup(SoupConnection::new(base))
+            }
             Protocol::Betacrew => {
                 // An exchange without the extension reads all calls as the original does.
                 let calls = match self.scenario.extension {
@@ -390,6 +421,10 @@ impl<P: TapeSource> Exchange for MockExchange<P> {
 
     fn down_until(&self) -> Option<Duration> {
         self.outage.map(|outage| outage.until)
+    }
+
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
+        if self.lines.is_empty() { None } else { Some(self) }
     }
 
     fn is_dead(&self) -> bool {

@@ -256,6 +256,29 @@ impl FaultEngine {
         self.faults.iter().any(|compiled| compiled.covers(run_id))
     }
 
+    /// Returns the action of the fault with this number.
+    pub(crate) fn action(&self, index: usize) -> Option<FaultAction> {
+        self.faults.get(index).map(|compiled| compiled.fault.action())
+    }
+
+    /// Returns the mask of the datagrams of a block, by their numbers, that the fault with this
+    /// number picks in a run, whatever messages they have.
+    pub(crate) fn number_mask(&self, index: usize, run_id: RunId, block: u64) -> u64 {
+        let covering = self.faults.get(index).filter(|compiled| compiled.covers(run_id));
+        covering.map_or(0, |compiled| compiled.picked_mask(run_id, block))
+    }
+
+    /// Returns whether the fault with this number may apply to a datagram with these messages.
+    pub(crate) fn reaches(&self, index: usize, range: SeqRange) -> bool {
+        let Some(compiled) = self.faults.get(index) else { return false };
+        let is_spared = compiled.spared.is_some_and(|seq| range.contains(seq));
+        let sequences = compiled.sequences.as_ref();
+        let has_one = |set: &SeqSet| {
+            set.at_or_after(range.first()).is_some_and(|next| next.first() <= range.last())
+        };
+        !is_spared && sequences.is_none_or(has_one)
+    }
+
     /// Returns whether the fault with this number must not drop a sequence.
     pub(crate) fn is_spared(&self, index: usize, seq: Seq) -> bool {
         self.faults.get(index).is_some_and(|compiled| compiled.spared == Some(seq))
@@ -348,7 +371,12 @@ impl CompiledFault {
         let streams = matches!(run_id.place, FaultPlace::Stream | FaultPlace::End);
         self.fault.place() == run_id.place
             && self.fault.happens_on(run_id.protocol)
-            && holds(&self.fault.connections, run_id.connection)
+            && match run_id.protocol {
+                Protocol::Mold => holds(&self.fault.lines, run_id.connection),
+                Protocol::Betacrew | Protocol::Soup => {
+                    holds(&self.fault.connections, run_id.connection)
+                }
+            }
             && (!streams || holds(&self.fault.passes, run_id.pass.into()))
     }
 
@@ -361,7 +389,12 @@ impl CompiledFault {
         if within == 0 {
             return 0;
         }
-        let picked = match self.fault.pick {
+        self.picked_mask(run_id, block) & within
+    }
+
+    /// Returns the mask of the numbers of a block that the selector picks.
+    fn picked_mask(&self, run_id: RunId, block: u64) -> u64 {
+        match self.fault.pick {
             FaultSelector::All => u64::MAX,
             FaultSelector::Every(n) => multiples_mask(n, block),
             FaultSelector::Random { chance, burst } => {
@@ -374,8 +407,7 @@ impl CompiledFault {
                     }),
                 }
             }
-        };
-        picked & within
+        }
     }
 
     /// Clears the bit of the sequence that random loss never drops.

@@ -139,6 +139,8 @@ pub struct Fault {
     /// Connections that the fault applies to, numbered from 1 as the exchange accepts them; `None`
     /// for all.
     pub connections: Option<SeqSet>,
+    /// Lines of MoldUDP64 that the fault applies to, numbered from 1; `None` for all.
+    pub lines: Option<SeqSet>,
     /// Streams that the fault applies to, numbered from 1 over all connections; `None` for all.
     pub passes: Option<SeqSet>,
     /// Sequences that the fault applies to; `None` for all.
@@ -191,7 +193,12 @@ impl Fault {
     /// Returns whether the fault can happen on a connection of this protocol.
     #[must_use]
     pub fn happens_on(&self, protocol: Protocol) -> bool {
-        self.action.happens_on(protocol, self.place)
+        let is_chosen = match protocol {
+            // Lines are no connections and have one stream each.
+            Protocol::Mold => self.connections.is_none() && self.passes.is_none(),
+            Protocol::Betacrew | Protocol::Soup => self.lines.is_none(),
+        };
+        is_chosen && self.action.happens_on(protocol, self.place)
     }
 
     /// Returns the protocols whose connections the fault can happen on.
@@ -219,6 +226,7 @@ impl Fault {
             action,
             place,
             connections: None,
+            lines: None,
             passes: None,
             sequences: None,
             last: None,

@@ -119,6 +119,21 @@ impl FaultTally {
         self.total.dropped += dropped;
     }
 
+    /// Counts messages of a datagram that a line has sent (`sent` is 1) or dropped (0).
+    pub(crate) fn count_streamed_range(&mut self, range: SeqRange, sent: u64) {
+        let mut first = range.first();
+        loop {
+            self.grow_to(range.last());
+            let end = (first | ((1 << self.shift) - 1)).min(range.last());
+            let count = end - first + 1;
+            self.count_streamed(first, count * sent, count * (1 - sent.min(1)));
+            if end == range.last() {
+                return;
+            }
+            first = end + 1;
+        }
+    }
+
     /// Counts a packet that was requested again and dropped.
     pub(crate) fn count_dropped_resend(&mut self) {
         self.resends_dropped += 1;

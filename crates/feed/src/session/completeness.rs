@@ -213,6 +213,8 @@ pub enum IncompleteReason {
     CutOff,
     /// Missing packets neither resent nor streamed by later passes.
     NotServed,
+    /// Missing messages are older than those that the request servers still serve.
+    BeforeReach,
     /// Resend refused by the exchange.
     Refused(Reason),
     /// Packets missing for longer than the recorder's option `give_up`.
@@ -244,6 +246,9 @@ impl fmt::Display for IncompleteReason {
             Self::NotServed => f.write_str(
                 "the exchange neither sent them again nor streamed them in later passes",
             ),
+            Self::BeforeReach => {
+                f.write_str("the request servers do not reach back to the first missing messages")
+            }
             Self::Refused(reason) => write!(f, "the exchange refused to send them again: {reason}"),
             Self::GivenUp => f.write_str("what was missing for too long was given up"),
             Self::NoAnswer => f.write_str(

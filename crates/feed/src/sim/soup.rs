@@ -3,7 +3,7 @@
 use super::draw::{pick, span, time};
 use super::plan::SimPlan;
 use crate::base::rng::Rng;
-use crate::client::{LineProtocol, SoupLogin};
+use crate::client::{LineProtocol, MoldFeed, SoupLogin};
 use crate::faults::scenario::{
     Direction, ExtraPacket, Fault, FaultAction, FaultPlace, FaultSelector,
 };
@@ -36,8 +36,10 @@ impl SimPlan {
     /// Returns the lines of the plan's recorder, the first `count` of them.
     pub(super) fn lines(&self, count: usize) -> Vec<LineProtocol> {
         let line = |protocol: &Protocol| match protocol {
+            // No simulated world has datagrams yet.
             Protocol::Betacrew => LineProtocol::Betacrew,
             Protocol::Soup => LineProtocol::Soup(SoupLogin::default()),
+            Protocol::Mold => LineProtocol::Mold(MoldFeed { servers: 1 }),
         };
         self.protocols.iter().take(count).map(line).collect()
     }

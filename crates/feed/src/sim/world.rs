@@ -252,6 +252,7 @@ impl<E: Exchange> SimWorld<E> {
                 Output::Connect { conn, line } => self.connect(conn, usize::from(line)),
                 Output::Finish(conn) => self.send(self.pipe_id(conn), 1, SimEvent::ToServerEnd),
                 Output::Drop(conn) => self.drop(conn),
+                Output::Join { .. } | Output::Leave { .. } | Output::Request { .. } => {}
                 Output::Note(note) => self.tell(|| format!("client: {note:?}")),
             }
         }

@@ -11,11 +11,13 @@ pub enum Protocol {
     Betacrew,
     /// SoupBinTCP (`docs/soup.md`): messages of any length over TCP.
     Soup,
+    /// MoldUDP64 (`docs/mold.md`): messages of any length in UDP datagrams, which networks lose.
+    Mold,
 }
 
 impl Protocol {
     /// All protocols.
-    pub const ALL: [Self; 2] = [Self::Betacrew, Self::Soup];
+    pub const ALL: [Self; 3] = [Self::Betacrew, Self::Soup, Self::Mold];
 
     /// Returns the protocol's name, which is the scheme of its addresses (`soup://HOST:PORT`).
     #[must_use]
@@ -23,6 +25,7 @@ impl Protocol {
         match self {
             Self::Betacrew => "betacrew",
             Self::Soup => "soup",
+            Self::Mold => "mold",
         }
     }
 }
@@ -86,7 +89,12 @@ impl fmt::Display for ProtocolParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("protocols are ")?;
         for (place, protocol) in Protocol::ALL.into_iter().enumerate() {
-            write!(f, "{}{protocol}://", if place == 0 { "" } else { " and " })?;
+            let between = match place {
+                0 => "",
+                place if place + 1 == Protocol::ALL.len() => " and ",
+                _ => ", ",
+            };
+            write!(f, "{between}{protocol}://")?;
         }
         Ok(())
     }
@@ -110,8 +118,8 @@ mod tests {
 
     #[test]
     fn sets_have_their_protocols() {
-        let both: Protocols = Protocol::ALL.into_iter().collect();
-        assert!(both.iter().eq(Protocol::ALL));
+        let all: Protocols = Protocol::ALL.into_iter().collect();
+        assert!(all.iter().eq(Protocol::ALL));
         assert!(Protocols::of(Protocol::Soup).iter().eq([Protocol::Soup]));
         assert_eq!(Protocols::NONE.iter().next(), None);
         assert!(!Protocols::default().contains(Protocol::Soup));
@@ -124,6 +132,9 @@ mod tests {
         }
         assert_eq!("SOUP".parse(), Ok(Protocol::Soup));
         assert_eq!("http".parse::<Protocol>(), Err(ProtocolParseError));
-        assert_eq!(ProtocolParseError.to_string(), "protocols are betacrew:// and soup://");
+        assert_eq!(
+            ProtocolParseError.to_string(),
+            "protocols are betacrew://, soup:// and mold://"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use crate::world::{network, outcome, record};
 use feed::base::rng;
 use feed::client::{Recorder, RecorderOptions};
+use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
 use feed::exchange::{Disconnect, Exchange, Step};
@@ -123,6 +124,10 @@ impl<E: Exchange> Exchange for Flaky<E> {
 
     fn down_until(&self) -> Option<Duration> {
         self.inner.down_until()
+    }
+
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
+        self.inner.lines()
     }
 }
 

@@ -18,6 +18,7 @@ mod ledger;
 mod lies;
 mod life;
 mod live;
+mod mold;
 mod possible;
 mod seen;
 mod server_connection;

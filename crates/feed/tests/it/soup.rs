@@ -99,6 +99,7 @@ impl ByHand {
                 }
                 Output::Finish(conn) => self.finished.push(conn),
                 Output::Note(note) => self.notes.push(note),
+                Output::Join { .. } | Output::Request { .. } | Output::Leave { .. } => {}
             }
         }
     }

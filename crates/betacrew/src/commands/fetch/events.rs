@@ -36,6 +36,13 @@ pub(super) fn log_event(
         RecorderEvent::LoggedIn { line, .. }
         | RecorderEvent::LoginRejected { line, .. }
         | RecorderEvent::LoginMoved { line, .. } => log_login(at(line), event),
+        RecorderEvent::Heard { line, session, sequence } => {
+            tracing::debug!("{}: session {session}, now at message {sequence}", at(line));
+        }
+        RecorderEvent::ServedFrom { sequence } => tracing::warn!(
+            "the request servers reach back to message {sequence}; earlier ones that are missing \
+             cannot be recovered"
+        ),
         RecorderEvent::PassBegan { line, .. } | RecorderEvent::PassEnded { line, .. } => {
             let protocol = recorder.line(line).map_or(Protocol::Betacrew, |stats| stats.protocol);
             log_pass(at(line), protocol, event);

@@ -4,9 +4,12 @@ use super::FetchArgs;
 use crate::args::feed_address::FeedAddress;
 use crate::args::secret::Secret;
 use crate::error::Failure;
-use feed::client::{LINES_MAX, LineProtocol, SoupLogin};
+use crate::net::{GroupAddress, GroupSockets, LineSource, RECEIVE_BUFFER};
+use crate::terminal::message::message;
+use feed::client::{LINES_MAX, LineProtocol, MoldFeed, SoupLogin};
 use feed::wire::Protocol;
 use feed::wire::soup::{Password, Text};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 /// Variable of the environment with the password for SoupBinTCP exchanges.
@@ -18,8 +21,8 @@ pub(super) struct FetchLines {
     pub(super) labels: Vec<String>,
     /// Protocol of each line.
     pub(super) protocols: Vec<LineProtocol>,
-    /// Socket addresses of each line.
-    pub(super) addresses: Vec<Vec<SocketAddr>>,
+    /// Addresses or sockets of each line.
+    pub(super) sources: Vec<LineSource>,
 }
 
 impl FetchLines {
@@ -36,11 +39,12 @@ impl FetchLines {
         }
         let typed = args.addresses.iter().map(|text| FeedAddress::parse(text));
         let typed = typed.collect::<Result<Vec<_>, _>>()?;
-        let has_soup = typed.iter().any(|address| address.protocol == Protocol::Soup);
-        check_flags(args, has_soup)?;
+        let has_soup = speak(&typed, Protocol::Soup);
+        check_flags(args, &typed)?;
         let password = if has_soup { password(args)? } else { Password::new(Text::BLANK) };
         let protocol = |address: &FeedAddress| match address.protocol {
             Protocol::Betacrew => LineProtocol::Betacrew,
+            Protocol::Mold => LineProtocol::Mold(MoldFeed { servers: address.servers() }),
             Protocol::Soup => LineProtocol::Soup(SoupLogin {
                 user: address.user,
                 password,
@@ -51,9 +55,76 @@ impl FetchLines {
         Ok(Self {
             labels: typed.iter().map(FeedAddress::label).collect(),
             protocols: typed.iter().map(protocol).collect(),
-            addresses: typed.iter().map(FeedAddress::resolve).collect::<Result<_, _>>()?,
+            sources: typed.iter().map(source).collect::<Result<_, _>>()?,
         })
     }
+
+    /// Returns whether an exchange has one of `addresses`.
+    pub(super) fn any_at(&self, is_at: impl Fn(&[SocketAddr]) -> bool) -> bool {
+        let is_at = |line: &LineSource| match line {
+            LineSource::Exchange(addresses) => is_at(addresses),
+            LineSource::Group(_) => false,
+        };
+        self.sources.iter().any(is_at)
+    }
+}
+
+/// Looks the host of a line up, or opens the sockets of a group.
+fn source(address: &FeedAddress) -> Result<LineSource, Failure> {
+    if address.protocol != Protocol::Mold {
+        return Ok(LineSource::Exchange(address.resolve()?));
+    }
+    let group = address.group()?;
+    if group.servers.iter().any(|server| server.is_ipv4() != group.servers[0].is_ipv4()) {
+        return Err(Failure::Usage(format!(
+            "the request servers of {} have addresses of IPv4 and IPv6: use one of both for all",
+            address.label()
+        )));
+    }
+    let sockets = open_group(group, &address.label())?;
+    let granted = sockets.receive_buffer();
+    tracing::info!("{}: receive buffer of {granted} bytes", address.label());
+    if granted < RECEIVE_BUFFER {
+        message!(
+            "{}: the system grants a receive buffer of {} KiB instead of {} KiB, so a burst may be \
+             dropped before it is read (it is requested again). To allow more: sudo sysctl -w \
+             net.core.rmem_max={RECEIVE_BUFFER}",
+            address.label(),
+            granted >> 10,
+            RECEIVE_BUFFER >> 10
+        );
+    }
+    Ok(LineSource::Group(sockets))
+}
+
+/// Opens the sockets of a group.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] if the address is not one of this machine, or is in use.
+fn open_group(group: GroupAddress, label: &str) -> Result<GroupSockets, Failure> {
+    let (address, interface) = (group.group, group.interface);
+    GroupSockets::open(group).map_err(|error| {
+        let hint = match (error.kind(), address.ip().is_multicast()) {
+            (ErrorKind::AddrInUse, _) => {
+                "another program receives there; end it, or use another port"
+            }
+            (ErrorKind::AddrNotAvailable, false) => {
+                "it is no multicast group and no address of this machine; expected the address \
+                 that the datagrams are sent to"
+            }
+            (_, true) if interface.is_some() => {
+                "is interface= the address of an interface of this machine that is up?"
+            }
+            (_, true) => "name the interface of the group: &interface=IP",
+            _ => "expected the address that the datagrams are sent to",
+        };
+        Failure::Usage(format!("cannot receive from {label}: {error}; {hint}"))
+    })
+}
+
+/// Returns whether a line speaks a protocol.
+fn speak(lines: &[FeedAddress], protocol: Protocol) -> bool {
+    lines.iter().any(|line| line.protocol == protocol)
 }
 
 /// Returns the password for SoupBinTCP exchanges: of the file, else of the environment, else blank.
@@ -74,16 +145,16 @@ fn password(args: &FetchArgs) -> Result<Password, Failure> {
 }
 
 /// Checks that the flags fit the protocols of the lines.
-fn check_flags(args: &FetchArgs, has_soup: bool) -> Result<(), Failure> {
+fn check_flags(args: &FetchArgs, lines: &[FeedAddress]) -> Result<(), Failure> {
     let refused = |flag: &str, reason: &str| Err(Failure::Usage(format!("{flag} {reason}")));
-    if !has_soup {
-        return match &args.password_file {
-            Some(_) => refused(
-                "--password-file",
-                "needs an exchange with logins, such as soup://127.0.0.1:3001",
-            ),
-            None => Ok(()),
-        };
+    if args.password_file.is_some() && !speak(lines, Protocol::Soup) {
+        return refused(
+            "--password-file",
+            "needs an exchange with logins, such as soup://127.0.0.1:3001",
+        );
+    }
+    if lines.iter().all(|line| line.protocol == Protocol::Betacrew) {
+        return Ok(());
     }
     let flags = [
         ("--classic", args.classic, "the exercise's original protocol"),
@@ -94,8 +165,8 @@ fn check_flags(args: &FetchArgs, has_soup: bool) -> Result<(), Failure> {
         Some((flag, _, meaning)) => refused(
             flag,
             &format!(
-                "is for {meaning}; a soup:// exchange sends every message once and says where the \
-                 session ends. Leave it out"
+                "is for {meaning}; a soup:// or mold:// exchange says where its session ends. Leave it \
+                 out"
             ),
         ),
         None => Ok(()),

@@ -203,8 +203,8 @@ impl<'a> FetchRecording<'a> {
         };
         let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
-        let FetchLines { labels, addresses, .. } = self.lines;
-        net::fetch(addresses, &mut self.recorder, &mut sink, stop, |event| match event {
+        let FetchLines { labels, sources, .. } = self.lines;
+        net::fetch(sources, &mut self.recorder, &mut sink, stop, |event| match event {
             LoopEvent::Tick(recorder) => {
                 progress.tick(recorder);
                 history.tick(recorder);

@@ -83,12 +83,12 @@ impl ServeArgs {
             (None, false) => "--skip",
             (None, true) => return Ok(()),
         };
-        match protocols.contains(Protocol::Betacrew) {
+        match protocols != Protocols::of(Protocol::Soup) {
             true => Ok(()),
             false => Err(Failure::Usage(format!(
                 "{flag}: SoupBinTCP never loses a message. It can lose connections, logins, \
                  heartbeats and ends of sessions: choose a --scenario of the group SoupBinTCP \
-                 (betacrew scenarios), or add a betacrew:// listener"
+                 (betacrew scenarios), or add a betacrew:// or mold:// listener"
             ))),
         }
     }
@@ -101,9 +101,11 @@ impl ServeArgs {
         protocols: Protocols,
     ) -> Result<(), Failure> {
         let has_soup = protocols.contains(Protocol::Soup);
-        if has_soup && plot.engine == EngineSection::Original {
+        let others = protocols != Protocols::of(Protocol::Betacrew);
+        if others && plot.engine == EngineSection::Original {
             return Err(Failure::Usage(
-                "the original exchange speaks its own protocol alone: leave soup:// out of --listen"
+                "the original exchange speaks its own protocol alone: leave soup:// and mold:// \
+                 out of --listen"
                     .to_owned(),
             ));
         }
@@ -114,6 +116,7 @@ impl ServeArgs {
         }
         if matches!(plot.scenario.slow, SlowSubscriberPolicy::Skip(_))
             && !protocols.contains(Protocol::Betacrew)
+            && has_soup
         {
             return Err(Failure::Usage(
                 "--slow skip: SoupBinTCP cannot leave messages out; use wait, or cut:N".to_owned(),
@@ -128,7 +131,7 @@ impl ServeArgs {
         match tapes.iter_mut().any(is_run) {
             true => Err(Failure::Usage(format!(
                 "the messages of {} are no order packets, and a betacrew:// listener can send \
-                 nothing else: use --listen soup://HOST:PORT alone",
+                 nothing else: use --listen soup://HOST:PORT or mold://HOST:PORT alone",
                 plot.tape
             ))),
             false => Ok(()),

@@ -1,5 +1,6 @@
 //! Listening sockets of `serve`, each with its protocol.
 
+use super::lines::OpenLines;
 use crate::args::address;
 use crate::error::Failure;
 use crate::http::Web;
@@ -13,17 +14,22 @@ use std::net::SocketAddr;
 /// Sockets of an exchange, listening but not yet served.
 pub(super) struct OpenExchange {
     pub(super) listeners: Vec<Listener>,
+    pub(super) lines: OpenLines,
     pub(super) users: Users,
     pub(super) web: Option<Web>,
 }
 
 impl OpenExchange {
-    /// Returns the address of each listener, with its protocol.
-    pub(super) fn addresses(&self) -> Result<Vec<(Protocol, SocketAddr)>, Failure> {
-        let address = |listener: &Listener| Ok((listener.protocol, listener.socket.local_addr()?));
-        let addresses = self.listeners.iter().map(address).collect::<std::io::Result<_>>();
+    /// Returns the address of each listener and line, with its protocol.
+    pub(super) fn addresses(&self) -> Result<Vec<(Protocol, String)>, Failure> {
+        let address = |listener: &Listener| {
+            Ok((listener.protocol, listener.socket.local_addr()?.to_string()))
+        };
+        let addresses = self.listeners.iter().map(address).collect::<std::io::Result<Vec<_>>>();
         let action = "cannot read the address of a socket";
-        addresses.map_err(|source| Failure::System { action, source })
+        let mut addresses = addresses.map_err(|source| Failure::System { action, source })?;
+        addresses.extend(self.lines.addresses.iter().map(|line| (Protocol::Mold, line.clone())));
+        Ok(addresses)
     }
 
     /// Prints the addresses. Called last, because a script may connect once it has read them.
@@ -54,7 +60,8 @@ pub(super) fn protocols(typed: &[String]) -> Result<Protocols, Failure> {
     }
 }
 
-/// Opens listeners on the given addresses, or on port 3000 of both loopback addresses.
+/// Opens listeners on the given addresses but those of lines, or on port 3000 of both loopback
+/// addresses.
 ///
 /// # Errors
 /// Returns [`Failure::Usage`] if an address is wrong, and [`Failure::Listen`] if one is not free.
@@ -64,6 +71,9 @@ pub(super) fn listen(typed: &[String]) -> Result<Vec<Listener>, Failure> {
     let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
     for text in typed {
         let (protocol, text) = address::split_protocol(text)?;
+        if protocol == Protocol::Mold {
+            continue;
+        }
         let mut addresses = address::resolve(text)?;
         addresses.retain(|address| address.port() == 0 || !seen.contains(address));
         seen.extend(&addresses);

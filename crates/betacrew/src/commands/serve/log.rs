@@ -4,10 +4,13 @@ use super::FLAGS;
 use crate::scenario::ResolvedScenario;
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{count, grouped, took};
+use feed::base::seq::FIRST_SEQ;
+use feed::exchange::server::mold::{END_ANNOUNCED, MoldEvent};
 use feed::exchange::server::soup::{LOGIN_TIMEOUT, SoupEvent, SoupTimeout};
 use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats, SlowTreatment};
 use feed::faults::scenario::FaultSelector;
 use feed::tape::source::TapeSource;
+use feed::wire::mold::PayloadLimit;
 use feed::wire::soup::MESSAGE_MAX;
 use feed::wire::{Protocol, Protocols, Reason};
 use std::fmt::Write;
@@ -95,6 +98,7 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
             tracing::info!("connection {connection}: too slow, {what} {packets}");
         }
         ServerEvent::Soup { connection, event } => log_soup(connection, event),
+        ServerEvent::Mold { line, event } => log_mold(line, event),
         ServerEvent::Ended { connection, ending, by_order } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
@@ -109,6 +113,29 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
             let why = if by_order { "by a command over HTTP" } else { "by the scenario" };
             tracing::info!("connection {connection}: {how}, {why}");
         }
+    }
+}
+
+/// Logs an event of a line in MoldUDP64.
+fn log_mold(line: u64, event: MoldEvent) {
+    match event {
+        MoldEvent::Began => tracing::info!("line {line}: sends the first message"),
+        MoldEvent::Ended { next } => {
+            let sent = count(next.saturating_sub(FIRST_SEQ), "message");
+            let time = took(END_ANNOUNCED);
+            tracing::info!("line {line}: the session ends after {sent}; announced for {time}");
+        }
+        MoldEvent::Stopped { next } => {
+            let next = grouped(next);
+            tracing::info!("line {line}: stops before message {next}, by the scenario");
+        }
+        MoldEvent::MessageTooLong { seq } => tracing::warn!(
+            "line {line}: message {seq} is longer than {} bytes, which no datagram can carry",
+            PayloadLimit::MAX.message_max()
+        ),
+        MoldEvent::OverRate { client } => tracing::info!(
+            "line {line}: client {client} sends more requests than it may; the others are ignored"
+        ),
     }
 }
 
@@ -166,6 +193,18 @@ pub(super) fn farewell(stats: &ServerStats) -> String {
             grouped(soup.rejects),
             count(soup.messages, "message"),
             count(soup.heartbeats, "heartbeat"),
+        );
+    }
+    let mold = stats.mold;
+    if mold.datagrams + mold.heartbeats + mold.requests > 0 {
+        let _ = write!(
+            text,
+            "; MoldUDP64: {} ({} dropped on purpose), {}, {} answered, {} refused",
+            count(mold.datagrams, "datagram"),
+            grouped(mold.dropped),
+            count(mold.requests, "request"),
+            grouped(mold.answers),
+            grouped(mold.refused),
         );
     }
     if stats.resets > 0 {

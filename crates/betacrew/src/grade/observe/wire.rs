@@ -5,6 +5,7 @@ pub(crate) use super::segment::Segment;
 use crate::grade::cases::ReadOrder;
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
+use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
 use std::net::SocketAddr;
@@ -475,6 +476,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn down_until(&self) -> Option<Duration> {
         self.inner.down_until()
+    }
+
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
+        self.inner.lines()
     }
 
     fn is_dead(&self) -> bool {

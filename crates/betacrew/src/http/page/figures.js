@@ -41,11 +41,30 @@ const FIGURES = {
       ({ counters }) => `${number(counters?.refused ?? 0)} refused`],
     ["Logins", ({ soup }) => number(soup?.logins),
       ({ soup }) => `${number(soup?.rejects ?? 0)} rejected, ${number(soup?.heartbeats ?? 0)} heartbeats`],
+    ["Datagrams", ({ mold }) => number(sum(mold, "datagrams")),
+      ({ mold }) => `${number(sum(mold, "dropped"))} dropped, ${number(sum(mold, "damaged"))} damaged`],
+    ["Requests", ({ mold }) => number(sum(mold, "requests")),
+      ({ mold }) => `${number(sum(mold, "answers"))} answered, ${number(sum(mold, "refused"))} refused`],
     ["Connections", ({ connections_total: total, connections }) =>
       number(total ?? connections?.length),
       ({ counters }) => `${number(counters?.connections)} in total`],
   ],
 };
+
+/** Sum of one count over the lines in MoldUDP64. */
+function sum(lines, count) {
+  return (lines ?? []).reduce((sum, line) => sum + line[count], 0);
+}
+
+/** Only an exchange with SoupBinTCP has logins, and only one with MoldUDP64 has datagrams. */
+function isThere(name, state) {
+  switch (name) {
+    case "Logins": return state.soup != null;
+    case "Datagrams":
+    case "Requests": return state.mold != null;
+    default: return true;
+  }
+}
 
 export function figures(root, role, facts, version) {
   const list = root.querySelector("dl");
@@ -55,8 +74,7 @@ export function figures(root, role, facts, version) {
       document.title = `${state.session?.id ?? "–"} ${state.role} · betacrew`;
       setText(version, `betacrew ${state.version ?? ""}`);
       const key = ([name]) => `${state.role} ${name}`;
-      // Only an exchange with a listener for SoupBinTCP has logins.
-      const tiles = (FIGURES[state.role] ?? []).filter(([name]) => name !== "Logins" || state.soup);
+      const tiles = (FIGURES[state.role] ?? []).filter(([name]) => isThere(name, state));
       syncChildren(list, tiles, key, create, fill);
       function fill(tile, [, value, more, tone]) {
         const [, main, extra] = tile.children;

@@ -100,6 +100,20 @@ function logins(soup) {
   ].filter(Boolean).join(", ");
 }
 
+/** Returns the datagrams of a MoldUDP64 line in words. */
+function datagrams(mold) {
+  if (mold == null) return "";
+  const ignored = mold.other_session + mold.strangers + mold.malformed;
+  const trip = mold.round_trip_ms;
+  return [
+    `${number(mold.datagrams)} datagrams`,
+    mold.requests > 0 ? `${number(mold.requests)} requests` : "",
+    trip == null ? "" : `answered in ${trip.toFixed(trip < 10 ? 1 : 0)} ms`,
+    mold.kernel_drops > 0 ? `${number(mold.kernel_drops)} dropped by the kernel` : "",
+    ignored > 0 ? `${number(ignored)} ignored` : "",
+  ].filter(Boolean).join(", ");
+}
+
 export function lines(root) {
   const body = root.querySelector("tbody");
   const heading = root.querySelector("th:last-child");
@@ -108,7 +122,8 @@ export function lines(root) {
     update(state) {
       root.hidden = state.role !== "client";
       if (root.hidden) return;
-      const hasLogins = (state.lines ?? []).some((line) => line.soup != null);
+      const hasLogins = (state.lines ?? []).some(
+        (line) => line.soup != null || line.mold != null);
       heading.hidden = !hasLogins;
       const numbered = (state.lines ?? []).map((line, index) => ({ ...line, index }));
       syncChildren(body, numbered, ({ index }) => index,
@@ -122,7 +137,7 @@ export function lines(root) {
           const missed = line.soup == null ? number(line.missed) : "–";
           [number(line.delivered), number(line.first), missed, number(line.reconnects)].forEach(
             (text, place) => setText(cells[place + 2], text));
-          setText(cells[6], logins(line.soup));
+          setText(cells[6], logins(line.soup) || datagrams(line.mold));
           cells[6].hidden = !hasLogins;
         });
     },

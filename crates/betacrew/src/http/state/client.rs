@@ -217,6 +217,7 @@ impl<'a> ClientMonitor<'a> {
                 missed: recorder.missed_by(id),
                 reconnects: stats.cuts.into(),
                 protocol: stats.protocol.to_string(),
+                mold: (stats.protocol == Protocol::Mold).then(|| (&stats.mold).into()),
                 soup: (stats.protocol == Protocol::Soup).then(|| SoupSnapshot {
                     logins: stats.soup.logins.into(),
                     rejects: stats.soup.rejects.into(),

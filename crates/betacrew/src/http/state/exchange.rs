@@ -12,6 +12,7 @@ use crate::http::state::connection_watch::ConnectionWatch;
 use crate::http::state::exchange_events::{event_kind, state_change};
 use crate::http::state::feed_state::{self, ExchangeView};
 use crate::http::state::metrics::{Histogram, MetricsExtra};
+use crate::http::state::mold_lines::MoldLineState;
 use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::soup_counters::{ListenerView, SoupCounters};
 use crate::http::state::strip;
@@ -31,8 +32,7 @@ use feed::exchange::Exchange;
 use feed::exchange::server::{ConnectionView, CutKind, MockExchange, ServerConnection};
 use feed::faults::scenario::{Fault, FaultAction, FaultSelector, Played, Scenario};
 use feed::tape::source::TapeSource;
-use feed::wire::{Protocol, SessionId};
-use std::net::SocketAddr;
+use feed::wire::{Protocol, Protocols, SessionId};
 use std::time::Duration;
 
 /// Maximum number of connections, and of rules, in the state.
@@ -57,7 +57,7 @@ impl ScenarioInfo {
     pub(crate) fn new(
         resolved: &ResolvedScenario,
         played: Played,
-        listeners: &[(Protocol, SocketAddr)],
+        listeners: &[(Protocol, String)],
     ) -> Self {
         let (scenario, about) = (resolved.name.clone(), resolved.about.clone());
         let listeners = listeners.iter().map(ListenerView::new).collect();
@@ -241,7 +241,7 @@ impl ExchangeController {
 
     /// Checks that a listener speaks a protocol that can lose packets.
     fn check_drops(&self) -> Result<(), Refusal> {
-        match self.scenario_info.played.protocols.contains(Protocol::Betacrew) {
+        match self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
             true => Ok(()),
             false => Err(refusal_of(
                 "SoupBinTCP never loses a message, and no listener speaks another protocol",
@@ -376,6 +376,7 @@ impl ExchangeController {
             ),
             connections_total: Some(connections.len() as u64),
             listeners: Some(self.scenario_info.listeners.clone()),
+            mold: MoldLineState::all(exchange.mold_lines()),
             soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: Some(self.book_snapshot.get()),
             faults: Some(self.in_force(exchange)),

@@ -1,6 +1,8 @@
 //! Metrics for Prometheus (`/metrics`), from the same snapshot as the JSON state.
 
 use crate::http::control::loop_handle::Snapshot;
+use crate::http::state::mold_lines::MoldLineState;
+use crate::http::state::mold_snapshot::METRICS;
 use crate::http::state::soup_counters::SoupCounters;
 use crate::http::state::{LineSnapshot, SoupSnapshot, feed_state};
 use std::fmt::Write;
@@ -265,9 +267,22 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
         page.one(Kind::Counter, &format!("betacrew_exchange_soup_{name}"), help, float(value));
     }
+    mold_lines(page, state.mold.as_deref().unwrap_or_default());
     let help = "Faults injected, by kind; drop_next: packets dropped by /api/drop.";
     page.many(Kind::Counter, "betacrew_exchange_faults_injected_total", help, kinds);
     tape(page, "exchange", extra);
+}
+
+/// Writes the counts of lines in MoldUDP64.
+fn mold_lines(page: &mut MetricsPage, lines: &[MoldLineState]) {
+    let tables: Vec<_> = lines.iter().map(MoldLineState::metrics).collect();
+    let Some(first) = tables.first() else { return };
+    for (index, (name, help, _)) in first.iter().enumerate() {
+        let samples = lines.iter().zip(&tables).map(|(line, table)| {
+            (labels([("line", line.line.to_string().as_str())]), float(table[index].2))
+        });
+        page.many(Kind::Counter, &format!("betacrew_exchange_mold_{name}"), help, samples);
+    }
 }
 
 fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
@@ -344,6 +359,7 @@ fn lines(page: &mut MetricsPage, lines: &[LineSnapshot]) {
     let help = "Subscriptions of a line that ended before the session did.";
     page.many(Counter, "betacrew_client_line_reconnects_total", help, cuts);
     logins(page, lines);
+    datagrams(page, lines);
 }
 
 /// Writes the counters of each line that speaks SoupBinTCP.
@@ -371,6 +387,29 @@ fn logins(page: &mut MetricsPage, lines: &[LineSnapshot]) {
     let name = "betacrew_client_line_heartbeats_total";
     let help = "SoupBinTCP heartbeats that a line's exchange has sent.";
     page.many(Kind::Counter, name, help, by_line(|soup| soup.heartbeats));
+}
+
+/// Writes the counters of each line that speaks MoldUDP64.
+fn datagrams(page: &mut MetricsPage, lines: &[LineSnapshot]) {
+    if lines.iter().all(|line| line.mold.is_none()) {
+        return;
+    }
+    let label = |number: u32, line: &LineSnapshot| {
+        labels([("line", &number.to_string()), ("address", &line.address)])
+    };
+    for (name, help, of) in METRICS {
+        let samples = (1..).zip(lines).filter_map(|(number, line)| {
+            Some((label(number, line), float(of(line.mold.as_ref()?))))
+        });
+        let name = format!("betacrew_client_line_{name}_total");
+        page.many(Kind::Counter, &name, help, samples.collect::<Vec<_>>());
+    }
+    let trips = (1..).zip(lines).filter_map(|(number, line)| {
+        Some((label(number, line), line.mold.as_ref()?.round_trip_ms? / 1e3))
+    });
+    let help = "Smoothed time from a request to its answer, over the request servers of a line.";
+    let name = "betacrew_client_line_request_round_trip_seconds";
+    page.many(Kind::Gauge, name, help, trips.collect::<Vec<_>>());
 }
 
 /// Writes the counters of each output.

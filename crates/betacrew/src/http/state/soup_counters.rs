@@ -4,20 +4,19 @@ use feed::exchange::server::soup::SoupStats;
 use feed::wire::{Protocol, Protocols};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::net::SocketAddr;
 
 /// Listener of an exchange.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
 pub(crate) struct ListenerView {
-    /// Protocol that clients speak on it: `betacrew` or `soup`.
+    /// Protocol that clients speak on it: `betacrew`, `soup` or `mold`.
     pub protocol: String,
     /// Address of the listener.
     pub address: String,
 }
 
 impl ListenerView {
-    pub(crate) fn new(&(protocol, address): &(Protocol, SocketAddr)) -> Self {
-        Self { protocol: protocol.to_string(), address: address.to_string() }
+    pub(crate) fn new((protocol, address): &(Protocol, String)) -> Self {
+        Self { protocol: protocol.to_string(), address: address.clone() }
     }
 }
 

@@ -5,8 +5,11 @@
 //! one of a recording tells: an order packet carries its own sequence.
 
 use crate::base::seq::Seq;
+use crate::client::Recorder;
+use crate::ledger::{Origin, Sink, StreamPosition, TakeResult};
 use crate::wire::{FRAME_LEN, RawFrame, Run, packet_seq};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Kind of a session's messages.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -49,4 +52,27 @@ pub(in crate::client) fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>
         }
     }
     None
+}
+
+impl Recorder {
+    /// Takes messages into the ledger, as order packets if the session's messages are such. Returns
+    /// the sequence of the first message that is no order packet although it should be.
+    pub(in crate::client) fn take_numbered(
+        &mut self,
+        run: Run<'_>,
+        origin: Origin,
+        track: &mut StreamPosition,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> (TakeResult, Option<Seq>) {
+        if self.payload != SessionPayload::Packets {
+            return (self.ledger.take_run(run, origin, now, track, sink), None);
+        }
+        let mut frames = core::mem::take(&mut self.packet_buffer);
+        let foreign = order_packets(&run, &mut frames);
+        let taken = self.ledger.take(&frames, origin, now, track, sink);
+        frames.clear();
+        self.packet_buffer = frames;
+        (taken, foreign)
+    }
 }

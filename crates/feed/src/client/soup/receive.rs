@@ -2,7 +2,7 @@
 
 use super::payload::order_packets;
 use super::stream::SoupEvent;
-use super::{SessionPayload, SoupStream, SoupViolation};
+use super::{LoginChoice, SessionPayload, SoupStream, SoupViolation};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::client::alignment::GARBAGE_FRAMES_MAX;
 use crate::client::connection::{ConnectionState, ConnectionWire};
@@ -182,7 +182,8 @@ impl Recorder {
         let line = &mut self.lines[usize::from(id)];
         let Some(soup) = &mut line.soup else { return };
         soup.violations += 1;
-        if soup.violations > self.options.retries && !line.stats.given_up {
+        soup.choice = LoginChoice::Recorded;
+        if soup.has_violations(self.options.retries) && !line.stats.given_up {
             line.stats.given_up = true;
             line.streams_to_open = 0;
             self.note(RecorderEvent::LineGivenUp { line: id });

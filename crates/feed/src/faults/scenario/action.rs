@@ -71,6 +71,11 @@ pub enum FaultAction {
         /// Field that is changed.
         field: CorruptedField,
     },
+    /// The datagram is cut short. Only MoldUDP64 has datagrams.
+    Truncate {
+        /// Number of bytes that are sent; all but one if the datagram has no more.
+        bytes: Span,
+    },
     /// Random bytes are sent before the packet.
     Garbage {
         /// Number of bytes.
@@ -170,11 +175,24 @@ pub enum CorruptedField {
     Price,
     /// The sequence: a number that no packet can have (0, negative or far away).
     Sequence,
+    /// The session of a datagram: another one.
+    Session,
+    /// The count of a datagram: more messages than it has.
+    Count,
+    /// The length of a datagram's first message: beyond the end of the datagram.
+    Length,
+}
+
+impl CorruptedField {
+    /// Returns whether MoldUDP64's datagrams have the field, and an order packet not.
+    const fn is_of_datagram(self) -> bool {
+        matches!(self, Self::Session | Self::Count | Self::Length)
+    }
 }
 
 impl FaultAction {
     /// Names of the kinds of actions, as scenario files spell them.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 20] = [
         "drop",
         "duplicate",
         "reorder",
@@ -194,6 +212,7 @@ impl FaultAction {
         "end-session",
         "reject",
         "shift",
+        "truncate",
     ];
 
     /// Returns the index of the action's name in [`KINDS`](Self::KINDS).
@@ -219,6 +238,7 @@ impl FaultAction {
             Self::EndSession => 16,
             Self::Reject { .. } => 17,
             Self::Shift { .. } => 18,
+            Self::Truncate { .. } => 19,
         }
     }
 
@@ -234,6 +254,7 @@ impl FaultAction {
         match protocol {
             Protocol::Betacrew => self.happens_on_betacrew(place),
             Protocol::Soup => self.happens_on_soup(place),
+            Protocol::Mold => self.happens_on_mold(place),
         }
     }
 
@@ -241,10 +262,12 @@ impl FaultAction {
         use FaultPlace::{Connect, End, Heartbeat, Login, Resend, Stream};
         match self {
             Self::Drop => matches!(place, Stream | Resend | Heartbeat),
+            Self::Duplicate { changed: Some(field), .. } | Self::Corrupt { field } => {
+                matches!(place, Stream | Resend) && !field.is_of_datagram()
+            }
             Self::Duplicate { .. }
             | Self::Reorder { .. }
             | Self::Write { .. }
-            | Self::Corrupt { .. }
             | Self::Replace { .. } => matches!(place, Stream | Resend),
             Self::Refuse { .. } => matches!(place, Resend),
             // After the last packet of a stream the exchange closes the connection anyway, so
@@ -268,7 +291,8 @@ impl FaultAction {
             | Self::Hold
             | Self::EndSession
             | Self::Reject { .. }
-            | Self::Shift { .. } => false,
+            | Self::Shift { .. }
+            | Self::Truncate { .. } => false,
         }
     }
 
@@ -300,7 +324,38 @@ impl FaultAction {
             | Self::Corrupt { .. }
             | Self::Garbage { .. }
             | Self::Replace { .. }
+            | Self::Truncate { .. }
             | Self::Refuse { .. } => false,
+        }
+    }
+
+    /// MoldUDP64 loses datagrams, on its lines and between a client and its request server. It has
+    /// no connections and no logins.
+    const fn happens_on_mold(self, place: FaultPlace) -> bool {
+        use FaultPlace::{End, Heartbeat, Resend, Stream};
+        match self {
+            Self::Drop => matches!(place, Stream | Resend | Heartbeat | End),
+            Self::Duplicate { changed, .. } => {
+                changed.is_none() && matches!(place, Stream | Resend)
+            }
+            Self::Truncate { .. } | Self::Write { .. } => matches!(place, Stream | Resend),
+            Self::Corrupt { field } => {
+                let has_field = field.is_of_datagram() || matches!(field, CorruptedField::Sequence);
+                has_field && matches!(place, Stream | Resend)
+            }
+            Self::Delay { .. } | Self::Silence => matches!(place, Stream | Resend | End),
+            Self::Reorder { .. }
+            | Self::Garbage { .. }
+            | Self::Hold
+            | Self::EndSession
+            | Self::Shift { .. } => matches!(place, Stream),
+            Self::Replace { .. } => matches!(place, Resend),
+            Self::Restart { .. } | Self::Die => matches!(place, Stream | End),
+            Self::Close { .. }
+            | Self::Reset { .. }
+            | Self::Refuse { .. }
+            | Self::Insert { .. }
+            | Self::Reject { .. } => false,
         }
     }
 }

@@ -47,11 +47,17 @@ impl fmt::Display for Impossible {
             Self::NoMultiple(n) => write!(f, "no packet's sequence is a multiple of {n}"),
             Self::NoChance => f.write_str("its chance is 0"),
             Self::Kept => f.write_str("the last packet is kept, and there is no other"),
-            Self::Protocol(protocols) if !protocols.contains(Protocol::Soup) => f.write_str(
-                "SoupBinTCP never loses, repeats or changes a message: it can lose connections, \
-                 logins, heartbeats and ends of sessions",
-            ),
-            Self::Protocol(_) => f.write_str("it needs a soup:// listener"),
+            Self::Protocol(protocols) => {
+                f.write_str("it needs a ")?;
+                for (place, protocol) in protocols.iter().enumerate() {
+                    write!(f, "{}{protocol}://", if place == 0 { "" } else { " or " })?;
+                }
+                f.write_str(
+                    " listener; SoupBinTCP never loses, repeats or changes a message: it can lose \
+                     connections, logins, heartbeats and ends of sessions; MoldUDP64 has no \
+                     connections and no logins",
+                )
+            }
             Self::NotLive => f.write_str("only a live session has heartbeats"),
             Self::NoLast => f.write_str("a live session does not know which packets are its last"),
         }
@@ -74,8 +80,9 @@ impl Scenario {
         }
         match fault.place {
             FaultPlace::Connect | FaultPlace::Login | FaultPlace::End => None,
-            // A listener of SoupBinTCP sends heartbeats whatever the tape is.
+            // Listeners of these protocols send heartbeats whatever the tape is.
             FaultPlace::Heartbeat if played.protocols.contains(Protocol::Soup) => None,
+            FaultPlace::Heartbeat if played.protocols.contains(Protocol::Mold) => None,
             FaultPlace::Heartbeat => (!played.live).then_some(Impossible::NotLive),
             FaultPlace::Stream | FaultPlace::Resend => self.no_packet(fault, played),
         }
@@ -95,9 +102,11 @@ impl Scenario {
         let has_order_packets = played.protocols.contains(Protocol::Betacrew);
         let endless = if has_order_packets { MAX_PACKET_SEQ } else { MAX_SEQ };
         let sent = played.last.unwrap_or(endless);
-        // A resend call of the original protocol has one byte for the sequence, so higher packets
-        // are only in streams.
-        let requestable = if self.extension { MAX_PACKET_SEQ } else { ORIGINAL_MAX };
+        let requestable = match played.protocols.contains(Protocol::Mold) {
+            true if fault.happens_on(Protocol::Mold) => MAX_SEQ,
+            _ if self.extension => MAX_PACKET_SEQ,
+            _ => ORIGINAL_MAX,
+        };
         let last = if fault.place == FaultPlace::Resend { sent.min(requestable) } else { sent };
         let Some(all) = SeqRange::new(FIRST_SEQ, last) else { return Some(Impossible::Empty) };
         let covered = match (&fault.sequences, fault.last) {

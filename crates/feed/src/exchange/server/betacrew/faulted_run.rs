@@ -363,7 +363,8 @@ impl FaultedRun {
             | FaultAction::Hold
             | FaultAction::EndSession
             | FaultAction::Reject { .. }
-            | FaultAction::Shift { .. } => {}
+            | FaultAction::Shift { .. }
+            | FaultAction::Truncate { .. } => {}
         }
     }
 
@@ -464,6 +465,8 @@ pub(super) fn corrupt(frame: &RawFrame, field: CorruptedField, bits: u64) -> Raw
                 _ => [random[1] | 0x80, random[2], random[3], random[4]],
             });
         }
+        // An order packet does not have these fields.
+        CorruptedField::Session | CorruptedField::Count | CorruptedField::Length => {}
     }
     frame
 }

@@ -238,6 +238,7 @@ impl Plan {
             | FaultAction::Corrupt { .. }
             | FaultAction::Garbage { .. }
             | FaultAction::Replace { .. }
+            | FaultAction::Truncate { .. }
             | FaultAction::Refuse { .. } => {}
         }
     }

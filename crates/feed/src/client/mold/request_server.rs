@@ -1,0 +1,223 @@
+//! Request server of a line: how many requests it takes, and how long its answers need.
+//!
+//! A server that cannot keep up says nothing: it ignores requests. So the number of requests in
+//! flight shrinks to what the server has answered lately if most requests stay unanswered, and
+//! grows again while they are answered.
+
+use core::time::Duration;
+
+/// Maximum number of requests in flight to one server.
+pub const REQUESTS_IN_FLIGHT_MAX: u32 = 1 << 14;
+
+/// Maximum number of requests to one server within a [`PACE_SLOT`].
+pub const PACE_BURST: u32 = 512;
+
+/// Period of [`PACE_BURST`].
+pub const PACE_SLOT: Duration = Duration::from_micros(250);
+
+/// Wait for an answer before any answer has shown the round-trip time.
+pub const FIRST_ANSWER_WAIT: Duration = Duration::from_millis(250);
+
+/// Shortest wait for an answer. It covers the turns that both ends take to read and write.
+pub const ANSWER_WAIT_MIN: Duration = Duration::from_millis(10);
+
+/// Longest wait for an answer.
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Answers and time-outs since a time.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    since: Duration,
+    answered: u32,
+    timed_out: u32,
+}
+
+/// State of a request server.
+#[derive(Clone, Debug)]
+pub(super) struct RequestServer {
+    /// Line that the server belongs to.
+    pub(super) line: u16,
+    /// Number of the server among those of its line.
+    pub(super) number: u16,
+    /// Number of requests in flight.
+    pub(super) in_flight: u32,
+    /// Maximum number of requests in flight.
+    limit: u32,
+    /// Smoothed round-trip time and its mean deviation.
+    trip: Option<(Duration, Duration)>,
+    /// Number of consecutive rounds without an answer.
+    pub(super) silent_rounds: u32,
+    round: Round,
+    /// Beginning of the present slot, and the number of requests in it.
+    slot: (Duration, u32),
+}
+
+impl RequestServer {
+    /// Returns the state of a server that was asked nothing.
+    pub(super) const fn new(line: u16, number: u16) -> Self {
+        Self {
+            line,
+            number,
+            in_flight: 0,
+            limit: REQUESTS_IN_FLIGHT_MAX,
+            trip: None,
+            silent_rounds: 0,
+            round: Round { since: Duration::ZERO, answered: 0, timed_out: 0 },
+            slot: (Duration::ZERO, 0),
+        }
+    }
+
+    /// Returns the smoothed round-trip time, once an answer has shown it.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.trip.map(|(mean, _)| mean)
+    }
+
+    /// Returns the time after which a request counts as unanswered.
+    pub(super) fn answer_wait(&self) -> Duration {
+        let wait = self.trip.map_or(FIRST_ANSWER_WAIT, |(mean, deviation)| {
+            // A steady network must not make every answer late that takes a little longer.
+            mean + (deviation * 4).max(mean / 4)
+        });
+        let wait = wait.max(ANSWER_WAIT_MIN) * (1 << self.silent_rounds.min(10));
+        // A server far away must not be asked again before it can have answered.
+        let most = self.trip.map_or(ANSWER_WAIT_MAX, |(mean, _)| ANSWER_WAIT_MAX.max(mean * 2));
+        wait.min(most)
+    }
+
+    /// Returns whether the server has room for one more request.
+    pub(super) fn has_room(&self) -> bool {
+        let limit = if self.silent_rounds > 0 { 1 } else { self.limit };
+        self.in_flight < limit
+    }
+
+    /// Returns the time until which the server gets no more requests, because it has got
+    /// [`PACE_BURST`] in this slot.
+    pub(super) fn paced_until(&self, now: Duration) -> Option<Duration> {
+        let (began, sent) = self.slot;
+        let until = began + PACE_SLOT;
+        (sent >= PACE_BURST && now < until).then_some(until)
+    }
+
+    /// Counts a request.
+    pub(super) fn on_request(&mut self, now: Duration) {
+        if now >= self.slot.0 + PACE_SLOT {
+            self.slot = (now, 0);
+        }
+        self.slot.1 += 1;
+        if self.in_flight == 0 && self.round.answered + self.round.timed_out == 0 {
+            self.round.since = now;
+        }
+        self.in_flight += 1;
+    }
+
+    /// Counts an answer. `trip` is the time since its request, if no other request can have caused
+    /// it.
+    pub(super) fn on_answer(&mut self, trip: Option<Duration>, now: Duration) {
+        self.silent_rounds = 0;
+        self.round.answered += 1;
+        if let Some(trip) = trip {
+            self.trip = Some(match self.trip {
+                None => (trip, trip / 2),
+                Some((mean, deviation)) => {
+                    let off = mean.abs_diff(trip);
+                    ((mean * 7 + trip) / 8, (deviation * 3 + off) / 4)
+                }
+            });
+        }
+        self.end_round_if_due(now);
+    }
+
+    /// Counts a request that was not answered in time.
+    pub(super) fn on_timeout(&mut self) {
+        self.round.timed_out = self.round.timed_out.saturating_add(1);
+    }
+
+    /// Ends the round if it is as long as an answer may take. Called once all requests that have
+    /// timed out at `now` are counted.
+    pub(super) fn end_round_if_due(&mut self, now: Duration) {
+        let counted = self.round.answered + self.round.timed_out;
+        if counted > 0 && now >= self.round.since + self.answer_wait() {
+            self.end_round(now);
+        }
+    }
+
+    /// Returns whether requests stay unanswered because there are too many: the server answers some
+    /// of them, and less than half.
+    pub(super) fn is_overloaded(&self) -> bool {
+        self.round.answered > 0 && self.round.timed_out > self.round.answered
+    }
+
+    fn end_round(&mut self, now: Duration) {
+        let Round { answered, timed_out, .. } = self.round;
+        if answered == 0 {
+            self.silent_rounds = self.silent_rounds.saturating_add(1);
+            self.limit = (self.limit / 2).max(1);
+        } else if self.is_overloaded() {
+            self.limit = self.limit.min(answered.saturating_mul(2)).max(1);
+        } else if timed_out <= answered / 4 {
+            self.limit = (self.limit + (self.limit / 4).max(1)).min(REQUESTS_IN_FLIGHT_MAX);
+        }
+        self.round = Round { since: now, answered: 0, timed_out: 0 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_wait_follows_the_round_trip() {
+        let mut server = RequestServer::new(0, 0);
+        assert_eq!(server.answer_wait(), FIRST_ANSWER_WAIT);
+        for at in 0..50 {
+            server.on_request(MS * at);
+            server.in_flight -= 1;
+            server.on_answer(Some(MS * 20), MS * at);
+        }
+        let wait = server.answer_wait();
+        assert_eq!(wait, MS * 25);
+        server.on_timeout();
+        server.end_round_if_due(MS * 100);
+        assert_eq!(server.silent_rounds, 0, "it has answered in this round");
+        server.on_timeout();
+        server.end_round_if_due(MS * 200);
+        assert_eq!((server.silent_rounds, server.answer_wait()), (1, wait * 2));
+        (0..20).for_each(|round| {
+            server.on_timeout();
+            server.end_round_if_due(MS * 3000 * (round + 1));
+        });
+        assert_eq!(server.answer_wait(), ANSWER_WAIT_MAX);
+    }
+
+    #[test]
+    fn an_overloaded_server_gets_as_many_requests_as_it_answers() {
+        let mut server = RequestServer::new(0, 0);
+        (0..1000).for_each(|_| server.on_request(Duration::ZERO));
+        (0..50).for_each(|_| server.on_answer(None, MS));
+        (0..950).for_each(|_| server.on_timeout());
+        assert!(server.is_overloaded());
+        server.end_round_if_due(MS * 300);
+        assert_eq!((server.limit, server.silent_rounds), (100, 0));
+        // Loss of a few answers does not slow the requests.
+        (0..100).for_each(|_| server.on_answer(None, MS * 301));
+        (0..5).for_each(|_| server.on_timeout());
+        server.end_round_if_due(MS * 600);
+        assert_eq!(server.limit, 125);
+    }
+
+    #[test]
+    fn a_burst_is_bounded() {
+        let mut server = RequestServer::new(0, 0);
+        let now = MS * 5;
+        for _ in 0..PACE_BURST {
+            assert_eq!(server.paced_until(now), None);
+            server.on_request(now);
+        }
+        assert_eq!(server.paced_until(now), Some(now + PACE_SLOT));
+        assert_eq!(server.paced_until(now + PACE_SLOT), None);
+        server.in_flight = REQUESTS_IN_FLIGHT_MAX;
+        assert!(!server.has_room());
+    }
+}

@@ -1,0 +1,459 @@
+//! Requests for missing messages: which pieces are in flight, at which server, and what is asked
+//! again.
+//!
+//! All servers of all lines share the missing messages. A piece is requested once; if it is not
+//! answered in time, the next request goes to another server. What no server has answered after all
+//! retries is left out until [`Requests::retry_all`].
+
+use super::answer_size::AnswerSize;
+use super::reach::{Reach, Step};
+use super::request_server::RequestServer;
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
+use crate::ledger::gap_set::GapSet;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Piece that was requested and is not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    last: Seq,
+    /// Index of the server.
+    server: usize,
+    sent: Duration,
+    deadline: Duration,
+    /// Number of requests for the piece that failed before this one.
+    failures: u32,
+}
+
+/// Piece that is requested again.
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    range: SeqRange,
+    failures: u32,
+    /// Index of the server that did not answer.
+    server: usize,
+}
+
+/// Sequences that may be requested now.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct RequestScope<'a> {
+    /// Missing ranges.
+    pub(super) gaps: &'a GapSet,
+    /// Sequences that are requested no more.
+    pub(super) abandoned: &'a SeqSet,
+    /// Highest sequence that may be requested.
+    pub(super) ceiling: Seq,
+}
+
+impl RequestScope<'_> {
+    /// Returns the first missing range within `range`.
+    fn missing_in(&self, range: SeqRange) -> Option<SeqRange> {
+        self.gaps.at_or_after(range.first())?.intersect(range)
+    }
+}
+
+/// Piece to request, and the server to request it from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NextRequest {
+    /// Index of the server.
+    pub(super) server: usize,
+    /// Messages to request.
+    pub(super) piece: SeqRange,
+}
+
+/// Requests of a recorder for missing messages.
+#[derive(Debug)]
+pub(in crate::client) struct Requests {
+    servers: Vec<RequestServer>,
+    /// Pieces in flight by their first sequence. They do not overlap.
+    pending: BTreeMap<Seq, Pending>,
+    /// Deadlines of the pieces in flight.
+    deadlines: BTreeSet<(Duration, Seq)>,
+    retries: VecDeque<Retry>,
+    /// Sequence below which every missing piece was requested, or left out.
+    cursor: Seq,
+    /// Pieces that no server has answered after all retries.
+    unserved: SeqSet,
+    /// Sequence below which no server serves anything.
+    reach: Reach,
+    /// Maximum number of retries of a piece at each server.
+    retries_max: u32,
+    /// Size of the answers.
+    size: AnswerSize,
+    /// Time at which a server takes requests again, if that holds one back.
+    paced_until: Option<Duration>,
+    /// Counters.
+    stats: RequestStats,
+}
+
+/// Counters of requests to request servers, over all lines.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct RequestStats {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that were not answered in time.
+    pub timed_out: u64,
+    /// Answers that held fewer messages than requested.
+    pub partial: u64,
+    /// Longest time from a request to its answer.
+    pub slowest: Duration,
+}
+
+impl Requests {
+    /// Returns the state before any request. `servers` has the number of servers of each line.
+    pub(in crate::client) fn new(
+        servers: impl Iterator<Item = (u16, u16)>,
+        retries_max: u32,
+    ) -> Self {
+        let of_line = |(line, count): (u16, u16)| {
+            (0..count).map(move |number| RequestServer::new(line, number))
+        };
+        Self {
+            servers: servers.flat_map(of_line).collect(),
+            pending: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            retries: VecDeque::new(),
+            cursor: FIRST_SEQ,
+            unserved: SeqSet::new(),
+            reach: Reach::new(),
+            retries_max,
+            size: AnswerSize::new(),
+            paced_until: None,
+            stats: RequestStats::default(),
+        }
+    }
+
+    /// Returns the counters.
+    pub(in crate::client) fn stats(&self) -> RequestStats {
+        self.stats
+    }
+
+    /// Returns a server.
+    pub(super) fn server(&self, index: usize) -> Option<&RequestServer> {
+        self.servers.get(index)
+    }
+
+    /// Returns the index of a line's server.
+    pub(super) fn index_of(&self, line: u16, number: u16) -> Option<usize> {
+        self.servers.iter().position(|server| (server.line, server.number) == (line, number))
+    }
+
+    /// Returns the shortest smoothed round-trip time of a line's servers.
+    pub(in crate::client) fn round_trip(&self, line: u16) -> Option<Duration> {
+        let servers = self.servers.iter().filter(|server| server.line == line);
+        servers.filter_map(RequestServer::round_trip).min()
+    }
+
+    /// Returns the sequence below which every missing message was requested.
+    pub(in crate::client) fn requested_below(&self) -> Seq {
+        self.cursor
+    }
+
+    /// Returns the lowest sequence that the servers serve, if a search has found that they do not
+    /// reach back to the first message.
+    pub(in crate::client) fn served_from(&self) -> Option<Seq> {
+        self.reach.served_from().filter(|from| *from > FIRST_SEQ)
+    }
+
+    /// Returns whether any piece is in flight or waits to be requested.
+    pub(in crate::client) fn has_hope(&self, scope: RequestScope<'_>) -> bool {
+        !self.servers.is_empty()
+            && (!self.pending.is_empty()
+                || self.retries.iter().any(|retry| scope.missing_in(retry.range).is_some())
+                || self.walk(self.cursor, scope).is_some())
+    }
+
+    /// Learns from a datagram with messages.
+    pub(super) fn on_datagram(&mut self, count: usize, bytes: usize) {
+        self.size.on_datagram(count, bytes);
+    }
+
+    /// Requests everything that is missing again, also what no server has answered.
+    pub(in crate::client) fn retry_all(&mut self) {
+        self.unserved = SeqSet::new();
+        self.reach = Reach::new();
+        self.cursor = FIRST_SEQ;
+    }
+
+    /// Returns whether some missing messages are left out because no server has answered.
+    pub(in crate::client) fn leaves_out(&self) -> bool {
+        !self.unserved.is_empty() || self.served_from().is_some()
+    }
+
+    /// Returns the next piece to request at `now`, and counts it as requested. `usable` says which
+    /// servers may be asked.
+    pub(super) fn next(
+        &mut self,
+        scope: RequestScope<'_>,
+        now: Duration,
+        usable: impl Fn(&RequestServer) -> bool,
+    ) -> Option<NextRequest> {
+        self.paced_until = None;
+        if self.servers.is_empty() {
+            return None;
+        }
+        let (piece, failures, avoided) = self.peek(scope)?;
+        let server = self.choose(avoided, now, usable)?;
+        self.take(piece);
+        let state = self.servers.get_mut(server)?;
+        state.on_request(now);
+        let deadline = now + state.answer_wait();
+        let pending = Pending { last: piece.last(), server, sent: now, deadline, failures };
+        self.pending.insert(piece.first(), pending);
+        self.deadlines.insert((deadline, piece.first()));
+        self.stats.sent += 1;
+        Some(NextRequest { server, piece })
+    }
+
+    /// Returns the next piece, the number of its failures, and the server that did not answer it.
+    fn peek(&mut self, scope: RequestScope<'_>) -> Option<(SeqRange, u32, Option<usize>)> {
+        while let Some(retry) = self.retries.front().copied() {
+            match self.rest_of(retry.range, scope) {
+                Some(missing) => {
+                    return Some((self.cut(missing), retry.failures, Some(retry.server)));
+                }
+                None => drop(self.retries.pop_front()),
+            }
+        }
+        if let Some(probe) = self.reach.probe()
+            && !self.pending.contains_key(&probe)
+        {
+            // The piece of the search has arrived by other ways.
+            self.reach.reset();
+            self.cursor = self.cursor.min(probe);
+        }
+        let gap = self.walk(self.cursor, scope)?;
+        self.reach.begin(gap, self.size.messages());
+        Some((self.cut(gap), 0, None))
+    }
+
+    /// Returns the first part of a piece that is missing and not requested.
+    fn rest_of(&self, range: SeqRange, scope: RequestScope<'_>) -> Option<SeqRange> {
+        let mut from = range.first();
+        loop {
+            let missing = scope.missing_in(range.from(from)?)?;
+            let mut busy = [self.pending_at_or_after(missing.first()), None];
+            busy[1] = scope.abandoned.at_or_after(missing.first());
+            let busy = busy.into_iter().flatten().filter(|busy| busy.first() <= missing.last());
+            match busy.min_by_key(|busy| busy.first()) {
+                Some(busy) if busy.contains(missing.first()) => from = busy.last() + 1,
+                Some(busy) => return SeqRange::new(missing.first(), busy.first() - 1),
+                None => return Some(missing),
+            }
+        }
+    }
+
+    /// Returns the part of a missing range that one answer has room for.
+    fn cut(&self, missing: SeqRange) -> SeqRange {
+        let most = self.size.messages();
+        SeqRange::counted(missing.first(), most)
+            .and_then(|piece| piece.intersect(missing))
+            .unwrap_or(missing)
+    }
+
+    /// Removes a piece that is about to be requested from what waits.
+    fn take(&mut self, piece: SeqRange) {
+        let Some(retry) = self.retries.front_mut() else {
+            self.cursor = piece.last() + 1;
+            return;
+        };
+        match retry.range.from(piece.last() + 1) {
+            Some(rest) => retry.range = rest,
+            None => drop(self.retries.pop_front()),
+        }
+    }
+
+    /// Returns the first range at or above `from` that was not requested yet.
+    fn walk(&self, from: Seq, scope: RequestScope<'_>) -> Option<SeqRange> {
+        let mut from = from.max(self.reach.served_from().unwrap_or(FIRST_SEQ));
+        loop {
+            let all = SeqRange::new(from, scope.ceiling)?;
+            let gap = scope.gaps.at_or_after(from)?.intersect(all)?;
+            let excluded = [scope.abandoned, &self.unserved]
+                .into_iter()
+                .filter_map(|set| set.at_or_after(gap.first()))
+                .chain(self.pending_at_or_after(gap.first()))
+                .chain(self.reach.searched())
+                .filter(|range| range.first() <= gap.last())
+                .min_by_key(|range| range.first());
+            match excluded {
+                Some(range) if range.contains(gap.first()) => from = range.last() + 1,
+                Some(range) => return SeqRange::new(gap.first(), range.first() - 1),
+                None => return Some(gap),
+            }
+        }
+    }
+
+    /// Returns the piece in flight that contains `seq`, or else the next one above it.
+    fn pending_at_or_after(&self, seq: Seq) -> Option<SeqRange> {
+        let range = |(first, pending): (&Seq, &Pending)| SeqRange::new(*first, pending.last);
+        let below = self.pending.range(..=seq).next_back().and_then(range);
+        below
+            .filter(|below| below.last() >= seq)
+            .or_else(|| self.pending.range(seq..).next().and_then(range))
+    }
+
+    /// Chooses the usable server with the fewest requests in flight, and another one than
+    /// `avoided` if there is one.
+    fn choose(
+        &mut self,
+        avoided: Option<usize>,
+        now: Duration,
+        usable: impl Fn(&RequestServer) -> bool,
+    ) -> Option<usize> {
+        let mut best = None;
+        for (index, server) in self.servers.iter().enumerate() {
+            if !usable(server) || !server.has_room() {
+                continue;
+            }
+            if let Some(until) = server.paced_until(now) {
+                self.paced_until = Some(self.paced_until.map_or(until, |before| before.min(until)));
+                continue;
+            }
+            let rank = (avoided == Some(index), server.silent_rounds > 0, server.in_flight, index);
+            best = best.min(Some(rank)).or(Some(rank));
+        }
+        best.map(|(_, _, _, index)| index)
+    }
+
+    /// Handles a datagram of a server. `is_useful` says that it brought a missing message.
+    pub(super) fn on_answer(
+        &mut self,
+        server: usize,
+        range: SeqRange,
+        is_useful: bool,
+        scope: RequestScope<'_>,
+        now: Duration,
+    ) {
+        let asked = self.pending_at_or_after(range.first());
+        let asked = asked.filter(|asked| is_useful && asked.contains(range.first()));
+        if let Some(asked) = asked
+            && let Some(pending) = self.pending.get(&asked.first()).copied()
+            && pending.server == server
+        {
+            self.release(asked.first());
+            let trip = now.saturating_sub(pending.sent);
+            self.stats.answered += 1;
+            self.stats.slowest = self.stats.slowest.max(trip);
+            if let Some(state) = self.servers.get_mut(server) {
+                state.on_answer((pending.failures == 0).then_some(trip), now);
+            }
+            let requested = asked.last() - range.first() + 1;
+            self.size.on_answer(requested, range.len());
+            if range.len() < requested {
+                self.stats.partial += 1;
+                self.ask_rest(asked, server);
+            }
+            let step = self.reach.on_served(asked.first(), self.size.messages());
+            self.search_on(step, scope, server);
+        }
+        self.on_filled(range);
+    }
+
+    /// Requests what an answer left out of `asked`. What it brought is not missing any more.
+    fn ask_rest(&mut self, asked: SeqRange, server: usize) {
+        self.retries.push_back(Retry { range: asked, failures: 0, server });
+    }
+
+    /// Forgets the requests for messages that have arrived, whatever brought them.
+    pub(super) fn on_filled(&mut self, range: SeqRange) {
+        let mut from = range.first();
+        while let Some(piece) = self.pending_at_or_after(from)
+            && piece.first() <= range.last()
+        {
+            if range.first() <= piece.first() && piece.last() <= range.last() {
+                self.release(piece.first());
+            }
+            from = piece.last() + 1;
+        }
+    }
+
+    fn release(&mut self, first: Seq) {
+        if let Some(pending) = self.pending.remove(&first) {
+            self.deadlines.remove(&(pending.deadline, first));
+            if let Some(server) = self.servers.get_mut(pending.server) {
+                server.in_flight = server.in_flight.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Handles requests that were not answered in time. Returns whether there were any.
+    pub(super) fn expire(&mut self, scope: RequestScope<'_>, now: Duration) -> bool {
+        let mut expired = Vec::new();
+        while let Some(&(deadline, first)) = self.deadlines.first()
+            && deadline <= now
+        {
+            let Some(pending) = self.pending.get(&first).copied() else {
+                self.deadlines.pop_first();
+                continue;
+            };
+            self.release(first);
+            let range = SeqRange::new(first, pending.last);
+            let Some(range) = range.filter(|range| scope.missing_in(*range).is_some()) else {
+                continue;
+            };
+            self.stats.timed_out += 1;
+            if let Some(server) = self.servers.get_mut(pending.server) {
+                server.on_timeout();
+            }
+            expired.push((range, pending));
+        }
+        for (range, pending) in &expired {
+            // A server that answers only some of many requests may answer this one later.
+            let overloaded =
+                self.servers.get(pending.server).is_some_and(RequestServer::is_overloaded);
+            let failures = pending.failures + u32::from(!overloaded);
+            self.on_failure(*range, failures, pending.server, scope);
+        }
+        self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
+        !expired.is_empty()
+    }
+
+    /// Requests a piece again, or leaves it out after too many failures.
+    fn on_failure(
+        &mut self,
+        range: SeqRange,
+        failures: u32,
+        server: usize,
+        scope: RequestScope<'_>,
+    ) {
+        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let most = self.retries_max.saturating_add(1).saturating_mul(servers);
+        if failures < most {
+            self.retries.push_back(Retry { range, failures, server });
+            return;
+        }
+        self.unserved.insert(range);
+        let gap = scope.gaps.at_or_after(range.first());
+        let most = self.size.messages();
+        let step = gap.map_or(Step::Idle, |gap| self.reach.on_unserved(range, gap, most));
+        self.search_on(step, scope, server);
+    }
+
+    /// Requests the piece that the search for the lowest served message wants next. Once the search
+    /// has ended, everything above that message is requested.
+    fn search_on(&mut self, step: Step, scope: RequestScope<'_>, server: usize) {
+        match step {
+            Step::Idle => {}
+            Step::Ended => {
+                self.cursor = self.cursor.min(self.reach.served_from().unwrap_or(FIRST_SEQ));
+            }
+            Step::Probe(first) => {
+                let gap = scope.gaps.at_or_after(first).filter(|gap| gap.first() == first);
+                if let Some(range) = gap.map(|gap| self.cut(gap)) {
+                    self.retries.push_front(Retry { range, failures: 0, server });
+                }
+            }
+        }
+    }
+
+    /// Returns the time at which [`expire`](Self::expire) or [`next`](Self::next) has something to
+    /// do again.
+    pub(in crate::client) fn deadline(&self) -> Option<Duration> {
+        let due = self.deadlines.first().map(|(deadline, _)| *deadline);
+        due.into_iter().chain(self.paced_until).min()
+    }
+}

@@ -1,0 +1,598 @@
+//! MoldUDP64 lines driven by hand: a test plays the groups and their request servers.
+
+use crate::soup::Kept;
+use feed::base::rng::Rng;
+use feed::base::seq::{Seq, SeqSet};
+use feed::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
+use feed::client::{
+    DatagramSource, IncompleteReason, Input, LineProtocol, MoldFeed, MoldViolation, Output,
+    Recorder, RecorderEvent, RecorderOptions, Tail,
+};
+use feed::session::completeness::{Completeness, Facts};
+use feed::wire::mold::{Builder, Header, ParseError, PayloadLimit, Request, Session};
+use feed::wire::{Info, SessionId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SESSION: Session = Session(*b"DAY1      ");
+const MS: Duration = Duration::from_millis(1);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Message with this sequence, as the venue has it.
+fn message(seq: Seq) -> Vec<u8> {
+    let len = 12 + (seq * 7 % 30) as usize;
+    (0..len).map(|place| (seq as u8).wrapping_mul(31).wrapping_add(place as u8)).collect()
+}
+
+/// Datagram with the messages from `first` on, `count` at most.
+fn datagram(session: Session, first: Seq, count: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut builder = Builder::new(&mut bytes, session, first, PayloadLimit::DEFAULT);
+    for seq in first..first + count {
+        if builder.push(&message(seq)).is_err() {
+            break;
+        }
+    }
+    builder.finish();
+    bytes
+}
+
+fn heartbeat(next: Seq) -> Vec<u8> {
+    Header::heartbeat(SESSION, next).encode().to_vec()
+}
+
+fn end(next: Seq) -> Vec<u8> {
+    Header::end_of_session(SESSION, next).encode().to_vec()
+}
+
+/// Event on the network.
+enum Event {
+    Group(u16, Vec<u8>),
+    Request(u16, u16, Request),
+    Answer(u16, u16, Vec<u8>),
+}
+
+/// Behaviour of request servers.
+struct Servers {
+    /// Time from a request to its answer.
+    round_trip: Duration,
+    /// Lowest sequence that they serve.
+    from: Seq,
+    /// Highest sequence that they serve.
+    last: Seq,
+    /// Maximum number of messages in an answer.
+    most: u64,
+    /// Returns whether a server answers a request at a time.
+    answers: Box<dyn FnMut(u16, &Request, Duration) -> bool>,
+}
+
+/// Recorder with groups and request servers, in virtual time.
+struct World {
+    recorder: Recorder,
+    sink: Kept,
+    now: Duration,
+    events: BTreeMap<(Duration, u64), Event>,
+    count: u64,
+    servers: Servers,
+    requests: Vec<(Duration, u16, u16, Request)>,
+    notes: Vec<RecorderEvent>,
+    in_flight: u64,
+    most_in_flight: u64,
+    left: usize,
+}
+
+fn lines(count: usize, servers: u16) -> Vec<LineProtocol> {
+    vec![LineProtocol::Mold(MoldFeed { servers }); count]
+}
+
+impl World {
+    fn new(lines: Vec<LineProtocol>, options: RecorderOptions, last: Seq) -> Self {
+        Self::of(Recorder::new(options, lines), last)
+    }
+
+    fn of(recorder: Recorder, last: Seq) -> Self {
+        let servers = Servers {
+            round_trip: MS * 20,
+            from: 1,
+            last,
+            most: u64::MAX,
+            answers: Box::new(|_, _, _| true),
+        };
+        let mut world = Self {
+            recorder,
+            sink: Kept::default(),
+            now: Duration::ZERO,
+            events: BTreeMap::new(),
+            count: 0,
+            servers,
+            requests: Vec::new(),
+            notes: Vec::new(),
+            in_flight: 0,
+            most_in_flight: 0,
+            left: 0,
+        };
+        world.give(Input::Wake);
+        world
+    }
+
+    fn at(&mut self, time: Duration, event: Event) {
+        self.count += 1;
+        self.events.insert((time, self.count), event);
+    }
+
+    fn group(&mut self, time: Duration, line: u16, bytes: Vec<u8>) {
+        self.at(time, Event::Group(line, bytes));
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        self.recorder.handle(input, self.now, &mut self.sink);
+        while let Some(output) = self.recorder.poll() {
+            match output {
+                Output::Request { line, server, request } => {
+                    self.requests.push((self.now, line, server, request));
+                    self.in_flight += 1;
+                    self.most_in_flight = self.most_in_flight.max(self.in_flight);
+                    let arrives = self.now + self.servers.round_trip / 2;
+                    self.at(arrives, Event::Request(line, server, request));
+                }
+                Output::Note(note) => self.notes.push(note),
+                Output::Leave { .. } => self.left += 1,
+                Output::Join { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Group(line, bytes) => {
+                let source = DatagramSource::Group;
+                self.give(Input::Datagram { line, source, bytes: &bytes });
+            }
+            Event::Request(line, server, request) => {
+                let servers = &mut self.servers;
+                let answers = (servers.answers)(server, &request, self.now);
+                let first = request.sequence;
+                let served = servers.from <= first && first <= servers.last;
+                if !answers || !served || request.session != SESSION {
+                    self.in_flight -= 1;
+                    return;
+                }
+                let count = u64::from(request.count).min(servers.last - first + 1);
+                let bytes = datagram(SESSION, first, count.min(servers.most));
+                let arrives = self.now + servers.round_trip / 2;
+                self.at(arrives, Event::Answer(line, server, bytes));
+            }
+            Event::Answer(line, server, bytes) => {
+                self.in_flight -= 1;
+                let source = DatagramSource::Server(server);
+                self.give(Input::Datagram { line, source, bytes: &bytes });
+            }
+        }
+    }
+
+    /// Runs until the recording is over, or a time.
+    fn run_until(&mut self, until: Duration) {
+        let mut steps = 0;
+        while !self.recorder.is_done() {
+            steps += 1;
+            assert!(steps < 3_000_000, "endless at {:?}: {:?}", self.now, self.recorder.timers());
+            let event = self.events.first_key_value().map(|((time, _), _)| *time);
+            let wake = self.recorder.deadline().map(|time| time.max(self.now));
+            let next = event.into_iter().chain(wake).min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = next;
+            match event {
+                Some(time) if time <= next => {
+                    let (_, event) = self.events.pop_first().unwrap();
+                    self.happen(event);
+                }
+                _ => self.give(Input::Wake),
+            }
+        }
+    }
+
+    fn run(&mut self) {
+        self.run_until(seconds(600));
+        assert!(self.recorder.is_done(), "{:?}", self.recorder.timers());
+    }
+
+    /// Schedules a session of `last` messages in datagrams of `per`, one each `pace`, on a line;
+    /// `drops` says which datagrams are dropped. Heartbeats and ends follow. Returns the time of the
+    /// last datagram with messages.
+    fn play(
+        &mut self,
+        line: u16,
+        (last, per, pace): (Seq, u64, Duration),
+        mut drops: impl FnMut(u64) -> bool,
+    ) -> Duration {
+        let (mut time, mut first, mut number) = (MS, 1, 0);
+        while first <= last {
+            let count = per.min(last - first + 1);
+            if !drops(number) {
+                self.group(time, line, datagram(SESSION, first, count));
+            }
+            number += 1;
+            first += count;
+            time += pace;
+        }
+        for second in 0..30 {
+            self.group(time + seconds(second), line, end(last + 1));
+        }
+        time - pace
+    }
+
+    fn assert_complete(&self, last: Seq) {
+        let outcome = self.recorder.outcome().unwrap();
+        assert_eq!((outcome.last, outcome.tail, outcome.reason), (last, Tail::Confirmed, None));
+        assert!(outcome.is_complete(), "{outcome:?}");
+        let all: BTreeMap<Seq, Vec<u8>> = (1..=last).map(|seq| (seq, message(seq))).collect();
+        assert!(self.sink.messages == all);
+        assert_eq!(self.recorder.violations().conflicts, 0);
+    }
+
+    fn completeness(&self) -> Completeness {
+        Facts::of(&self.recorder, self.sink.messages.len() as u64).completeness()
+    }
+}
+
+fn random(seed: u64, per_mille: u32) -> impl FnMut(u64) -> bool {
+    let mut rng = Rng::new(seed);
+    move |_| rng.below(1000) < per_mille
+}
+
+#[test]
+fn a_session_that_loses_datagrams_is_complete_by_requests() {
+    for per in [1, 7, 40] {
+        let mut world = World::new(lines(1, 1), RecorderOptions::default(), 20_000);
+        world.play(0, (20_000, per, MS / 50), random(per, 50));
+        world.run();
+        world.assert_complete(20_000);
+        let stats = world.recorder.line(0).unwrap();
+        let missed = 20_000 - world.recorder.stats().streamed;
+        assert_eq!((stats.missed, world.recorder.stats().resent), (missed, missed), "{per}");
+        let requests = world.recorder.request_stats();
+        assert_eq!((requests.timed_out, requests.sent), (0, requests.answered));
+        assert_eq!(requests.slowest, MS * 20);
+        assert_eq!(world.left, 1);
+    }
+}
+
+#[test]
+fn ten_thousand_gaps_are_filled_one_round_trip_after_the_end() {
+    for pace in [Duration::ZERO, MS / 100] {
+        let mut world = World::new(lines(1, 1), RecorderOptions::default(), 20_001);
+        let last = world.play(0, (20_001, 1, pace), |number| number % 2 == 1);
+        world.run_until(last + MS * 26);
+        assert_eq!(world.sink.messages.len(), 20_001, "{pace:?}");
+        assert_eq!(world.requests.len(), 10_000);
+        assert!(world.most_in_flight <= REQUESTS_IN_FLIGHT_MAX.into());
+        world.run();
+        world.assert_complete(20_001);
+    }
+}
+
+#[test]
+fn loss_of_requests_and_answers_only_takes_longer() {
+    let mut world = World::new(lines(1, 2), RecorderOptions::default(), 10_000);
+    world.play(0, (10_000, 3, MS / 20), random(1, 50));
+    let mut rng = Rng::new(3);
+    world.servers.answers = Box::new(move |_, _, _| rng.below(10) > 0);
+    world.run();
+    world.assert_complete(10_000);
+    let stats = world.recorder.request_stats();
+    assert!(stats.timed_out > 0 && stats.timed_out < stats.sent / 5, "{stats:?}");
+}
+
+#[test]
+fn two_lines_fill_each_others_gaps_and_requests_the_rest() {
+    let mut world = World::new(lines(2, 1), RecorderOptions::default(), 100_000);
+    for line in 0..2 {
+        world.play(line, (100_000, 30, MS / 20), random(u64::from(line) + 1, 50));
+    }
+    world.run();
+    world.assert_complete(100_000);
+    let missed = [0, 1].map(|line| world.recorder.missed_by(line));
+    // What a line misses, the other has or both miss.
+    let mut both = 0;
+    let (mut a, mut b) = (random(1, 50), random(2, 50));
+    let mut counts = [0, 0];
+    for number in 0..100_000_u64.div_ceil(30) {
+        let size = 30.min(100_000 - number * 30);
+        let lost = [a(number), b(number)];
+        both += if lost == [true, true] { size } else { 0 };
+        (0..2).for_each(|line| counts[line] += if lost[line] { size } else { 0 });
+    }
+    assert_eq!(missed, counts);
+    assert_eq!(world.recorder.stats().resent, both);
+}
+
+#[test]
+fn a_tail_that_only_a_heartbeat_shows_is_requested() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 100);
+    world.group(MS, 0, datagram(SESSION, 1, 10));
+    world.group(seconds(1), 0, heartbeat(101));
+    world.group(seconds(2), 0, end(101));
+    world.run_until(seconds(1) + MS * 30);
+    assert_eq!(world.sink.messages.len(), 100);
+    assert_eq!(world.recorder.missed_by(0), 90);
+    world.run();
+    world.assert_complete(100);
+    assert_eq!(world.now, seconds(4), "the end is not repeated, and nothing follows it");
+}
+
+#[test]
+fn an_end_inside_the_stream_ends_nothing() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 50);
+    world.group(MS, 0, datagram(SESSION, 1, 10));
+    world.group(MS, 0, end(11));
+    world.group(seconds(1), 0, heartbeat(11));
+    world.group(seconds(2), 0, end(11));
+    world.group(seconds(3), 0, datagram(SESSION, 11, 40));
+    world.group(seconds(4), 0, end(51));
+    world.group(seconds(5), 0, end(51));
+    world.run();
+    world.assert_complete(50);
+    assert_eq!(world.now, seconds(5));
+}
+
+#[test]
+fn an_empty_session_is_complete() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 0);
+    world.group(MS, 0, end(1));
+    world.group(seconds(1), 0, end(1));
+    world.run();
+    assert_eq!(world.completeness(), Completeness::Complete);
+    assert_eq!(world.recorder.outcome().unwrap().last, 0);
+}
+
+#[test]
+fn a_silent_server_is_left_for_another_one() {
+    let mut world = World::new(lines(1, 2), RecorderOptions::default(), 5_000);
+    world.play(0, (5_000, 5, MS), random(7, 100));
+    world.servers.answers = Box::new(|server, _, _| server == 1);
+    world.run();
+    world.assert_complete(5_000);
+    let silent = world.requests.iter().filter(|request| request.2 == 0).count();
+    assert!(silent < world.requests.len() / 3, "{silent} of {}", world.requests.len());
+}
+
+#[test]
+fn messages_that_no_server_serves_end_the_recording_incomplete() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 1_000);
+    world.play(0, (1_000, 10, MS), |number| number == 50);
+    world.servers.answers = Box::new(|_, _, _| false);
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.missing, "501-510".parse().unwrap());
+    assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
+    assert_eq!(world.requests.len(), 5, "one request and four retries");
+    assert_eq!(world.completeness(), Completeness::Incomplete);
+    // Without a server, nothing is requested.
+    let mut world = World::new(lines(1, 0), RecorderOptions::default(), 1_000);
+    world.play(0, (1_000, 10, MS), |number| number == 50);
+    world.run();
+    assert_eq!(world.recorder.outcome().unwrap().reason, Some(IncompleteReason::NotServed));
+    assert!(world.requests.is_empty());
+}
+
+#[test]
+fn a_server_with_a_limit_is_asked_no_faster_than_it_answers() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 40_000);
+    world.play(0, (40_000, 1, Duration::ZERO), |number| number % 2 == 1);
+    // 100 requests in each 10 ms.
+    let (mut slot, mut left) = (0, 100);
+    world.servers.answers = Box::new(move |_, _, now| {
+        if now.as_millis() / 10 != slot {
+            (slot, left) = (now.as_millis() / 10, 100);
+        }
+        left -= 1;
+        left >= 0
+    });
+    world.run();
+    // 20,000 messages at 10,000 a second.
+    assert!(world.now < seconds(8), "{:?}", world.now);
+    let stats = world.recorder.request_stats();
+    assert!(stats.sent < 5 * stats.answered, "{stats:?}");
+    world.assert_complete(40_000);
+}
+
+#[test]
+fn partial_answers_are_asked_for_the_rest() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 3_000);
+    world.play(0, (3_000, 40, MS), random(5, 200));
+    world.servers.most = 7;
+    world.run();
+    world.assert_complete(3_000);
+    let stats = world.recorder.request_stats();
+    assert!(stats.partial * 4 < stats.answered, "requests get smaller: {stats:?}");
+}
+
+#[test]
+fn a_late_joiner_gets_what_the_server_reaches_back_to() {
+    let last = 3_000_000;
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), last);
+    for (place, first) in (last - 99..=last).step_by(10).enumerate() {
+        world.group(MS * (1 + place as u32), 0, datagram(SESSION, first, 10));
+    }
+    (1..20).for_each(|second| world.group(seconds(second), 0, end(last + 1)));
+    world.servers.from = 2_950_000;
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(IncompleteReason::BeforeReach));
+    let from = world.recorder.served_from().unwrap();
+    assert!((2_950_000..2_950_100).contains(&from), "{from}");
+    assert_eq!(outcome.missing, format!("1-{}", from - 1).parse::<SeqSet>().unwrap());
+    let noted = RecorderEvent::ServedFrom { sequence: from };
+    assert_eq!(world.notes.iter().filter(|note| **note == noted).count(), 1);
+    assert_eq!(world.recorder.violations().implausible, 0);
+    // A server that has the whole day serves it.
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 200_000);
+    world.servers.round_trip = MS;
+    world.group(MS, 0, heartbeat(200_001));
+    (1..20).for_each(|second| world.group(seconds(second), 0, end(200_001)));
+    world.run();
+    world.assert_complete(200_000);
+    assert!(world.requests.len() < 20_000);
+}
+
+#[test]
+fn nothing_foreign_reaches_the_recording() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 100);
+    world.group(MS, 0, datagram(SESSION, 1, 10));
+    let other = Session(*b"OTHER     ");
+    world.group(MS * 2, 0, datagram(other, 11, 10));
+    let whole = datagram(SESSION, 11, 10);
+    world.group(MS * 2, 0, whole[..whole.len() - 1].to_vec());
+    world.group(MS * 2, 0, whole[..15].to_vec());
+    let mut counted = whole.clone();
+    counted[19] = 11;
+    world.group(MS * 2, 0, counted);
+    let mut zero = whole.clone();
+    zero[10..18].fill(0);
+    world.group(MS * 2, 0, zero);
+    let mut high = whole.clone();
+    high[10..18].copy_from_slice(&(1_u64 << 63).to_be_bytes());
+    world.group(MS * 2, 0, high);
+    let mut far = whole.clone();
+    far[10..18].copy_from_slice(&(1_u64 << 40).to_be_bytes());
+    world.group(MS * 2, 0, far);
+    world.run_until(MS * 3);
+    let source = DatagramSource::Stranger;
+    world.give(Input::Datagram { line: 0, source, bytes: &whole });
+    // Nonsense of a driver is no crash.
+    for (line, source) in [(9, DatagramSource::Group), (0, DatagramSource::Server(7))] {
+        world.give(Input::Datagram { line, source, bytes: &datagram(SESSION, 1, 5) });
+    }
+    assert_eq!(world.sink.messages.len(), 10);
+    assert_eq!(world.recorder.ledger().highest(), 10);
+    world.play(0, (100, 10, MS), |number| number > 0 && number % 2 == 0);
+    world.run();
+    world.assert_complete(100);
+    let ignored = world.recorder.violations().datagrams;
+    assert_eq!((ignored.malformed, ignored.other_session, ignored.strangers), (5, 1, 1));
+    let block = ParseError::BlockTooLong { offset: 0, message: 9, length: 0, available: 0 };
+    let first = ignored.first_malformed.unwrap();
+    assert!(
+        matches!(first, MoldViolation::Datagram(error)
+        if std::mem::discriminant(&error) == std::mem::discriminant(&block)),
+        "{first:?}"
+    );
+    assert_eq!(world.recorder.violations().implausible, 1);
+    assert!(Facts::of(&world.recorder, 100).is_success());
+}
+
+#[test]
+fn another_session_ends_the_recording_once_this_one_is_silent() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 100);
+    world.play(0, (100, 10, MS), |_| false);
+    world.events.retain(|(time, _), _| *time < MS * 11);
+    let next = Session(*b"DAY2      ");
+    for tenth in 0..60 {
+        world.group(MS * (20 + 100 * tenth), 0, datagram(next, 1 + u64::from(tenth), 1));
+    }
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(IncompleteReason::OtherSession));
+    assert_eq!(world.recorder.line(0).unwrap().other_session, Some(SessionId::new(next.0)));
+    assert_eq!(world.completeness(), Completeness::SoFar);
+    assert_eq!(world.sink.messages.len(), 100);
+    assert!((seconds(3)..seconds(4)).contains(&world.now), "{:?}", world.now);
+}
+
+#[test]
+fn a_group_that_says_nothing_is_given_up() {
+    let mut world = World::new(lines(2, 1), RecorderOptions::default(), 100);
+    world.run();
+    assert_eq!(world.now, seconds(10));
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(IncompleteReason::Unreachable));
+}
+
+#[test]
+fn a_gap_waits_for_late_datagrams_first() {
+    let options = RecorderOptions { reorder_wait: MS * 50, ..RecorderOptions::default() };
+    let mut world = World::new(lines(1, 1), options, 100);
+    let whole = |first| datagram(SESSION, first, 10);
+    for (time, first) in [(1, 1), (2, 21), (40, 11), (41, 41), (100, 51)] {
+        world.group(MS * time, 0, whole(first));
+    }
+    world.run_until(MS * 90);
+    assert!(world.requests.is_empty());
+    assert_eq!(world.recorder.line(0).unwrap().mold.reordered, 1);
+    world.group(MS * 200, 0, end(101));
+    world.group(MS * 201, 0, end(101));
+    world.run();
+    world.assert_complete(100);
+    assert_eq!(world.requests[0].0, MS * 91);
+}
+
+#[test]
+fn gaps_are_given_up_after_the_time_of_the_user() {
+    let options = RecorderOptions { give_up: Some(seconds(2)), ..RecorderOptions::default() };
+    let mut world = World::new(lines(1, 1), options, 100);
+    world.play(0, (100, 10, MS), |number| number == 3);
+    world.servers.answers = Box::new(|_, _, _| false);
+    world.run_until(MS * 60);
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(IncompleteReason::GivenUp));
+    assert_eq!(outcome.missing, "31-40".parse().unwrap());
+}
+
+#[test]
+fn a_resumed_recording_requests_what_it_lacks() {
+    let session = SessionId::new(SESSION.0);
+    let info = Info { session, version: 1, first: 1, last: 0 };
+    let missing: SeqSet = "11-20".parse().unwrap();
+    let recorder =
+        Recorder::resume(RecorderOptions::default(), lines(1, 1), 50, &missing, Some(info));
+    let mut world = World::of(recorder, 100);
+    (1..=100).filter(|seq| *seq < 11 || (21..=50).contains(seq)).for_each(|seq| {
+        world.sink.messages.insert(seq, message(seq));
+    });
+    world.run_until(MS * 25);
+    assert_eq!(world.sink.messages.len(), 50, "before any datagram of the group");
+    world.group(MS * 30, 0, datagram(SESSION, 91, 10));
+    (1..9).for_each(|second| world.group(seconds(second), 0, end(101)));
+    world.run();
+    world.assert_complete(100);
+}
+
+#[test]
+fn a_stop_waits_for_answers_and_no_longer() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 1_000);
+    world.play(0, (1_000, 10, MS), |number| number == 3);
+    world.run_until(MS * 10);
+    world.give(Input::Stop);
+    assert!(!world.recorder.is_done());
+    world.run();
+    assert_eq!(world.completeness(), Completeness::SoFar);
+    assert!(world.now < MS * 40, "{:?}", world.now);
+    for stops in [1, 2] {
+        let mut world = World::new(lines(1, 1), RecorderOptions::default(), 1_000);
+        world.play(0, (1_000, 10, MS), |number| number == 3);
+        world.servers.answers = Box::new(|_, _, _| false);
+        world.run_until(MS * 10);
+        (0..stops).for_each(|_| world.give(Input::Stop));
+        world.run();
+        assert_eq!(world.completeness(), Completeness::Incomplete);
+        let waits = if stops == 1 { seconds(1) } else { Duration::ZERO };
+        assert_eq!(world.now, MS * 10 + waits);
+    }
+}
+
+#[test]
+fn kernel_drops_are_counted_apart() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 100);
+    world.give(Input::KernelDrops { line: 0, count: 5 });
+    world.give(Input::KernelDrops { line: 3, count: 5 });
+    assert_eq!(world.recorder.line(0).unwrap().mold.kernel_drops, 5);
+    assert_eq!(world.recorder.missed_by(0), 0);
+}
