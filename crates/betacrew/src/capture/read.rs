@@ -275,3 +275,59 @@ fn tape_failure(error: TapeFileError<io::Error>) -> Failure {
     };
     Failure::System { action: "cannot write a temporary file", source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::base::rng::Rng;
+
+    /// Seeds of the fuzz target: captures of every kind, with two lines.
+    const CAPTURES: [&[u8]; 4] = [
+        include_bytes!("../../../../fuzz/seeds/capture/pcap"),
+        include_bytes!("../../../../fuzz/seeds/capture/pcapng"),
+        include_bytes!("../../../../fuzz/seeds/capture/cut"),
+        include_bytes!("../../../../fuzz/seeds/capture/gzip"),
+    ];
+
+    #[test]
+    fn any_damage_ends_the_reading_and_never_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pcap");
+        let mut rng = Rng::new(17);
+        let mut whole = 0;
+        for round in 0..800 {
+            let mut bytes = CAPTURES[round % CAPTURES.len()].to_vec();
+            let mut below = |limit: usize| rng.below(u32::try_from(limit).unwrap()) as usize;
+            for _ in 0..below(4) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes.truncate(at + 1),
+                    1 => bytes[at] ^= 1 << below(8),
+                    _ => bytes[at] = [0, 0xff, 0x7f, 1][below(4)],
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            let (mut last, paths) = (0, [path.clone()]);
+            let read = read(&paths, None, DamagePolicy::Skip, &mut |messages, _| {
+                for (seq, _) in messages.iter() {
+                    assert!(seq > last, "{round}: {seq} after {last}");
+                    last = seq;
+                }
+                Ok(())
+            });
+            whole += usize::from(read.is_ok());
+        }
+        assert!(whole > 200, "{whole}");
+    }
+
+    #[test]
+    fn a_choice_is_a_session_and_perhaps_a_destination() {
+        let choice = |text: &str| text.parse::<StreamChoice>();
+        let plain = StreamChoice { session: "DAY 1".to_owned(), destination: None };
+        assert_eq!(choice("DAY 1"), Ok(plain.clone()));
+        let destination = "233.54.12.111:26477".parse().ok();
+        let full = StreamChoice { destination, ..plain };
+        assert_eq!(choice("DAY 1@233.54.12.111:26477"), Ok(full));
+        assert!(choice("DAY 1@26477").unwrap_err().contains("no address with a port"));
+    }
+}

@@ -8,8 +8,8 @@ use feed::wire::SessionId;
 /// Number of messages that are compared with those of other lines: the last ones of a stream.
 const WINDOW: usize = 1 << 15;
 
-/// Maximum number of messages that a line holds back until its stream is known.
-const HELD_BACK_MAX: usize = 4_096;
+/// Maximum number of datagrams and messages that a line holds back until its stream is known.
+pub(super) const HELD_BACK_MAX: usize = 4_096;
 
 /// First copy of a message.
 #[derive(Clone, Copy, Default, Debug)]
@@ -166,11 +166,11 @@ pub(super) enum Membership {
 impl Membership {
     pub(super) const NEW: Self = Self::HeldBack { datagrams: Vec::new(), messages: 0 };
 
-    /// Returns true if datagrams are held back no longer, because there are too many.
-    pub(super) fn is_overdue(&self) -> bool {
+    /// Returns the number of datagrams that are held back, and of their messages, together.
+    pub(super) fn held_back(&self) -> usize {
         match self {
-            Self::HeldBack { datagrams, messages } => datagrams.len() + messages > HELD_BACK_MAX,
-            _ => false,
+            Self::HeldBack { datagrams, messages } => datagrams.len() + messages,
+            _ => 0,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::file::{CaptureDamage, CaptureKind, CapturedPacket};
 use super::line::{Line, Route};
 use super::link::{self, PacketContent, UdpDatagram};
 use super::merge::CaptureFiles;
-use super::stream::{CaptureStream, DatagramSums, Likeness, Membership};
+use super::stream::{CaptureStream, DatagramSums, HELD_BACK_MAX, Likeness, Membership};
 use crate::error::Failure;
 use feed::wire::Framing;
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +23,9 @@ const OTHERS_MAX: usize = 256;
 
 /// Maximum number of link types that are told apart.
 const LINKS_MAX: usize = 64;
+
+/// Maximum number of datagrams and messages that all lines together hold back.
+const HELD_BACK_TOTAL: usize = 1 << 20;
 
 /// Maximum number of messages that a line can miss at once. A datagram further ahead is not
 /// believed, because one wrong byte would make all later messages duplicates.
@@ -142,6 +145,8 @@ struct SurveyBuilder {
     streams: Vec<CaptureStream>,
     others: HashMap<SocketAddr, OtherTraffic>,
     sums: Option<DatagramSums>,
+    /// Number of datagrams that all lines hold back, and of their messages, together.
+    held_back: usize,
 }
 
 impl SurveyBuilder {
@@ -238,19 +243,23 @@ impl SurveyBuilder {
                 if let Some(stream) = self.streams.get_mut(*stream) {
                     stream.take(*place, datagram);
                 }
-                return;
             }
-            Membership::LeftOut => return,
+            Membership::LeftOut => {}
             Membership::HeldBack { datagrams, messages } => {
                 *messages += datagram.sums.len();
                 datagrams.push(datagram.clone());
+                self.held_back += 1 + datagram.sums.len();
                 // Each datagram that is held back is compared a few times only.
-                if !datagrams.len().is_power_of_two() && !held.membership.is_overdue() {
-                    return;
+                let is_turn = datagrams.len().is_power_of_two();
+                let is_due =
+                    datagrams.len() + *messages > HELD_BACK_MAX || self.held_back > HELD_BACK_TOTAL;
+                match (is_due, is_turn) {
+                    (true, _) => self.decide((line, session), Deadline::Now),
+                    (false, true) => self.decide((line, session), Deadline::Later),
+                    (false, false) => {}
                 }
             }
         }
-        self.decide((line, session), Deadline::Later);
     }
 
     /// Decides which stream the session of a line belongs to, if that is known.
@@ -264,8 +273,8 @@ impl SurveyBuilder {
         let id = held.session;
         let streams = || self.streams.iter().enumerate().filter(|(_, found)| found.session == id);
         let likeness = |stream: &CaptureStream| {
-            let found = datagrams.iter().map(|datagram| stream.likeness(datagram));
-            found.into_iter().find(|found| *found != Likeness::Unknown).unwrap_or(Likeness::Unknown)
+            let mut found = datagrams.iter().map(|datagram| stream.likeness(datagram));
+            found.find(|found| *found != Likeness::Unknown).unwrap_or(Likeness::Unknown)
         };
         let alike: Vec<(usize, Likeness)> =
             streams().map(|(at, stream)| (at, likeness(stream))).collect();
@@ -276,10 +285,19 @@ impl SurveyBuilder {
             Some(at) if answers || is_heartbeats && deadline == Deadline::Now => Some(at),
             _ => None,
         };
-        let is_open = has(Likeness::Unknown).is_some()
-            && deadline == Deadline::Later
-            && !held.membership.is_overdue();
-        let stream = match has(Likeness::Same).or(only) {
+        let is_due = deadline == Deadline::Now;
+        let is_open = has(Likeness::Unknown).is_some() && !is_due;
+        // Lines that lost each other's messages have none in common, but the same range of
+        // sequences. Other feeds of the same session name would have differed in it.
+        let range = held.tracker.span();
+        let overlaps = |stream: &CaptureStream| {
+            let common = stream.tracker.span().zip(range);
+            common.is_some_and(|(all, own)| all.intersect(own).is_some())
+        };
+        let unknown = alike.iter().filter(|(_, found)| *found == Likeness::Unknown);
+        let mut beside =
+            unknown.map(|(at, _)| *at).filter(|at| is_due && overlaps(&self.streams[*at]));
+        let stream = match has(Likeness::Same).or(only).or_else(|| beside.next()) {
             Some(stream) => stream,
             None if is_open => return,
             None if self.streams.len() < STREAMS_MAX => {
@@ -287,11 +305,13 @@ impl SurveyBuilder {
                 self.streams.len() - 1
             }
             None => {
+                self.held_back -= held.membership.held_back();
                 held.membership = Membership::LeftOut;
                 return;
             }
         };
         let Some(joined) = self.streams.get_mut(stream) else { return };
+        self.held_back -= held.membership.held_back();
         let place = joined.join(line);
         let before = std::mem::replace(&mut held.membership, Membership::Member { stream, place });
         if let Membership::HeldBack { datagrams, .. } = before {

@@ -91,17 +91,12 @@ impl PeakRate {
 const SUB_PARTS: u64 = 32;
 
 /// Histogram of times in nanoseconds, which knows each to 3 %.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Histogram {
+    /// Number of values in each slot; empty before the first value.
     counts: Vec<u64>,
     count: u64,
     highest: u64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { counts: vec![0; slot(u64::MAX) + 1], count: 0, highest: 0 }
-    }
 }
 
 /// Returns the slot of a value: values below 32 have one each, each higher power of two has 32.
@@ -126,6 +121,9 @@ fn highest_in(slot: u64) -> u64 {
 impl Histogram {
     /// Adds a value.
     pub(crate) fn add(&mut self, value: u64) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; slot(u64::MAX) + 1];
+        }
         if let Some(count) = self.counts.get_mut(slot(value)) {
             *count += 1;
         }

@@ -130,7 +130,7 @@ impl SequenceTracker {
             self.open(missing, self.at, at);
             self.next = datagram.next;
         }
-        self.at = at;
+        self.at = self.at.max(at);
     }
 
     fn take_run(&mut self, run: SeqRange, at: u64, fresh: &mut dyn FnMut(SeqRange)) {
