@@ -66,7 +66,7 @@ fn after_stream(exchange: SocketAddr) -> Result<Duration> {
     let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let now = Instant::now();
     let (mut sink, mut ended) = (Watch { filled: now, resends_only: true }, now);
-    net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |event| {
+    net::fetch(&[vec![exchange].into()], &mut recorder, &mut sink, &Stop::new(), |event| {
         if let LoopEvent::Note(_, RecorderEvent::PassEnded { .. }) = event {
             ended = Instant::now();
         }
@@ -114,7 +114,7 @@ fn recover(exchange: SocketAddr, session: SessionId, missing: &SeqSet) -> Result
         Recorder::resume(RecorderOptions::default(), 1, highest, missing, Some(session));
     let mut sink = Watch { filled: Instant::now(), resends_only: false };
     let (began, cpu) = (Instant::now(), crate::measure::process_cpu());
-    net::fetch(&[vec![exchange]], &mut recorder, &mut sink, &Stop::new(), |_| {})?;
+    net::fetch(&[vec![exchange].into()], &mut recorder, &mut sink, &Stop::new(), |_| {})?;
     complete(&recorder)?;
     let wall = sink.filled.saturating_duration_since(began);
     Ok(Cost { wall, cpu: crate::measure::process_cpu() - cpu })

@@ -55,7 +55,7 @@ fn record(exchange: std::net::SocketAddr, path: &Path) -> Result<()> {
     let (mut capture, _) =
         RecordingStore::open(path, SyncPolicy::Never).map_err(|error| error.to_string())?;
     let mut recorder = Recorder::new(options, 1);
-    net::fetch(&[vec![exchange]], &mut recorder, &mut capture, &Stop::new(), |_| {})?;
+    net::fetch(&[vec![exchange].into()], &mut recorder, &mut capture, &Stop::new(), |_| {})?;
     capture.end().map_err(|error| error.to_string())?;
     Ok(())
 }
@@ -190,7 +190,7 @@ pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
     let ours = || {
         here(|| {
             let mut recorder = Recorder::new(RecorderOptions::default(), 1);
-            net::fetch(&[vec![exchange]], &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
+            net::fetch(&[vec![exchange].into()], &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
             match recorder.outcome() {
                 Some(outcome) if outcome.is_complete() => Ok(()),
                 other => Err(format!("{other:?}").into()),
