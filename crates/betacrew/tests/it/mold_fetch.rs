@@ -1,4 +1,5 @@
-//! `fetch` of MoldUDP64 groups over real sockets: from a publisher in Python, and from our exchange.
+//! `fetch` of MoldUDP64 groups over real sockets: from a publisher in Python, and from our
+//! exchange.
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};

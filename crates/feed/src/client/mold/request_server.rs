@@ -138,8 +138,8 @@ impl RequestServer {
         self.end_round_if_due(now);
     }
 
-    /// Counts an answer whose request was given up, or sent again and answered. If it was useful, the
-    /// server is not silent, only slow.
+    /// Counts an answer whose request was given up, or sent again and answered. If it was useful,
+    /// the server is not silent, only slow.
     pub(super) fn on_late_answer(&mut self, is_useful: bool) {
         self.round.late = self.round.late.saturating_add(1);
         if is_useful {
