@@ -56,6 +56,8 @@ pub(super) struct RequestServer {
     pub(super) silent_rounds: u32,
     /// Factor of the wait for an answer.
     patience: u32,
+    /// True if the server was overloaded in the last round in which it answered.
+    was_overloaded: bool,
     round: Round,
     /// Beginning of the present slot, and the number of requests in it.
     slot: (Duration, u32),
@@ -73,6 +75,7 @@ impl RequestServer {
             trip: None,
             silent_rounds: 0,
             patience: 1,
+            was_overloaded: false,
             round: Round { since: Duration::ZERO, answered: 0, timed_out: 0, late: 0 },
             slot: (Duration::ZERO, 0),
         }
@@ -165,7 +168,8 @@ impl RequestServer {
     /// Returns whether requests stay unanswered because there are too many: the server answers some
     /// of them, and less than half.
     pub(super) fn is_overloaded(&self) -> bool {
-        self.round.answered > 0 && self.round.timed_out > self.round.answered
+        let Round { answered, timed_out, .. } = self.round;
+        timed_out > answered && (answered > 0 || self.was_overloaded)
     }
 
     fn end_round(&mut self, now: Duration) {
@@ -177,10 +181,13 @@ impl RequestServer {
             _ if late > answered / 4 => (self.patience * 2).min(PATIENCE_MAX),
             _ => self.patience,
         };
+        // A burst of time-outs may go on in a round without answers; a second such round is silence.
+        let is_overloaded = self.is_overloaded() && self.silent_rounds == 0;
+        self.was_overloaded = is_overloaded;
         if answered == 0 {
             self.silent_rounds = self.silent_rounds.saturating_add(1);
             self.limit = (self.limit / 2).max(1);
-        } else if self.is_overloaded() {
+        } else if is_overloaded {
             self.limit = self.limit.min(answered.saturating_mul(2)).max(1);
         } else if timed_out <= answered / 4 {
             self.limit = (self.limit + (self.limit / 4).max(1)).min(REQUESTS_IN_FLIGHT_MAX);
@@ -228,9 +235,11 @@ mod tests {
         assert!(server.is_overloaded());
         server.end_round_if_due(MS * 300);
         assert_eq!((server.limit, server.silent_rounds), (100, 0));
+        server.on_timeout();
+        assert!(server.is_overloaded(), "the burst goes on");
         // Loss of a few answers does not slow the requests.
         (0..100).for_each(|_| server.on_answer(None, MS * 301));
-        (0..5).for_each(|_| server.on_timeout());
+        (0..4).for_each(|_| server.on_timeout());
         server.end_round_if_due(MS * 600);
         assert_eq!(server.limit, 125);
     }
