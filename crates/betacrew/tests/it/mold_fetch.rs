@@ -36,7 +36,9 @@ impl Publisher {
         let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let mut command = Command::new(python);
         command.arg(script).arg("--write").arg(folder.join("want.itch")).args(args);
-        targets.iter().for_each(|target| drop(command.args(["--to", target])));
+        for target in &targets {
+            command.args(["--to", target]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();

@@ -27,6 +27,13 @@ pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Maximum factor by which the wait for an answer grows because answers are late.
 const PATIENCE_MAX: u32 = 16;
 
+/// Accepted probability, as one in so many, that a message counts as not served although all its
+/// requests or answers were lost.
+const CHANCE_MAX: u64 = 1_000_000;
+
+/// Maximum number of requests for a message to one server, whatever share of them it answers.
+const TRIES_MAX: u32 = 64;
+
 /// Answers and time-outs since a time.
 #[derive(Clone, Copy, Default, Debug)]
 struct Round {
@@ -56,6 +63,8 @@ pub(super) struct RequestServer {
     pub(super) silent_rounds: u32,
     /// Factor of the wait for an answer.
     patience: u32,
+    /// Share of the requests that were not answered lately, in parts of 1024.
+    unanswered: u32,
     /// True if the server was overloaded in the last round in which it answered.
     was_overloaded: bool,
     round: Round,
@@ -75,6 +84,7 @@ impl RequestServer {
             trip: None,
             silent_rounds: 0,
             patience: 1,
+            unanswered: 0,
             was_overloaded: false,
             round: Round { since: Duration::ZERO, answered: 0, timed_out: 0, late: 0 },
             slot: (Duration::ZERO, 0),
@@ -96,6 +106,17 @@ impl RequestServer {
         // A server far away must not be asked again before it can have answered.
         let most = self.trip.map_or(ANSWER_WAIT_MAX, |(mean, _)| ANSWER_WAIT_MAX.max(mean * 2));
         wait.min(most)
+    }
+
+    /// Returns the number of requests for one message after which it counts as not served: more
+    /// than `retries`, and so many that they are not all lost by chance.
+    pub(super) fn tries(&self, retries: u32) -> u32 {
+        let (mut chance, mut tries) = (1_u64 << 40, 0);
+        while chance > (1 << 40) / CHANCE_MAX && tries < TRIES_MAX {
+            chance = (chance * u64::from(self.unanswered)) >> 10;
+            tries += 1;
+        }
+        tries.max(retries.saturating_add(1))
     }
 
     /// Returns whether the server has room for one more request.
@@ -181,6 +202,11 @@ impl RequestServer {
             _ if late > answered / 4 => (self.patience * 2).min(PATIENCE_MAX),
             _ => self.patience,
         };
+        if let Some(share) = (timed_out << 10).checked_div(answered + timed_out)
+            && answered > 0
+        {
+            self.unanswered = (self.unanswered * 3 + share).div_ceil(4);
+        }
         // A burst of time-outs may go on in a round without answers; a second such round is silence.
         let is_overloaded = self.is_overloaded() && self.silent_rounds == 0;
         self.was_overloaded = is_overloaded;
@@ -242,6 +268,19 @@ mod tests {
         (0..4).for_each(|_| server.on_timeout());
         server.end_round_if_due(MS * 600);
         assert_eq!(server.limit, 125);
+    }
+
+    #[test]
+    fn a_message_is_requested_more_often_from_a_server_that_answers_seldom() {
+        let mut server = RequestServer::new(0, 0);
+        assert_eq!(server.tries(4), 5);
+        for round in 1..40 {
+            (0..50).for_each(|_| server.on_timeout());
+            (0..50).for_each(|_| server.on_answer(None, Duration::ZERO));
+            server.end_round_if_due(MS * 1000 * round);
+        }
+        assert_eq!(server.tries(4), 20, "one in a million");
+        assert_eq!(server.tries(30), 31);
     }
 
     #[test]
