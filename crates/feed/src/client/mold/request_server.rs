@@ -16,7 +16,7 @@ pub const PACE_BURST: u32 = 512;
 pub const PACE_SLOT: Duration = Duration::from_micros(250);
 
 /// Wait for an answer before any answer has shown the round-trip time.
-pub const FIRST_ANSWER_WAIT: Duration = Duration::from_millis(250);
+pub const FIRST_ANSWER_WAIT: Duration = Duration::from_millis(500);
 
 /// Shortest wait for an answer. It covers the turns that both ends take to read and write.
 pub const ANSWER_WAIT_MIN: Duration = Duration::from_millis(10);
@@ -152,7 +152,7 @@ impl RequestServer {
         self.round.answered += 1;
         if let Some(trip) = trip {
             self.trip = Some(match self.trip {
-                None => (trip, trip / 2),
+                None => (trip, trip / 8),
                 Some((mean, deviation)) => {
                     let off = mean.abs_diff(trip);
                     ((mean * 7 + trip) / 8, (deviation * 3 + off) / 4)
@@ -259,14 +259,14 @@ mod tests {
         (0..50).for_each(|_| server.on_answer(None, MS));
         (0..950).for_each(|_| server.on_timeout());
         assert!(server.is_overloaded());
-        server.end_round_if_due(MS * 300);
+        server.end_round_if_due(MS * 500);
         assert_eq!((server.limit, server.silent_rounds), (100, 0));
         server.on_timeout();
         assert!(server.is_overloaded(), "the burst goes on");
         // Loss of a few answers does not slow the requests.
-        (0..100).for_each(|_| server.on_answer(None, MS * 301));
+        (0..100).for_each(|_| server.on_answer(None, MS * 501));
         (0..4).for_each(|_| server.on_timeout());
-        server.end_round_if_due(MS * 600);
+        server.end_round_if_due(MS * 1000);
         assert_eq!(server.limit, 125);
     }
 

@@ -63,6 +63,7 @@ impl GroupPlan {
             duplicated: pick(&mut rng, &[0, 0, 20, 300]),
             cut: pick(&mut rng, &[0, 0, 20]),
             requests_lost: pick(&mut rng, &[0, 0, 50, 300]),
+            keeps_ends: false,
         };
         let server = |rng: &mut Rng| match rng.below(8) {
             0 => ServerFaults { silent: true, ..ServerFaults::default() },
