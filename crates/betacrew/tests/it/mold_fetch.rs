@@ -1,4 +1,5 @@
-//! `fetch` of MoldUDP64 groups over real sockets: from a publisher in Python, and from our exchange.
+//! `fetch` of MoldUDP64 groups over real sockets: from a publisher in Python, and from our
+//! exchange.
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
@@ -35,7 +36,9 @@ impl Publisher {
         let python = std::env::var("BETACREW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let mut command = Command::new(python);
         command.arg(script).arg("--write").arg(folder.join("want.itch")).args(args);
-        targets.iter().for_each(|target| drop(command.args(["--to", target])));
+        for target in &targets {
+            command.args(["--to", target]);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();

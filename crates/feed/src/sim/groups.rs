@@ -43,6 +43,8 @@ pub struct DatagramNetwork {
     pub cut: u32,
     /// Requests and answers that are lost.
     pub requests_lost: u32,
+    /// True if heartbeats and ends of session are never lost.
+    pub keeps_ends: bool,
 }
 
 /// Behaviour of a line's request server.
@@ -260,10 +262,11 @@ impl<E: Exchange> GroupWorld<E> {
     /// Sends a datagram to a group.
     fn send(&mut self, line: u16, datagram: &[u8]) {
         let index = usize::from(line);
-        if self.losing[index] == 0 && self.chance(self.network.lost) {
+        let is_kept = self.network.keeps_ends && datagram.len() == HEADER_BYTES;
+        if !is_kept && self.losing[index] == 0 && self.chance(self.network.lost) {
             self.losing[index] = self.network.burst.max(1);
         }
-        if self.losing[index] > 0 {
+        if !is_kept && self.losing[index] > 0 {
             self.losing[index] -= 1;
             return;
         }

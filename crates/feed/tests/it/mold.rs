@@ -204,7 +204,7 @@ impl World {
     }
 
     /// Schedules a session of `last` messages in datagrams of `per`, one each `pace`, on a line;
-    /// `drops` says which datagrams are dropped. Heartbeats and ends follow. Returns the time of the
+    /// `drops` says which datagrams are dropped. Ends of session follow. Returns the time of the
     /// last datagram with messages.
     fn play(
         &mut self,
@@ -380,6 +380,28 @@ fn messages_that_no_server_serves_end_the_recording_incomplete() {
     world.run();
     assert_eq!(world.recorder.outcome().unwrap().reason, Some(IncompleteReason::NotServed));
     assert!(world.requests.is_empty());
+}
+
+#[test]
+fn many_messages_that_no_server_serves_end_the_recording_soon() {
+    let mut world = World::new(lines(1, 2), RecorderOptions::default(), 20_000);
+    world.play(0, (20_000, 1, MS / 100), random(5, 100));
+    world.servers.answers = Box::new(|_, _, _| false);
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
+    assert_eq!(outcome.missing.count(), world.recorder.missed_by(0));
+    assert!(world.now < seconds(12), "{:?}", world.now);
+}
+
+#[test]
+fn a_server_slower_than_the_first_wait_is_not_silent() {
+    let options = RecorderOptions { retries: 1, ..RecorderOptions::default() };
+    let mut world = World::new(lines(1, 2), options, 5_000);
+    world.servers.round_trip = MS * 400;
+    world.play(0, (5_000, 5, MS), random(7, 100));
+    world.run();
+    world.assert_complete(5_000);
 }
 
 #[test]

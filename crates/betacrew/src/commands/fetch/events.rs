@@ -2,7 +2,7 @@
 
 use crate::terminal::progress::Progress;
 use crate::text::formatting::{count, took};
-use feed::client::{PassEnd, Recorder, RecorderEvent};
+use feed::client::{LineStats, PassEnd, Recorder, RecorderEvent};
 use feed::wire::Protocol;
 
 /// Logs an event of the recorder, and shows lines that are not reached in the progress bar.
@@ -20,17 +20,11 @@ pub(super) fn log_event(
             }
             tracing::debug!("{}: no connection", at(line));
         }
-        RecorderEvent::LineGivenUp { line }
-            if recorder.line(line).is_some_and(|line| line.protocol == Protocol::Mold) =>
-        {
-            tracing::warn!("{}: no datagram for too long; the line is not waited for", at(line));
+        RecorderEvent::LineGivenUp { line } => {
+            if let Some(stats) = recorder.line(line) {
+                log_given_up(at(line), stats);
+            }
         }
-        RecorderEvent::LineGivenUp { line }
-            if recorder.line(line).is_some_and(|line| line.reached) =>
-        {
-            tracing::warn!("{}: giving up after too many failed connections", at(line));
-        }
-        RecorderEvent::LineGivenUp { line } => tracing::debug!("{}: giving up", at(line)),
         RecorderEvent::Described { line, info } => tracing::debug!(
             "{}: session {}, packets {} to {}",
             at(line),
@@ -76,6 +70,30 @@ pub(super) fn log_event(
         RecorderEvent::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
         }
+    }
+}
+
+/// Logs that a line is given up.
+fn log_given_up(address: &str, line: &LineStats) {
+    match (line.protocol, line.reached) {
+        (_, false) => tracing::debug!("{address}: giving up"),
+        (Protocol::Mold, true) => {
+            tracing::warn!("{address}: no datagram for too long; the line is not waited for");
+        }
+        (_, true) => tracing::warn!("{address}: giving up after too many failed connections"),
+    }
+}
+
+/// Logs that a line is given up.
+fn log_given_up(address: &str, stats: Option<&LineStats>) {
+    match stats {
+        Some(stats) if stats.protocol == Protocol::Mold => {
+            tracing::warn!("{address}: no datagram for too long; the line is not waited for");
+        }
+        Some(stats) if stats.reached => {
+            tracing::warn!("{address}: giving up after too many failed connections");
+        }
+        _ => tracing::debug!("{address}: giving up"),
     }
 }
 

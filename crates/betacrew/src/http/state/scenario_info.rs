@@ -1,4 +1,4 @@
-//! What an exchange plays, as its state shows it.
+//! Description of what an exchange plays, as its state shows it.
 
 use crate::http::state::soup_counters::ListenerView;
 use crate::scenario::ResolvedScenario;

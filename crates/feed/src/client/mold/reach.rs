@@ -101,8 +101,8 @@ impl Reach {
         self.go_on(low, probe, end, most)
     }
 
-    /// Handles a piece of `gap` that no server has answered. Returns the next step of the search that
-    /// goes on or begins.
+    /// Handles a piece of `gap` that no server has answered. Returns the next step of the search
+    /// that goes on or begins.
     pub(super) fn on_unserved(&mut self, piece: SeqRange, gap: SeqRange, most: u64) -> Step {
         match self.0 {
             State::Searching { probe, high, end, .. } if probe == piece.first() => {

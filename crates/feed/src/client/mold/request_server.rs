@@ -16,7 +16,7 @@ pub const PACE_BURST: u32 = 512;
 pub const PACE_SLOT: Duration = Duration::from_micros(250);
 
 /// Wait for an answer before any answer has shown the round-trip time.
-pub const FIRST_ANSWER_WAIT: Duration = Duration::from_millis(250);
+pub const FIRST_ANSWER_WAIT: Duration = Duration::from_millis(500);
 
 /// Shortest wait for an answer. It covers the turns that both ends take to read and write.
 pub const ANSWER_WAIT_MIN: Duration = Duration::from_millis(10);
@@ -26,6 +26,13 @@ pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Maximum factor by which the wait for an answer grows because answers are late.
 const PATIENCE_MAX: u32 = 16;
+
+/// Accepted probability, as one in so many, that a message counts as not served although all its
+/// requests or answers were lost.
+const CHANCE_MAX: u64 = 1_000_000;
+
+/// Maximum number of requests for a message to one server, whatever share of them it answers.
+const TRIES_MAX: u32 = 64;
 
 /// Answers and time-outs since a time.
 #[derive(Clone, Copy, Default, Debug)]
@@ -56,6 +63,10 @@ pub(super) struct RequestServer {
     pub(super) silent_rounds: u32,
     /// Factor of the wait for an answer.
     patience: u32,
+    /// Share of the requests that were not answered lately, in parts of 1024.
+    unanswered: u32,
+    /// True if the server was overloaded in the last round in which it answered.
+    was_overloaded: bool,
     round: Round,
     /// Beginning of the present slot, and the number of requests in it.
     slot: (Duration, u32),
@@ -73,6 +84,8 @@ impl RequestServer {
             trip: None,
             silent_rounds: 0,
             patience: 1,
+            unanswered: 0,
+            was_overloaded: false,
             round: Round { since: Duration::ZERO, answered: 0, timed_out: 0, late: 0 },
             slot: (Duration::ZERO, 0),
         }
@@ -93,6 +106,17 @@ impl RequestServer {
         // A server far away must not be asked again before it can have answered.
         let most = self.trip.map_or(ANSWER_WAIT_MAX, |(mean, _)| ANSWER_WAIT_MAX.max(mean * 2));
         wait.min(most)
+    }
+
+    /// Returns the number of requests for one message after which it counts as not served: more
+    /// than `retries`, and so many that they are not all lost by chance.
+    pub(super) fn tries(&self, retries: u32) -> u32 {
+        let (mut chance, mut tries) = (1_u64 << 40, 0);
+        while chance > (1 << 40) / CHANCE_MAX && tries < TRIES_MAX {
+            chance = (chance * u64::from(self.unanswered)) >> 10;
+            tries += 1;
+        }
+        tries.max(retries.saturating_add(1))
     }
 
     /// Returns whether the server has room for one more request.
@@ -128,7 +152,7 @@ impl RequestServer {
         self.round.answered += 1;
         if let Some(trip) = trip {
             self.trip = Some(match self.trip {
-                None => (trip, trip / 2),
+                None => (trip, trip / 8),
                 Some((mean, deviation)) => {
                     let off = mean.abs_diff(trip);
                     ((mean * 7 + trip) / 8, (deviation * 3 + off) / 4)
@@ -138,8 +162,8 @@ impl RequestServer {
         self.end_round_if_due(now);
     }
 
-    /// Counts an answer whose request was given up, or sent again and answered. If it was useful, the
-    /// server is not silent, only slow.
+    /// Counts an answer whose request was given up, or sent again and answered. If it was useful,
+    /// the server is not silent, only slow.
     pub(super) fn on_late_answer(&mut self, is_useful: bool) {
         self.round.late = self.round.late.saturating_add(1);
         if is_useful {
@@ -165,7 +189,8 @@ impl RequestServer {
     /// Returns whether requests stay unanswered because there are too many: the server answers some
     /// of them, and less than half.
     pub(super) fn is_overloaded(&self) -> bool {
-        self.round.answered > 0 && self.round.timed_out > self.round.answered
+        let Round { answered, timed_out, .. } = self.round;
+        timed_out > answered && (answered > 0 || self.was_overloaded)
     }
 
     fn end_round(&mut self, now: Duration) {
@@ -177,10 +202,18 @@ impl RequestServer {
             _ if late > answered / 4 => (self.patience * 2).min(PATIENCE_MAX),
             _ => self.patience,
         };
+        if let Some(share) = (timed_out << 10).checked_div(answered + timed_out)
+            && answered > 0
+        {
+            self.unanswered = (self.unanswered * 3 + share).div_ceil(4);
+        }
+        // A burst of time-outs may go on in a round without answers; a second such round is silence.
+        let is_overloaded = self.is_overloaded() && self.silent_rounds == 0;
+        self.was_overloaded = is_overloaded;
         if answered == 0 {
             self.silent_rounds = self.silent_rounds.saturating_add(1);
             self.limit = (self.limit / 2).max(1);
-        } else if self.is_overloaded() {
+        } else if is_overloaded {
             self.limit = self.limit.min(answered.saturating_mul(2)).max(1);
         } else if timed_out <= answered / 4 {
             self.limit = (self.limit + (self.limit / 4).max(1)).min(REQUESTS_IN_FLIGHT_MAX);
@@ -226,13 +259,28 @@ mod tests {
         (0..50).for_each(|_| server.on_answer(None, MS));
         (0..950).for_each(|_| server.on_timeout());
         assert!(server.is_overloaded());
-        server.end_round_if_due(MS * 300);
+        server.end_round_if_due(MS * 500);
         assert_eq!((server.limit, server.silent_rounds), (100, 0));
+        server.on_timeout();
+        assert!(server.is_overloaded(), "the burst goes on");
         // Loss of a few answers does not slow the requests.
-        (0..100).for_each(|_| server.on_answer(None, MS * 301));
-        (0..5).for_each(|_| server.on_timeout());
-        server.end_round_if_due(MS * 600);
+        (0..100).for_each(|_| server.on_answer(None, MS * 501));
+        (0..4).for_each(|_| server.on_timeout());
+        server.end_round_if_due(MS * 1000);
         assert_eq!(server.limit, 125);
+    }
+
+    #[test]
+    fn a_message_is_requested_more_often_from_a_server_that_answers_seldom() {
+        let mut server = RequestServer::new(0, 0);
+        assert_eq!(server.tries(4), 5);
+        for round in 1..40 {
+            (0..50).for_each(|_| server.on_timeout());
+            (0..50).for_each(|_| server.on_answer(None, Duration::ZERO));
+            server.end_round_if_due(MS * 1000 * round);
+        }
+        assert_eq!(server.tries(4), 20, "one in a million");
+        assert_eq!(server.tries(30), 31);
     }
 
     #[test]

@@ -311,7 +311,7 @@ impl Requests {
         let mut best = None;
         for (index, server) in self.servers.iter().enumerate() {
             let failed = failures.get(index).copied().unwrap_or(0);
-            let is_spent = u32::from(failed) > self.retries_max;
+            let is_spent = u32::from(failed) >= server.tries(self.retries_max);
             if is_spent || !server.is_usable || !server.has_room() {
                 continue;
             }
@@ -451,7 +451,7 @@ impl Requests {
         let retries = if is_probe { PROBE_RETRIES.min(self.retries_max) } else { self.retries_max };
         let is_spent = |(index, server): (usize, &RequestServer)| {
             let failed = failures.get(index).copied().unwrap_or(0);
-            !server.is_usable || u32::from(failed) > retries
+            !server.is_usable || u32::from(failed) >= server.tries(retries)
         };
         if !self.servers.iter().enumerate().all(is_spent) {
             self.retries.push_back(Retry { range, failures });

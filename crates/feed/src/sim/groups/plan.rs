@@ -49,6 +49,7 @@ impl GroupPlan {
         let pick = |rng: &mut Rng, of: &[u32]| of[rng.below(of.len() as u32) as usize];
         let lines = pick(&mut rng, &[1, 1, 2, 2, 3]) as u16;
         let latency = Duration::from_micros(pick(&mut rng, &[20, 500, 10_000, 80_000]).into());
+        let burst = pick(&mut rng, &[1, 1, 3, 20]);
         let network = DatagramNetwork {
             latency,
             jitter: match rng.below(3) {
@@ -56,11 +57,13 @@ impl GroupPlan {
                 1 => latency / 10,
                 _ => Duration::from_micros(rng.between(0, 5_000).into()),
             },
-            lost: pick(&mut rng, &[0, 1, 10, 50, 200, 500]),
-            burst: pick(&mut rng, &[1, 1, 3, 20]),
+            // Half of the datagrams at most, so that some end of session arrives.
+            lost: pick(&mut rng, &[0, 1, 10, 50, 200, 500]) / burst,
+            burst,
             duplicated: pick(&mut rng, &[0, 0, 20, 300]),
             cut: pick(&mut rng, &[0, 0, 20]),
             requests_lost: pick(&mut rng, &[0, 0, 50, 300]),
+            keeps_ends: false,
         };
         let server = |rng: &mut Rng| match rng.below(8) {
             0 => ServerFaults { silent: true, ..ServerFaults::default() },
