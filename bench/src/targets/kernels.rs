@@ -190,7 +190,8 @@ pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
     let ours = || {
         here(|| {
             let mut recorder = Recorder::new(RecorderOptions::default(), 1);
-            net::fetch(&[vec![exchange].into()], &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
+            let lines = [vec![exchange].into()];
+            net::fetch(&lines, &mut recorder, &mut Nowhere, &Stop::new(), |_| {})?;
             match recorder.outcome() {
                 Some(outcome) if outcome.is_complete() => Ok(()),
                 other => Err(format!("{other:?}").into()),

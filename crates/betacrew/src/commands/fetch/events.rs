@@ -84,19 +84,6 @@ fn log_given_up(address: &str, line: &LineStats) {
     }
 }
 
-/// Logs that a line is given up.
-fn log_given_up(address: &str, stats: Option<&LineStats>) {
-    match stats {
-        Some(stats) if stats.protocol == Protocol::Mold => {
-            tracing::warn!("{address}: no datagram for too long; the line is not waited for");
-        }
-        Some(stats) if stats.reached => {
-            tracing::warn!("{address}: giving up after too many failed connections");
-        }
-        _ => tracing::debug!("{address}: giving up"),
-    }
-}
-
 /// Logs the answer to a SoupBinTCP login.
 fn log_login(address: &str, event: RecorderEvent) {
     match event {
