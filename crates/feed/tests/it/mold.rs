@@ -398,7 +398,7 @@ fn many_messages_that_no_server_serves_end_the_recording_soon() {
 fn a_server_slower_than_the_first_wait_is_not_silent() {
     let options = RecorderOptions { retries: 1, ..RecorderOptions::default() };
     let mut world = World::new(lines(1, 2), options, 5_000);
-    world.servers.round_trip = MS * 400;
+    world.servers.round_trip = MS * 700;
     world.play(0, (5_000, 5, MS), random(7, 100));
     world.run();
     world.assert_complete(5_000);
