@@ -31,7 +31,7 @@ pub const BLOCK_MAX: u32 = 3855;
 /// Returns a session's id as a word that is legal in subjects, stream names and headers.
 #[must_use]
 pub fn session_word(session: Option<SessionId>) -> String {
-    session.map_or_else(|| UNNAMED.to_owned(), |id| session_id_word(id))
+    session.map_or_else(|| UNNAMED.to_owned(), session_id_word)
 }
 
 /// Returns a session's id as a word: in hexadecimal if it is not letters and digits.

@@ -110,6 +110,9 @@ pub struct TapeFile<S> {
     cache: VecDeque<(IndexEntry, Content)>,
 }
 
+/// Receiver of messages that differ: sequence, stored message, other message.
+pub type DifferConsumer<'a> = &'a mut dyn FnMut(Seq, &[u8], &[u8]);
+
 /// Maximum number of blocks kept in memory for [`TapeFile::get`] (1 MiB in all).
 const CACHED: usize = 16;
 
@@ -250,7 +253,7 @@ impl<S: Storage> TapeFile<S> {
     pub fn compare(
         &mut self,
         run: Run<'_>,
-        differ: &mut dyn FnMut(Seq, &[u8], &[u8]),
+        differ: DifferConsumer<'_>,
     ) -> Result<(), TapeFileError<S::Error>> {
         let mut rest = Some(run.range());
         while let Some(range) = rest {

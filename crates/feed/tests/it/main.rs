@@ -19,6 +19,7 @@ mod lies;
 mod life;
 mod live;
 mod mold;
+mod mold_world;
 mod possible;
 mod seen;
 mod server_connection;

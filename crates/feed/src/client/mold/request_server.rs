@@ -207,7 +207,7 @@ impl RequestServer {
         {
             self.unanswered = (self.unanswered * 3 + share).div_ceil(4);
         }
-        // A burst of time-outs may go on in a round without answers; a second such round is
+        // A burst of time-outs may go on in a round without answers. A second such round is
         // silence.
         let is_overloaded = self.is_overloaded() && self.silent_rounds == 0;
         self.was_overloaded = is_overloaded;

@@ -46,8 +46,12 @@ impl GroupPlan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let pick = |rng: &mut Rng, of: &[u32]| of[rng.below(of.len() as u32) as usize];
-        let lines = pick(&mut rng, &[1, 1, 2, 2, 3]) as u16;
+        let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+        let pick = |rng: &mut Rng, of: &[u32]| {
+            let count = u32::try_from(of.len()).unwrap_or(1);
+            of[rng.below(count) as usize]
+        };
+        let lines = small(pick(&mut rng, &[1, 1, 2, 2, 3]));
         let latency = Duration::from_micros(pick(&mut rng, &[20, 500, 10_000, 80_000]).into());
         let burst = pick(&mut rng, &[1, 1, 3, 20]);
         let network = DatagramNetwork {
@@ -72,7 +76,7 @@ impl GroupPlan {
                 ..ServerFaults::default()
             },
             2 => ServerFaults { doubled: true, ..ServerFaults::default() },
-            3 => ServerFaults { most: Some(rng.between(1, 5) as u16), ..ServerFaults::default() },
+            3 => ServerFaults { most: Some(small(rng.between(1, 5))), ..ServerFaults::default() },
             4 => ServerFaults { shifted: rng.between(1, 9).into(), ..ServerFaults::default() },
             _ => ServerFaults::default(),
         };
@@ -92,7 +96,7 @@ impl GroupPlan {
             ..RecorderOptions::default()
         };
         let messages = rng.between(0, 3_000).into();
-        let per = pick(&mut rng, &[1, 3, 10, 80]) as u16;
+        let per = small(pick(&mut rng, &[1, 3, 10, 80]));
         Self { messages, per, lines, network, servers, options, kills }
     }
 }

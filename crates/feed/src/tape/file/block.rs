@@ -341,7 +341,9 @@ impl BlockHead {
             BlockKind::Messages(_, layout) => legal_span(self.first, self.last)
                 .is_some_and(|span| layout.is_possible(span, self.count, self.len)),
             BlockKind::Session(_) => {
-                self.len as usize >= SESSION_LEN && self.len <= PAYLOAD_LIMIT && self.len % 8 == 0
+                self.len as usize >= SESSION_LEN
+                    && self.len <= PAYLOAD_LIMIT
+                    && self.len.is_multiple_of(8)
             }
             BlockKind::Index => self.len <= PAYLOAD_LIMIT,
         }
