@@ -18,19 +18,31 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 14] = [
+const ONCE: [&str; 26] = [
     "browser",
+    "captures",
     "chaos",
     "dashboard",
+    "endless",
+    "examples",
+    "follow",
     "grade",
     "hostile",
     "http",
     "itch",
+    "lies",
+    "live",
     "memory",
+    "mold_fetch",
+    "mold_serve",
     "original",
+    "played",
     "resume",
     "scenarios",
     "sim",
+    "soup_both",
+    "soup_fetch",
+    "soup_golden",
     "wires",
     "workdirs",
 ];
