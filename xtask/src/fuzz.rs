@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
 
 /// Time that each target runs in CI, in seconds.
-const SECONDS: u32 = 5;
+const SECONDS: u32 = 3;
 
 /// Maximum length of an input in bytes: short operation lists are easier to understand.
 const LONGEST: u32 = 2000;
