@@ -221,10 +221,8 @@ impl ExchangeController {
         if self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
             return Ok(());
         }
-        Err(refusal_of(
-            "SoupBinTCP never loses a message, and no listener speaks another protocol",
-            "cut, stall, pause and the scenarios whose protocols have soup",
-        ))
+        let possible = "cut, stall, pause and the scenarios whose protocols have soup";
+        Err(refusal_of("SoupBinTCP never loses a message, and nothing else is spoken", possible))
     }
 
     fn change_faults<P: TapeSource>(
