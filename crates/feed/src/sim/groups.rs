@@ -251,11 +251,11 @@ impl<E: Exchange> GroupWorld<E> {
             batch.iter().for_each(|(_, datagram)| self.send(line, datagram));
         }
         let due = self.exchanges[index].lines().and_then(|lines| lines.line_deadline(0));
-        if let Some(due) = due.map(|due| due.max(self.now)) {
-            if self.wakes[index].is_none_or(|wake| due < wake) {
-                self.wakes[index] = Some(due);
-                self.at(due, GroupEvent::Wake(line));
-            }
+        if let Some(due) = due.map(|due| due.max(self.now))
+            && self.wakes[index].is_none_or(|wake| due < wake)
+        {
+            self.wakes[index] = Some(due);
+            self.at(due, GroupEvent::Wake(line));
         }
     }
 
