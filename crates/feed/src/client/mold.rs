@@ -14,7 +14,7 @@ mod requests;
 mod violation;
 
 pub use line::{MoldFeed, MoldStats};
-pub use requests::RequestStats;
+pub use request_server::RequestStats;
 pub use violation::{IgnoredDatagrams, MoldViolation};
 
 pub(super) use line::{MoldLine, MoldPhase};

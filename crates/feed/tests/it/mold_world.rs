@@ -54,6 +54,9 @@ pub(crate) enum Event {
     Answer(u16, u16, Vec<u8>),
 }
 
+/// Function that says whether a server answers a request at a time.
+type Answers = dyn FnMut(u16, &Request, Duration) -> bool;
+
 /// Behaviour of request servers.
 pub(crate) struct Servers {
     /// Time from a request to its answer.
@@ -65,7 +68,7 @@ pub(crate) struct Servers {
     /// Maximum number of messages in an answer.
     pub(crate) most: u64,
     /// Returns whether a server answers a request at a time.
-    pub(crate) answers: Box<dyn FnMut(u16, &Request, Duration) -> bool>,
+    pub(crate) answers: Box<Answers>,
 }
 
 /// Recorder with groups and request servers, in virtual time.

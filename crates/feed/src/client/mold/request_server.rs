@@ -44,6 +44,21 @@ struct Round {
     late: u32,
 }
 
+/// Counters of requests to request servers, over all lines.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct RequestStats {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that were not answered in time.
+    pub timed_out: u64,
+    /// Answers that held fewer messages than requested.
+    pub partial: u64,
+    /// Longest time from a request to its answer.
+    pub slowest: Duration,
+}
+
 /// State of a request server.
 #[derive(Clone, Debug)]
 pub(super) struct RequestServer {

@@ -7,7 +7,7 @@
 
 use super::answer_size::AnswerSize;
 use super::reach::{Reach, Step};
-use super::request_server::RequestServer;
+use super::request_server::{RequestServer, RequestStats};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::gap_set::GapSet;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -92,21 +92,6 @@ pub(in crate::client) struct Requests {
     paced_until: Option<Duration>,
     /// Counters.
     stats: RequestStats,
-}
-
-/// Counters of requests to request servers, over all lines.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct RequestStats {
-    /// Requests sent.
-    pub sent: u64,
-    /// Requests that were answered.
-    pub answered: u64,
-    /// Requests that were not answered in time.
-    pub timed_out: u64,
-    /// Answers that held fewer messages than requested.
-    pub partial: u64,
-    /// Longest time from a request to its answer.
-    pub slowest: Duration,
 }
 
 impl Requests {
@@ -354,10 +339,14 @@ impl Requests {
             }
             let requested = asked.last() - range.first() + 1;
             self.size.on_answer(requested, range.len());
-            if range.len() < requested {
-                self.stats.partial += 1;
-                // What the answer brought is not missing any more, so only the rest is requested.
-                self.retries.push_back(Retry { range: asked, failures: Failures::new() });
+            self.stats.partial += u64::from(range.len() < requested);
+            if let Some(rest) = scope.missing_in(asked) {
+                // An answer that begins behind the first message has failed for that one.
+                let failures = match rest.first() == asked.first() {
+                    true => self.failed(pending.failures, server),
+                    false => Failures::new(),
+                };
+                self.retries.push_back(Retry { range: asked, failures });
             }
             let step = self.reach.on_served(asked.first(), self.size.messages());
             self.search_on(step, scope);
@@ -365,6 +354,15 @@ impl Requests {
             state.on_late_answer(is_useful);
         }
         self.on_filled(range);
+    }
+
+    /// Returns the failures of a piece with one more at a server.
+    fn failed(&self, mut failures: Failures, server: usize) -> Failures {
+        failures.resize(self.servers.len(), 0);
+        if let Some(count) = failures.get_mut(server) {
+            *count = count.saturating_add(1);
+        }
+        failures
     }
 
     /// Waits no longer than `wait` for the answers of a server whose round-trip time is known now.
@@ -421,15 +419,14 @@ impl Requests {
             }
             expired.push((range, pending));
         }
-        for (range, mut pending) in expired {
+        for (range, pending) in expired {
             // A server that answers only some of many requests may answer this one later.
             let server = self.servers.get(pending.server);
-            if !server.is_some_and(RequestServer::is_overloaded) {
-                pending.failures.resize(self.servers.len(), 0);
-                let failed = &mut pending.failures[pending.server];
-                *failed = failed.saturating_add(1);
-            }
-            self.on_failure(range, pending.failures, scope);
+            let failures = match server.is_some_and(RequestServer::is_overloaded) {
+                true => pending.failures,
+                false => self.failed(pending.failures, pending.server),
+            };
+            self.on_failure(range, failures, scope);
         }
         self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
         let is_dead =

@@ -10,6 +10,7 @@ use crate::exchange::server::mold::{DatagramLimits, LineOptions};
 use crate::faults::scenario::Scenario;
 use crate::ledger::{Origin, Sink};
 use crate::sim::Progress;
+use crate::sim::draw::pick;
 use crate::tape::in_memory::Tape;
 use crate::tape::recording::MemoryRecording;
 use crate::wire::{Info, Messages, SessionId};
@@ -46,14 +47,9 @@ impl GroupPlan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let small = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-        let pick = |rng: &mut Rng, of: &[u32]| {
-            let count = u32::try_from(of.len()).unwrap_or(1);
-            of[rng.below(count) as usize]
-        };
-        let lines = small(pick(&mut rng, &[1, 1, 2, 2, 3]));
-        let latency = Duration::from_micros(pick(&mut rng, &[20, 500, 10_000, 80_000]).into());
-        let burst = pick(&mut rng, &[1, 1, 3, 20]);
+        let lines = pick(&mut rng, &[1_u16, 1, 2, 2, 3]);
+        let latency = Duration::from_micros(pick(&mut rng, &[20, 500, 10_000, 80_000]));
+        let burst = pick(&mut rng, &[1_u32, 1, 3, 20]);
         let network = DatagramNetwork {
             latency,
             jitter: match rng.below(3) {
@@ -76,7 +72,9 @@ impl GroupPlan {
                 ..ServerFaults::default()
             },
             2 => ServerFaults { doubled: true, ..ServerFaults::default() },
-            3 => ServerFaults { most: Some(small(rng.between(1, 5))), ..ServerFaults::default() },
+            3 => {
+                ServerFaults { most: Some(pick(rng, &[1, 2, 3, 4, 5])), ..ServerFaults::default() }
+            }
             4 => ServerFaults { shifted: rng.between(1, 9).into(), ..ServerFaults::default() },
             _ => ServerFaults::default(),
         };
@@ -89,14 +87,14 @@ impl GroupPlan {
             .map(|_| Duration::from_millis(rng.between(900, 2_500).into()))
             .collect();
         let options = RecorderOptions {
-            reorder_wait: Duration::from_millis(pick(&mut rng, &[0, 0, 5]).into()),
+            reorder_wait: Duration::from_millis(pick(&mut rng, &[0, 0, 5])),
             // With half of the requests lost, some pieces fail often.
             retries: 12,
             timeout: Duration::from_secs(60),
             ..RecorderOptions::default()
         };
         let messages = rng.between(0, 3_000).into();
-        let per = small(pick(&mut rng, &[1, 3, 10, 80]));
+        let per = pick(&mut rng, &[1, 3, 10, 80]);
         Self { messages, per, lines, network, servers, options, kills }
     }
 }
