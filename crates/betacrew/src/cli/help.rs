@@ -47,10 +47,10 @@ const COMMANDS: [CommandHelp; 8] = [
     },
     CommandHelp {
         name: "convert",
-        shown: &["input", "output", "from", "to", "force", "allow_gaps"],
+        shown: &["inputs", "output", "from", "to", "force", "allow_gaps"],
         about: "Writes a file of packets or other messages in another format. The ends of the \
                 names say the formats: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .itch, \
-                .itch.gz, .tape.\n\n\
+                .itch.gz, .pcap, .pcapng, .tape.\n\n\
                 Example: make a CSV file from a recording\n  \
                 betacrew convert output.json output.csv",
     },

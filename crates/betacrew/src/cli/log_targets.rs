@@ -6,8 +6,9 @@ use tracing_subscriber::filter::Targets;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Modules that write log lines. A test compares them with the source.
-const LOGGED: [&str; 16] = [
+const LOGGED: [&str; 18] = [
     "betacrew::commands::fetch::events",
+    "betacrew::commands::fetch::lines",
     "betacrew::commands::serve",
     "betacrew::commands::serve::checks",
     "betacrew::commands::serve::log",
@@ -18,6 +19,7 @@ const LOGGED: [&str; 16] = [
     "betacrew::nats::outlet",
     "betacrew::net",
     "betacrew::net::fetch",
+    "betacrew::net::lines",
     "betacrew::net::serve",
     "betacrew::output::atomic",
     "betacrew::output::rotating",
