@@ -3,7 +3,7 @@
 use betacrew::format::json;
 use betacrew::storage::FileStorage;
 use feed::base::chance::Chance;
-use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, to_index};
 use feed::exchange::server::MockExchange;
 use feed::exchange::{Disconnect, Exchange};
 use feed::faults::engine::{FaultEngine, RunId};
@@ -187,7 +187,7 @@ fn gaps_random() -> Box<dyn FnMut()> {
     let mut order: Vec<SeqRange> = holes().collect();
     let mut rng = feed::base::rng::Rng::new(SEED);
     let count = PACKETS / 4;
-    (1..count).for_each(|at| order.swap(at as usize, rng.seq_between(0, at) as usize));
+    (1..count).for_each(|at| order.swap(to_index(at), to_index(rng.seq_between(0, at))));
     Box::new(move || fill_all(order.iter().copied(), &mut opened()))
 }
 
@@ -241,7 +241,7 @@ fn recorded(kept: &[RawFrame], dropped: &[RawFrame], room: usize) -> TapeFile<Me
 
 fn tape_append() -> Box<dyn FnMut()> {
     let (kept, dropped) = parted(&Tape::sample(PACKETS));
-    Box::new(move || drop(black_box(recorded(&kept, &dropped, PACKETS as usize * 20))))
+    Box::new(move || drop(black_box(recorded(&kept, &dropped, to_index(PACKETS) * 20))))
 }
 
 fn tape_read() -> Box<dyn FnMut()> {
@@ -253,7 +253,7 @@ fn tape_read() -> Box<dyn FnMut()> {
         while let Ok(Some(piece)) = reading.next() {
             count += black_box(piece.packets()).len();
         }
-        assert_eq!(count, PACKETS as usize);
+        assert_eq!(count, to_index(PACKETS));
     })
 }
 
@@ -266,7 +266,7 @@ fn tape_merge() -> Box<dyn FnMut()> {
         while let Ok(Messages::Packets(frames @ [_, ..])) = reading.merged() {
             count += black_box(frames).len();
         }
-        assert_eq!(count, PACKETS as usize);
+        assert_eq!(count, to_index(PACKETS));
     })
 }
 
@@ -304,7 +304,7 @@ fn stream() -> Box<dyn FnMut()> {
     let mut out = vec![0; 256 * 1024];
     Box::new(move || {
         let mut player = MockExchange::new(Arc::clone(&tape), Scenario::losing(SEED, quarter()));
-        assert!(drive(&mut player, &[1, 0], &mut out) > 17 * PACKETS as usize / 2);
+        assert!(drive(&mut player, &[1, 0], &mut out) > 17 * to_index(PACKETS) / 2);
     })
 }
 
@@ -331,6 +331,6 @@ fn resend() -> Box<dyn FnMut()> {
     let mut out = vec![0; 256 * 1024];
     Box::new(move || {
         let mut player = MockExchange::new(Arc::clone(&tape), Scenario::clean(SEED));
-        assert!(drive(&mut player, &calls, &mut out) > 17 * PACKETS as usize / 5);
+        assert!(drive(&mut player, &calls, &mut out) > 17 * to_index(PACKETS) / 5);
     })
 }

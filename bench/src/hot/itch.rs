@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 /// Makes a day of messages.
 fn day() -> Vec<EncodedMessage> {
-    let market = SyntheticMarket::new(SEED, PACKETS.into());
-    (0..u64::from(PACKETS)).map(|index| market.message(index)).collect()
+    let market = SyntheticMarket::new(SEED, PACKETS);
+    (0..PACKETS).map(|index| market.message(index)).collect()
 }
 
 /// Decodes every field of a message of any of these types.
@@ -55,9 +55,9 @@ pub(super) fn books() -> Box<dyn FnMut()> {
 }
 
 pub(super) fn market() -> Box<dyn FnMut()> {
-    let market = SyntheticMarket::new(SEED, PACKETS.into());
+    let market = SyntheticMarket::new(SEED, PACKETS);
     Box::new(move || {
-        (0..u64::from(PACKETS)).for_each(|index| {
+        (0..PACKETS).for_each(|index| {
             black_box(market.message(index));
         });
     })

@@ -38,7 +38,7 @@ pub(super) fn soup_frame() -> Box<dyn FnMut()> {
                 count += black_box(run).count();
             }
         }
-        assert_eq!(count, PACKETS as usize);
+        assert_eq!(count as u64, PACKETS);
     })
 }
 
@@ -54,7 +54,7 @@ pub(super) fn soup_messages() -> Box<dyn FnMut()> {
                 }
             }
         }
-        assert_eq!(count, PACKETS as usize);
+        assert_eq!(count as u64, PACKETS);
     })
 }
 
@@ -98,7 +98,7 @@ pub(super) fn mold_parse() -> Box<dyn FnMut()> {
                 }
             }
         }
-        assert_eq!(count, PACKETS as usize);
+        assert_eq!(count as u64, PACKETS);
     })
 }
 
@@ -108,7 +108,7 @@ pub(super) fn mold_build() -> Box<dyn FnMut()> {
     fill(&messages, &mut out);
     Box::new(move || {
         out.clear();
-        assert_eq!(fill(&messages, &mut out), u64::from(PACKETS) + 1);
+        assert_eq!(fill(&messages, &mut out), PACKETS + 1);
         black_box(&out);
     })
 }

@@ -10,6 +10,7 @@ use crate::report::{Row, Want, count};
 use bench::hot::parted;
 use betacrew::net::{self, Stop};
 use feed::base::chance::Chance;
+use feed::base::seq::to_index;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
@@ -52,7 +53,7 @@ pub(super) fn one_client(plan: &Plan) -> Result<Vec<Row>> {
         Entry::new("betacrew", || here(|| drain(ours, least))),
     ];
     let all = side_by_side(plan.rounds.max(21), entries)?;
-    let work = format!("exchange, one client, {} packets, 25 % dropped", count(packets.into()));
+    let work = format!("exchange, one client, {} packets, 25 % dropped", count(packets));
     let what = (6, work.as_str(), "sending the same bytes from a buffer");
     let pair = (&all[1], &all[0]);
     Ok(vec![
@@ -73,13 +74,13 @@ pub(super) fn against_node(plan: &Plan) -> Result<Vec<Row>> {
     let entries = exchanges.iter().map(|(name, exchange)| {
         let run = move || {
             let (cpu, mut cost) = (exchange.cpu(), Cost::default());
-            cost.wall = here(|| drain(exchange.address, u64::from(packets) * 12))?.wall;
+            cost.wall = here(|| drain(exchange.address, packets * 12))?.wall;
             Ok(Cost { cpu: exchange.cpu() - cpu, ..cost })
         };
         Entry::new(name, run)
     });
     let all = side_by_side(plan.rounds, entries.collect())?;
-    let work = format!("exchange, {} packets, 25 % dropped, drained", count(packets.into()));
+    let work = format!("exchange, {} packets, 25 % dropped, drained", count(packets));
     let mut rows = Vec::new();
     for theirs in &all[1..] {
         let want = if theirs.name == "Node.js" { Want::AtLeast(200.0) } else { Want::Shown };
@@ -94,7 +95,7 @@ const EACH: u64 = 1000;
 
 /// Target 8, times.
 pub(super) fn many_clients(plan: &Plan) -> Result<Vec<Row>> {
-    let clients = plan.size(10_000, 500) as usize;
+    let clients = to_index(plan.size(10_000, 500));
     // A round of Node's takes a minute, and it is a hundred times off.
     let mut families = vec![(Family::Betacrew, usize::MAX), (Family::Plain, usize::MAX)];
     if plan.node {
@@ -110,7 +111,7 @@ pub(super) fn many_clients(plan: &Plan) -> Result<Vec<Row>> {
         let run = move || {
             let mut crowd = Crowd::connect(exchange, clients)?;
             let (cpu, began) = (exchange.cpu(), Instant::now());
-            let mut times = crowd.stream(u64::from(EACH) * 17 / 2)?;
+            let mut times = crowd.stream(EACH * 17 / 2)?;
             let cost = Cost { wall: began.elapsed(), cpu: exchange.cpu() - cpu };
             if family == Family::Betacrew {
                 times.sort_unstable();
@@ -164,7 +165,7 @@ pub(super) fn connections(plan: &Plan) -> Result<Vec<Row>> {
         (Family::Betacrew, "betacrew", (Want::AtMost(1.0), Want::AtMost(4.0))),
         (Family::Plain, "plain Rust", (Want::Shown, Want::Shown)),
     ] {
-        let clients = plan.size(10_000, 1_000) as usize;
+        let clients = to_index(plan.size(10_000, 1_000));
         let exchange = Exchange::start(family, EACH, "0.25")?;
         let before = exchange.resident()?;
         let crowd = Crowd::connect(&exchange, clients)?;
@@ -172,7 +173,7 @@ pub(super) fn connections(plan: &Plan) -> Result<Vec<Row>> {
         rows.push(each(kind, name, clients, exchange.resident()? - before, want.0));
         drop(crowd);
 
-        let clients = plan.size(1_000, 200) as usize;
+        let clients = to_index(plan.size(1_000, 200));
         let exchange = Exchange::start(family, 1_000_000, "0.25")?;
         // Once it has streamed, what it needs for that is there.
         drain(exchange.address, 1)?;

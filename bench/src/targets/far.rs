@@ -10,12 +10,12 @@ use crate::raw;
 use crate::report::{Row, Want, count, time};
 use betacrew::net::{self, LoopEvent, Stop};
 use feed::base::chance::Chance;
-use feed::base::seq::{SeqRange, SeqSet};
+use feed::base::seq::{SeqRange, SeqSet, to_index};
 use feed::client::{Recorder, RecorderEvent, RecorderOptions};
 use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink, Source};
 use feed::tape::in_memory::Tape;
-use feed::wire::{Messages, Info, SessionId};
+use feed::wire::{Info, Messages, SessionId};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -94,7 +94,7 @@ pub(super) fn during_stream(plan: &Plan) -> Result<Vec<Row>> {
             times.push(after_stream(exchange)?.as_secs_f64());
         }
         let took = Duration::from_secs_f64(median(times.into_iter()));
-        let gaps = count(u64::from(packets) * 3 / 16 / 500 * 500);
+        let gaps = count(packets * 3 / 16 / 500 * 500);
         let work = format!("last of {gaps} gaps filled, after the end of the stream");
         rows.push(in_trips((14, &work), took, 1.15));
     }
@@ -132,7 +132,7 @@ pub(super) fn fresh(plan: &Plan) -> Result<Vec<Row>> {
     let missing = isolated(gaps);
     let tape = Arc::new(Tape::sample(gaps * 2));
     let session = tape.session();
-    let ready = raw::bytes_of(&tape.frames()[..gaps as usize]);
+    let ready = raw::bytes_of(&tape.frames()[..to_index(gaps)]);
     let exchange = far(in_process(tape, Scenario::clean(7))?, ROUND_TRIP)?;
     let ready = far(raw::sender(ready)?, ROUND_TRIP)?;
     let entries = vec![
@@ -140,10 +140,8 @@ pub(super) fn fresh(plan: &Plan) -> Result<Vec<Row>> {
         Entry::new("recovery", || recover(exchange, session, &missing)),
     ];
     let all = side_by_side(plan.rounds, entries)?;
-    let work = format!(
-        "recovery of {} isolated gaps of a known session, fresh connection",
-        count(gaps.into())
-    );
+    let work =
+        format!("recovery of {} isolated gaps of a known session, fresh connection", count(gaps));
     let mut rows = vec![in_trips((15, &work), all[1].median(By::Wall), 2.2)];
     let what = (15, work.as_str(), "streaming as many packets");
     rows.push(Row::faster(what, By::Wall, (&all[1], &all[0]), Want::AtLeast(0.9)));
@@ -176,7 +174,7 @@ pub(super) fn near(plan: &Plan) -> Result<Vec<Row>> {
         Entry::new("betacrew", || recover(exchange, session, &missing)),
     ];
     let all = side_by_side(plan.rounds, entries)?;
-    let work = format!("recovery of {} gaps, loopback", count(gaps.into()));
+    let work = format!("recovery of {} gaps, loopback", count(gaps));
     let what = (16, work.as_str(), "one request after the other");
     Ok(vec![Row::faster(what, By::Wall, (&all[1], &all[0]), Want::AtLeast(200.0))])
 }

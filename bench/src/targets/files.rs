@@ -53,7 +53,7 @@ pub(super) fn json(plan: &Plan) -> Result<Vec<Row>> {
         ];
         let all = side_by_side(plan.rounds.max(15), entries)?;
         let _ = fs::remove_file(&path);
-        let work = format!("JSON export, {} packets, fresh file, {place}", count(packets.into()));
+        let work = format!("JSON export, {} packets, fresh file, {place}", count(packets));
         let row = |against, theirs: usize, by, want| {
             Row::faster((12, &work, against), by, (&all[1], &all[theirs]), want)
         };

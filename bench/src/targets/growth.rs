@@ -7,11 +7,12 @@ use crate::plot::Curve;
 use crate::process::{Exchange, Family, client, most_memory, run};
 use crate::report::{Row, Want, count, time};
 use betacrew::storage::FileStorage;
-use feed::wire::SessionId;
+use feed::base::seq::to_index;
 use feed::client::RecorderOptions;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
+use feed::wire::SessionId;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(super) fn memory(plan: &Plan) -> Result<Vec<Row>> {
             );
             fs::write(&old, text)?;
             let path = old.to_str().ok_or("the folder's name is no text")?;
-            (Exchange::serve(&["--scenario", path])?, u64::from(packets) * 3 / 16)
+            (Exchange::serve(&["--scenario", path])?, packets * 3 / 16)
         } else {
             (Exchange::start(Family::Betacrew, packets, loss)?, gaps)
         };
@@ -53,7 +54,7 @@ fn resident(packets: u64, text: &str, most: u64, gaps: u64) -> Row {
     let bound = 8.0 + 24.0 * gaps as f64 / MIB;
     Row {
         number: 18,
-        work: format!("memory of fetch, {} packets, {text}", count(packets.into())),
+        work: format!("memory of fetch, {} packets, {text}", count(packets)),
         against: format!("8 MiB and 24 bytes for each of {} gaps", count(gaps)),
         by: "most resident",
         ours: String::new(),
@@ -75,7 +76,7 @@ fn record(path: &Path, packets: u64) -> Result<()> {
         for (seq, frame) in (start + 1..=packets).zip(&mut frames) {
             frame[13..].copy_from_slice(&seq.to_be_bytes()[4..]);
         }
-        let count = frames.len().min((packets - start) as usize);
+        let count = frames.len().min(to_index((packets - start)));
         file.append(origin, 1, &frames[..count])?;
     }
     Ok(file.finish(1)?)
@@ -98,7 +99,7 @@ pub(super) fn start(plan: &Plan) -> Result<Vec<Row>> {
     let _ = (fs::remove_file(&short), fs::remove_file(&long));
     Ok(vec![Row {
         number: 19,
-        work: format!("start of serve --tape FILE, {} packets", count(packets.into())),
+        work: format!("start of serve --tape FILE, {} packets", count(packets)),
         against: "the same with 1,000".to_owned(),
         by: "wall",
         ours: time(long_time),

@@ -6,6 +6,7 @@ use crate::measure::{By, Entry, Series, side_by_side};
 use crate::process::{Exchange, Family, client, own, run};
 use crate::report::{Row, Want, count};
 use betacrew::format::json;
+use feed::base::seq::to_index;
 use feed::tape::in_memory::Tape;
 use std::fs;
 use std::path::Path;
@@ -71,7 +72,7 @@ fn found(all: &[Series], family: Family) -> Option<&Series> {
 /// Rows for a job, one for each that we are compared with.
 fn rows(job: &Job<'_>, all: &[Series], wants: &[(u32, Family, Want)]) -> Vec<Row> {
     let dropped = if job.loss == "0" { "no loss".to_owned() } else { "25 % dropped".to_owned() };
-    let work = format!("whole job, {} packets, {dropped}", count(job.packets.into()));
+    let work = format!("whole job, {} packets, {dropped}", count(job.packets));
     let Some(ours) = found(all, Family::Betacrew) else { return Vec::new() };
     let mut rows = Vec::new();
     for &(number, family, want) in wants {
@@ -133,7 +134,7 @@ pub(super) fn small(plan: &Plan) -> Result<Vec<Row>> {
 pub(super) fn floor(plan: &Plan) -> Result<Vec<Row>> {
     let packets = plan.size(1_000_000, 200_000);
     let len = text(packets)?.len();
-    let wire = packets as usize * 17;
+    let wire = to_index(packets) * 17;
     let mut command = own("floor-exchange")?;
     command.arg(wire.to_string());
     let (raw, exchange) =
@@ -153,7 +154,7 @@ pub(super) fn floor(plan: &Plan) -> Result<Vec<Row>> {
         };
         let entries = vec![Entry::new("floor", base), Entry::new("betacrew", job)];
         let all = side_by_side(plan.rounds, entries)?;
-        let work = format!("whole job, {} packets, 25 % dropped, {place}", count(packets.into()));
+        let work = format!("whole job, {} packets, 25 % dropped, {place}", count(packets));
         let against = "the floor: the same bytes drained and written";
         for (by, bound) in [(By::Wall, 0.60), (By::Cpu, 0.50)] {
             let want = if place == "disk" { Want::AtLeast(bound) } else { Want::Shown };

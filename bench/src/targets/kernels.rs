@@ -90,10 +90,8 @@ pub(super) fn capture(plan: &Plan) -> Result<Vec<Row>> {
         let entries = vec![Entry::new("raw", base), Entry::new("betacrew", ours)];
         let all = side_by_side(plan.rounds.max(15), entries)?;
         let _ = fs::remove_file(&path);
-        let work = format!(
-            "stream to tape file, {} packets, 25 % dropped, {place}",
-            count(packets.into())
-        );
+        let work =
+            format!("stream to tape file, {} packets, 25 % dropped, {place}", count(packets));
         let what = (10, work.as_str(), "draining and writing the same bytes");
         let pair = (&all[1], &all[0]);
         let want = if place == "disk" { Want::AtLeast(0.80) } else { Want::Shown };
@@ -200,7 +198,7 @@ pub(super) fn record_in_memory(plan: &Plan) -> Result<Vec<Row>> {
     };
     let entries = vec![Entry::new("raw", base), Entry::new("betacrew", ours)];
     let all = side_by_side(plan.rounds.max(15), entries)?;
-    let work = format!("exchange and recorder, {} packets, nothing kept", count(packets.into()));
+    let work = format!("exchange and recorder, {} packets, nothing kept", count(packets));
     let what = (10, work.as_str(), "sending ready bytes and draining them");
     Ok(vec![Row::faster(what, By::Cpu, (&all[1], &all[0]), Want::Shown)])
 }

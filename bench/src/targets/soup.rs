@@ -57,9 +57,8 @@ impl TapeSource for MemoryTape {
         let at = |offset: u64| to_index(offset) * (HEADER_BYTES + MESSAGE);
         let count = range.len().min(AT_HAND);
         let bytes = self.bytes.get(at(range.first() - 1)..at(range.first() - 1 + count));
-        let run = bytes.and_then(|bytes| {
-            Run::counted(range.first(), count, Framing::LengthAndType, bytes)
-        });
+        let run = bytes
+            .and_then(|bytes| Run::counted(range.first(), count, Framing::LengthAndType, bytes));
         run.map_or(Messages::NONE, Messages::Run)
     }
 }

@@ -12,7 +12,9 @@ use feed::tape::in_memory::Tape;
 use feed::tape::itch_market::ItchMarket;
 use feed::tape::source::TapeSource;
 use feed::wire::Protocol;
-use feed::wire::soup::{LoginRequest, Packet, Password, RawPacket, Text, kind};
+#[cfg(feature = "web")]
+use feed::wire::soup::kind;
+use feed::wire::soup::{LoginRequest, Packet, Password, RawPacket, Text};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
