@@ -76,7 +76,7 @@ fn record(path: &Path, packets: u64) -> Result<()> {
         for (seq, frame) in (start + 1..=packets).zip(&mut frames) {
             frame[13..].copy_from_slice(&seq.to_be_bytes()[4..]);
         }
-        let count = frames.len().min(to_index((packets - start)));
+        let count = frames.len().min(to_index(packets - start));
         file.append(origin, 1, &frames[..count])?;
     }
     Ok(file.finish(1)?)

@@ -56,7 +56,8 @@ pub enum TapeName {
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a seed: a whole number"))
+    // The text is not repeated, because a mistyped URL may have a password there.
+    text.parse().map_err(|_| "the seed behind the last colon is not a whole number".to_owned())
 }
 
 impl FromStr for TapeName {
