@@ -53,7 +53,8 @@
 //!                     exchange.disconnected(server, Disconnect::Closed, now);
 //!                 }
 //!             }
-//!             Output::Finish(_) | Output::Note(_) => {}
+//!             // A SoupBinTCP connection needs nothing else.
+//!             _ => {}
 //!         }
 //!     }
 //!     // 2. Move bytes in both directions.

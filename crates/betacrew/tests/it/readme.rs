@@ -217,7 +217,7 @@ impl Readme {
         if command.contains("betacrew serve") && !command.contains("--listen") {
             let listen = format!("serve --listen 127.0.0.1:{port} --listen [::1]:{port}");
             command = command.replace("serve", &listen);
-        } else if command.starts_with("betacrew fetch") {
+        } else if command.starts_with("betacrew fetch") && !command.contains("://127") {
             command = command.replacen("fetch", &format!("fetch 127.0.0.1:{port}"), 1);
         } else if command.starts_with("betacrew grade") && !command.contains("{port}") {
             command = command.replacen("grade", &format!("grade --port {port}"), 1);

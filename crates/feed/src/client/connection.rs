@@ -190,6 +190,9 @@ impl Recorder {
                 self.join(id16, now);
                 continue;
             }
+            if self.has_whole_soup_session(id16) {
+                continue;
+            }
             for _ in 0..core::mem::take(&mut self.lines[id].streams_to_open) {
                 self.connect(id16, ConnectionRole::Stream { pass: 0 }, now);
             }

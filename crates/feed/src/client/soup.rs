@@ -151,6 +151,14 @@ impl Recorder {
         wanted.next().map_or(beyond, SeqRange::first).max(from)
     }
 
+    /// Returns whether a SoupBinTCP line has reported the end of its session and nothing is missing
+    /// before it, so that another login would deliver nothing.
+    pub(super) fn has_whole_soup_session(&self, id: u16) -> bool {
+        let line = &self.lines[usize::from(id)];
+        let end = line.session_end.filter(|_| line.soup.is_some());
+        end.is_some_and(|end| self.lowest_missing(FIRST_SEQ) > end)
+    }
+
     /// Handles an accepted login.
     ///
     /// # Errors

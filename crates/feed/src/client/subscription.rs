@@ -71,7 +71,13 @@ impl Recorder {
 
     /// Handles the end of a subscription before the end of the session.
     pub(super) fn on_subscription_ended(&mut self, summary: ConnectionSummary, now: Duration) {
+        let has_whole_session = self.has_whole_soup_session(summary.line);
         let line = &mut self.lines[usize::from(summary.line)];
+        if has_whole_session {
+            // The exchange closes the connection behind the end of the session.
+            line.streams_to_open = 1;
+            return;
+        }
         line.stats.cuts += 1;
         line.stats.missed += summary.span.saturating_sub(summary.delivered);
         line.cut_streams =
