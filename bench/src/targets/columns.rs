@@ -47,7 +47,9 @@ pub(super) fn batches(tape: &Tape) -> Result<Vec<RecordBatch>> {
             ),
             (
                 "sequence",
-                Arc::new(UInt32Array::from_iter_values(packets.iter().map(|p| p.sequence))),
+                Arc::new(UInt32Array::from_iter_values(
+                    packets.iter().map(|p| u32::try_from(p.sequence).unwrap_or(u32::MAX)),
+                )),
                 false,
             ),
             ("arrived", Arc::new(times.finish()), true),
