@@ -82,7 +82,7 @@ pub(super) fn parquet(plan: &Plan) -> Result<Vec<Row>> {
     let entries = vec![Entry::new("arrow-rs", base), Entry::new("betacrew", ours)];
     let all = side_by_side(plan.rounds, entries)?;
     let _ = fs::remove_file(&path);
-    let work = format!("Parquet export, {} packets", count(packets.into()));
+    let work = format!("Parquet export, {} packets", count(packets));
     let what = (13, work.as_str(), "arrow-rs writing columns that are in memory");
     let pair = (&all[1], &all[0]);
     Ok(vec![
