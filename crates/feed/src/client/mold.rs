@@ -2,7 +2,7 @@
 //!
 //! A line has no connection. The driver joins its group and passes on every datagram; what a line
 //! misses arrives on another line, or is requested from the request servers of all lines.
-//! [`requests`] decides what is requested where; this module connects it with the session, the
+//! `requests` decides what is requested where; this module connects it with the session, the
 //! ledger and the lines. A datagram that is not of the session touches nothing but a counter.
 
 mod answer_size;

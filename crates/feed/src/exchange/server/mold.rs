@@ -1,9 +1,9 @@
 //! Lines in MoldUDP64: downstream datagrams of the tape, and a request server for each line.
 //!
-//! A line has no connections: it sends each message once, to whoever listens ([`publish`]). The
-//! messages of a datagram are taken off the tape through a small buffer ([`stage`]); faults strike
-//! the datagram as a whole ([`strike`]). Messages are sent again by the line's request server
-//! ([`requests`]), to the client that asks for them.
+//! A line has no connections: it sends each message once, to whoever listens (`publish`). The
+//! messages of a datagram are taken off the tape through a small buffer (`stage`); faults strike
+//! the datagram as a whole (`strike`). Messages are sent again by the line's request server
+//! (`requests`), to the client that asks for them.
 //!
 //! The messages of a datagram depend on the tape, its pace and the limits, never on the moment at
 //! which the driver asks, so a run repeats byte for byte. Only a live tape is different: its

@@ -1,8 +1,8 @@
 //! One connection in SoupBinTCP, from accept to bytes.
 //!
-//! A client logs in first ([`login`]). A plan says what is sent next: packets, messages, and what
-//! faults put between them ([`plan`]). The plan becomes bytes when the socket takes them, and is
-//! removed as they are sent ([`send`]). [`dialog`] is how the exchange drives all of it; heartbeats
+//! A client logs in first (`login`). A plan says what is sent next: packets, messages, and what
+//! faults put between them (`plan`). The plan becomes bytes when the socket takes them, and is
+//! removed as they are sent (`send`). `dialog` is how the exchange drives all of it; heartbeats
 //! and timeouts are there.
 //!
 //! The plan has the sequences of messages, not their bytes, so a client that does not read costs no
