@@ -195,7 +195,7 @@ impl Recorder {
 
     /// Returns the end that a line has reported, unless a packet of another line beyond it
     /// disproves it.
-    fn standing_end(&self, line: &LineState) -> Option<Seq> {
+    pub(super) fn standing_end(&self, line: &LineState) -> Option<Seq> {
         let end = line.session_end?;
         let mut others = self.lines.iter().filter(|other| !core::ptr::eq(*other, line));
         others.all(|other| other.highest <= end).then_some(end)

@@ -173,7 +173,8 @@ impl Recorder {
     /// Returns the time since which nothing arrives on a line that should deliver something.
     fn silent_since(&self, id: u16) -> Option<Duration> {
         let line = &self.lines[usize::from(id)];
-        let is_expected = !line.stats.given_up && line.session_end.is_none();
+        // An end that messages of another line disprove does not excuse silence.
+        let is_expected = !line.stats.given_up && self.standing_end(line).is_none();
         line.mold.as_ref()?.heard_at().filter(|_| is_expected)
     }
 
