@@ -79,7 +79,7 @@ fn whole(path: &std::path::Path) -> u64 {
 #[test]
 fn a_file_beside_a_closed_pipe_has_everything_so_far() {
     for _ in 0..6 {
-        let exchange = ServeProcess::start(&["--live", "--pace", "20000/s", "--drop", "25%"]);
+        let exchange = ServeProcess::start(&["--live", "--pace", "2000/s", "--drop", "25%"]);
         let folder = folder();
         let address = &exchange.addresses[0];
         let args = ["fetch", "-f", address, "-o", "-", "-o", "day.json"];
