@@ -154,7 +154,7 @@ impl Recorder {
         self.note_reach(before);
         if self.requests.leaves_out() {
             let at = *self.retry_unserved_at.get_or_insert(now + UNSERVED_WAIT);
-            if now >= at && self.end_reported_at.is_none() {
+            if now >= at && self.retries_unserved() {
                 self.requests.retry_all();
                 self.retry_unserved_at = None;
             }
@@ -168,6 +168,13 @@ impl Recorder {
                 self.note(RecorderEvent::LineGivenUp { line: id });
             }
         }
+    }
+
+    /// Returns whether messages that no server has answered are requested again from time to time:
+    /// as long as the session goes on, and a line shows that.
+    fn retries_unserved(&self) -> bool {
+        let is_alive = |line: &LineState| line.mold.is_some() && !line.stats.given_up;
+        self.end_reported_at.is_none() && self.lines.iter().any(is_alive)
     }
 
     /// Returns the time since which nothing arrives on a line that should deliver something.
@@ -202,7 +209,7 @@ impl Recorder {
         if self.outcome.is_some() || !self.has_mold || self.ledger.gaps().is_empty() {
             return None;
         }
-        let retry = self.retry_unserved_at.filter(|_| self.end_reported_at.is_none());
+        let retry = self.retry_unserved_at.filter(|_| self.retries_unserved());
         self.requests.deadline().into_iter().chain(retry).min()
     }
 

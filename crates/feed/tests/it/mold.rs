@@ -1,7 +1,7 @@
 //! MoldUDP64 lines driven by hand: a test plays the groups and their request servers.
 
 use crate::mold_world::{
-    MS, SESSION, World, datagram, end, heartbeat, lines, message, random, seconds,
+    Event, MS, SESSION, World, datagram, end, heartbeat, lines, message, random, seconds,
 };
 use feed::base::rng::Rng;
 use feed::base::seq::SeqSet;
@@ -160,6 +160,28 @@ fn many_messages_that_no_server_serves_end_the_recording_soon() {
     assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
     assert_eq!(outcome.missing.count(), world.recorder.missed_by(0));
     assert!(world.now < seconds(12), "{:?}", world.now);
+}
+
+/// Servers that answered one message at a time, and have been silent for long, leave thousands of
+/// pieces to request.
+#[test]
+fn a_recording_ends_soon_after_its_lines_and_servers_fall_silent() {
+    for retries in [4, 30] {
+        let options = RecorderOptions { retries, ..RecorderOptions::default() };
+        let mut world = World::new(lines(1, 2), options, 9_000);
+        world.servers.most = 1;
+        world.servers.answers = Box::new(|_, _, now| now < seconds(1));
+        world.group(MS, 0, datagram(SESSION, 1, 1));
+        world.group(MS * 2, 0, datagram(SESSION, 20, 1));
+        world.group(seconds(2), 0, datagram(SESSION, 22, 1));
+        (3..60).for_each(|second| world.group(seconds(second), 0, heartbeat(23)));
+        world.group(seconds(60), 0, datagram(SESSION, 9_000, 1));
+        world.run();
+        let outcome = world.recorder.outcome().unwrap();
+        assert_eq!(outcome.missing, "21,23-8999".parse().unwrap());
+        assert!(world.now < seconds(60 + 60), "{retries}: {:?}", world.now);
+        assert!(world.requests.len() < 1_000, "{retries}: {}", world.requests.len());
+    }
 }
 
 #[test]
@@ -385,4 +407,18 @@ fn kernel_drops_are_counted_apart() {
     world.give(Input::KernelDrops { line: 3, count: 5 });
     assert_eq!(world.recorder.line(0).unwrap().mold.kernel_drops, 5);
     assert_eq!(world.recorder.missed_by(0), 0);
+}
+
+#[test]
+fn an_answer_behind_what_was_requested_leaves_the_rest_to_be_requested() {
+    for retries in [0, 1, 4] {
+        let options = RecorderOptions { retries, ..RecorderOptions::default() };
+        let mut world = World::new(lines(1, 1), options, 9_000);
+        world.servers.answers = Box::new(|_, _, _| false);
+        world.group(MS, 0, heartbeat(618));
+        world.at(MS, Event::Answer(0, 0, datagram(SESSION, 18, 1)));
+        world.in_flight += 1;
+        world.run();
+        assert_eq!(world.recorder.outcome().unwrap().missing, "1-17,19-617".parse().unwrap());
+    }
 }

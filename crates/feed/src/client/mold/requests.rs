@@ -190,6 +190,11 @@ impl Requests {
             && let Some(retry) = self.retries.pop_front()
         {
             let Some(missing) = self.rest_of(retry.range, scope) else { continue };
+            // A server's number of tries falls once it answers more.
+            if self.is_spent(retry.range, &retry.failures) {
+                self.on_failure(retry.range, retry.failures, scope);
+                continue;
+            }
             let piece = self.cut(missing);
             let Some(server) = self.choose(&retry.failures, now) else {
                 // Its servers have no room; another piece may have others.
@@ -340,16 +345,17 @@ impl Requests {
             let requested = asked.last() - range.first() + 1;
             self.size.on_answer(requested, range.len());
             self.stats.partial += u64::from(range.len() < requested);
-            if let Some(rest) = scope.missing_in(asked) {
+            let missing = scope.missing_in(asked);
+            if missing.is_some_and(|missing| missing.first() == asked.first()) {
                 // An answer that begins behind the first message has failed for that one.
-                let failures = match rest.first() == asked.first() {
-                    true => self.failed(pending.failures, server),
-                    false => Failures::new(),
-                };
-                self.retries.push_back(Retry { range: asked, failures });
+                let failures = self.failed(pending.failures, server);
+                self.on_failure(asked, failures, scope);
+            } else {
+                let rest = Retry { range: asked, failures: Failures::new() };
+                self.retries.extend(missing.map(|_| rest));
+                let step = self.reach.on_served(asked.first(), self.size.messages());
+                self.search_on(step, scope);
             }
-            let step = self.reach.on_served(asked.first(), self.size.messages());
-            self.search_on(step, scope);
         } else if let Some(state) = self.servers.get_mut(server) {
             state.on_late_answer(is_useful);
         }
@@ -439,18 +445,34 @@ impl Requests {
             self.retries = probes;
             let others: VecDeque<Retry> = others;
             others.into_iter().for_each(|retry| self.unserved.insert(retry.range));
+            if probe.is_none() {
+                self.leave_out_unrequested(scope);
+            }
         }
+    }
+
+    /// Leaves out what was not requested yet. Servers that are silent would otherwise be asked for
+    /// one piece after the other, for hours.
+    fn leave_out_unrequested(&mut self, scope: RequestScope<'_>) {
+        while let Some(gap) = self.walk(self.cursor, scope) {
+            self.unserved.insert(gap);
+            self.cursor = gap.last() + 1;
+        }
+    }
+
+    /// Returns whether a piece has failed too often at every server.
+    fn is_spent(&self, range: SeqRange, failures: &[u16]) -> bool {
+        let is_probe = self.reach.probe() == Some(range.first());
+        let retries = if is_probe { PROBE_RETRIES.min(self.retries_max) } else { self.retries_max };
+        self.servers.iter().enumerate().all(|(index, server)| {
+            let failed = failures.get(index).copied().unwrap_or(0);
+            !server.is_usable || u32::from(failed) >= server.tries(retries)
+        })
     }
 
     /// Requests a piece again, or leaves it out after too many failures at every server.
     fn on_failure(&mut self, range: SeqRange, failures: Failures, scope: RequestScope<'_>) {
-        let is_probe = self.reach.probe() == Some(range.first());
-        let retries = if is_probe { PROBE_RETRIES.min(self.retries_max) } else { self.retries_max };
-        let is_spent = |(index, server): (usize, &RequestServer)| {
-            let failed = failures.get(index).copied().unwrap_or(0);
-            !server.is_usable || u32::from(failed) >= server.tries(retries)
-        };
-        if !self.servers.iter().enumerate().all(is_spent) {
+        if !self.is_spent(range, &failures) {
             self.retries.push_back(Retry { range, failures });
             return;
         }
@@ -467,6 +489,8 @@ impl Requests {
         match step {
             Step::Idle => {}
             Step::Ended => {
+                // The search has asked for messages that no server has, so silence was no fault.
+                self.servers.iter_mut().for_each(|server| server.silent_rounds = 0);
                 self.cursor = self.cursor.min(self.reach.served_from().unwrap_or(FIRST_SEQ));
             }
             Step::Probe(first) => {
