@@ -116,6 +116,14 @@ fn carry_out(recorder: &mut Recorder) -> u32 {
     requests
 }
 
+/// Returns what is known of a recording that does not end.
+fn state(recorder: &Recorder) -> String {
+    let line = |id| recorder.line(id).map(|line| (line.reached, line.given_up, line.mold));
+    let lines: Vec<_> = (0..).map_while(line).collect();
+    let gaps: SeqSet = recorder.ledger().gaps().ranges().collect();
+    format!("missing {gaps}, end {:?}, lines {lines:?}", recorder.ledger().end())
+}
+
 fuzz_target!(|input: (Told, Vec<Op<'_>>)| {
     let (told, ops) = input;
     let lines = u16::from(told.lines % 3) + 1;
@@ -192,10 +200,10 @@ fuzz_target!(|input: (Told, Vec<Op<'_>>)| {
         if recorder.is_done() {
             return;
         }
-        let due = recorder.deadline().expect("it waits for something");
+        let Some(due) = recorder.deadline() else { panic!("no timer: {}", state(&recorder)) };
         now = now.max(due);
         recorder.handle(Input::Wake, now, &mut sink);
         assert!(carry_out(&mut recorder) <= REQUESTS_IN_FLIGHT_MAX.min(PACE_BURST) * all);
     }
-    panic!("no end: {}", recorder.timers());
+    panic!("no end, {}: {}", recorder.timers(), state(&recorder));
 });

@@ -171,9 +171,11 @@ impl Recorder {
         self.ledger.reaches(last);
     }
 
-    /// Handles a line's report that the session is over, with `last`.
-    pub(super) fn on_session_over(&mut self, at: usize, last: Seq, now: Duration) {
-        self.lines[usize::from(self.conns[at].line)].session_end = Some(last);
+    /// Handles a line's report that the session is over, with `last`. The report is a claim that
+    /// messages up to `last` exist, also if an earlier one was retracted.
+    pub(super) fn on_session_over(&mut self, id: u16, last: Seq, now: Duration) {
+        self.accept_line_claim(id, last);
+        self.lines[usize::from(id)].session_end = Some(last);
         self.end_reported_at.get_or_insert(now);
     }
 

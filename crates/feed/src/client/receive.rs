@@ -260,7 +260,7 @@ impl Recorder {
             {
                 if self.accept_claimed_end(at, next - 1) {
                     if matches!(frame, Frame::End(_)) {
-                        self.on_session_over(at, next - 1, now);
+                        self.on_session_over(self.conns[at].line, next - 1, now);
                     }
                     self.on_heartbeat(at, next, now, sink);
                 }

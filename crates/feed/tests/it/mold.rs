@@ -422,3 +422,21 @@ fn an_answer_behind_what_was_requested_leaves_the_rest_to_be_requested() {
         assert_eq!(world.recorder.outcome().unwrap().missing, "1-17,19-617".parse().unwrap());
     }
 }
+
+/// A laptop that slept handles all deadlines at once.
+#[test]
+fn a_message_after_a_long_sleep_does_not_keep_the_recording_open() {
+    let options = RecorderOptions { retries: 2, ..RecorderOptions::default() };
+    let mut world = World::new(lines(3, 2), options, 9_000);
+    world.servers.answers = Box::new(|_, _, _| false);
+    let source = DatagramSource::Group;
+    for (wait, line, bytes) in
+        [(0, 1, end(772)), (27, 0, end(2_624)), (56, 0, datagram(SESSION, 2_536, 1))]
+    {
+        world.now += seconds(wait);
+        world.give(Input::Wake);
+        world.give(Input::Datagram { line, source, bytes: &bytes });
+    }
+    world.run();
+    assert_eq!(world.recorder.outcome().unwrap().missing, "1-2535".parse().unwrap());
+}

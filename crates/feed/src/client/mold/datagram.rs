@@ -345,8 +345,7 @@ impl Recorder {
             || now >= claim.since + END_WAIT
             || self.lines.iter().enumerate().any(agrees)
         {
-            self.lines[index].session_end = Some(claim.last);
-            self.end_reported_at.get_or_insert(now);
+            self.on_session_over(id, claim.last, now);
         }
     }
 }

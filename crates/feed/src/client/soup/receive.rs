@@ -162,7 +162,7 @@ impl Recorder {
             return self.cut_soup(at, now);
         }
         if self.accept_claimed_end(at, last) {
-            self.on_session_over(at, last, now);
+            self.on_session_over(self.conns[at].line, last, now);
         }
     }
 
