@@ -367,13 +367,9 @@ fn sent_messages<P: TapeSource>(
         let is_all = count == messages.len();
         taken += used;
         counts.messages += count;
-        let mut next = range.first();
-        while next < range.first() + sent {
-            // No further than the messages that the tally can count in one go.
-            let stop = context.faults.tally().last_countable_together(next) + 1;
-            let stop = stop.min(range.first() + sent);
-            context.faults.tally_mut().count_streamed(next, stop - next, 0);
-            next = stop;
+        let next = range.first() + sent;
+        if let Some(sent) = SeqRange::new(range.first(), next - 1) {
+            context.faults.tally_mut().count_streamed_range(sent, 1);
         }
         left = range.from(next);
         if !is_all {
