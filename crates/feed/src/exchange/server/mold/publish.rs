@@ -40,6 +40,7 @@ impl MoldLine {
         self.stage.clear();
         self.sized = None;
         self.seen = None;
+        self.held_until = None;
         self.held.clear();
         self.delayed.clear();
         self.requests.begin();
@@ -398,7 +399,7 @@ impl MoldLine {
             next_at = now + HEARTBEAT;
         }
         self.phase = Phase::Ending { since, next_at };
-        self.wake_at = Some(next_at.min((since + END_ANNOUNCED).max(next_at)));
+        self.wake_at = Some(next_at);
     }
 
     /// Sends a heartbeat if nothing was sent for a while.
