@@ -251,6 +251,12 @@ fn what_cannot_be_played_is_refused_with_words() {
         (plain, &["--users", users], 2, "only SoupBinTCP has logins"),
         (plain, &["--tape", "itch:50"], 2, "are no order packets"),
         (["--listen", "ftp://127.0.0.1:0"], &[], 2, "protocols are betacrew://"),
+        (
+            ["--listen", "127.0.0.1:9"],
+            &["--listen", "soup://127.0.0.1:9"],
+            2,
+            "127.0.0.1:9 cannot speak both betacrew:// and soup://",
+        ),
     ] {
         let (found, stdout, stderr) = run(betacrew(&["serve"]).args(listen).args(args));
         assert!(stderr.contains(words), "{args:?}: {stderr}");
