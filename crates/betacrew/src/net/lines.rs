@@ -94,7 +94,8 @@ impl Lines {
     /// Notes that a socket has something to read. Returns false if the token is not of a line.
     pub(super) fn take_event(&mut self, token: Token) -> bool {
         let line = token.0.checked_sub(FIRST_TOKEN).and_then(|number| self.lines.get_mut(number));
-        line.map(|line| line.readable = true).is_some()
+        let wake = |line: &mut Line| (line.readable, line.next_at) = (true, Some(Duration::ZERO));
+        line.map(wake).is_some()
     }
 
     /// Gives all lines a turn, because the exchange was changed.
@@ -109,8 +110,7 @@ impl Lines {
 
     /// Returns the time of the next turn.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        let next_at = |line: &Line| if line.readable { Some(Duration::ZERO) } else { line.next_at };
-        self.lines.iter().filter_map(next_at).min()
+        self.lines.iter().filter_map(|line| line.next_at).min()
     }
 
     /// Gives each line that has something to do a turn: answers requests, and sends what is due.
@@ -120,13 +120,14 @@ impl Lines {
             return self.close();
         };
         for (number, line) in self.lines.iter_mut().enumerate() {
-            if !line.readable && line.next_at.is_none_or(|at| at > now) {
+            if line.next_at.is_none_or(|at| at > now) {
                 continue;
             }
             let answers = line.answer(exchange, number, now);
             let sent = line.send(exchange, number, now);
             let deadline = match (&answers, &sent) {
-                (Ok(Progress::More), _) | (_, Ok(Progress::More)) => Some(now),
+                // An answer that cannot be sent is left out, and others may wait behind it.
+                (Ok(Progress::More) | Err(_), _) | (_, Ok(Progress::More)) => Some(now),
                 (Ok(Progress::Done), Ok(Progress::Done)) => {
                     let deadline = exchange.line_deadline(number);
                     deadline.map(|at| if at <= now { now + SOON } else { at })

@@ -235,6 +235,8 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             let addresses = addresses.map(|(it, protocol)| Ok((it.local_addr()?, *protocol)));
             self.down = Some((until, addresses.collect::<io::Result<_>>()?));
             self.listeners.clear();
+            // A line that has sent everything may have another session to play afterwards.
+            self.lines.wake();
             (self.accept_at, self.waiting) = (None, None);
             for conn in core::mem::take(&mut self.conns) {
                 reset(&conn.1.stream);

@@ -119,7 +119,7 @@ impl FaultTally {
         self.total.dropped += dropped;
     }
 
-    /// Counts messages of a datagram that a line has sent (`sent` is 1) or dropped (0).
+    /// Counts messages of streams that were all sent (`sent` is 1) or all dropped (0).
     pub(crate) fn count_streamed_range(&mut self, range: SeqRange, sent: u64) {
         let mut first = range.first();
         loop {

@@ -64,19 +64,36 @@ pub(super) fn protocols(typed: &[String]) -> Result<Protocols, Failure> {
 /// addresses.
 ///
 /// # Errors
-/// Returns [`Failure::Usage`] if an address is wrong, and [`Failure::Listen`] if one is not free.
+/// Returns [`Failure::Usage`] if an address is wrong or has two protocols, and
+/// [`Failure::Listen`] if one is not free.
 pub(super) fn listen(typed: &[String]) -> Result<Vec<Listener>, Failure> {
     let default = [format!("localhost:{}", address::PORT)];
     let typed = if typed.is_empty() { &default } else { typed };
-    let (mut seen, mut listeners) = (Vec::<SocketAddr>::new(), Vec::new());
+    let mut wanted = Vec::<(SocketAddr, Protocol)>::new();
+    let mut groups = Vec::new();
     for text in typed {
         let (protocol, text) = address::split_protocol(text)?;
         if protocol == Protocol::Mold {
             continue;
         }
         let mut addresses = address::resolve(text)?;
-        addresses.retain(|address| address.port() == 0 || !seen.contains(address));
-        seen.extend(&addresses);
+        let known = |address: &SocketAddr| wanted.iter().find(|(it, _)| it == address);
+        if let Some((address, other)) = addresses
+            .iter()
+            .filter_map(known)
+            .find(|(it, other)| it.port() != 0 && *other != protocol)
+        {
+            return Err(Failure::Usage(format!(
+                "--listen: {address} cannot speak both {other}:// and {protocol}://; give each \
+                 protocol a port of its own"
+            )));
+        }
+        addresses.retain(|address| address.port() == 0 || known(address).is_none());
+        wanted.extend(addresses.iter().map(|address| (*address, protocol)));
+        groups.push((addresses, protocol));
+    }
+    let mut listeners = Vec::new();
+    for (addresses, protocol) in groups {
         let found = net::listen_on(&addresses).map_err(|(address, source)| Failure::Listen {
             address: address.to_string(),
             source,

@@ -11,7 +11,7 @@ use crate::faults::scenario::{Direction, FaultPlace};
 use crate::tape::pace::{Pace, STEP};
 use crate::tape::source::TapeSource;
 use crate::wire::Protocol;
-use crate::wire::mold::{HEADER_BYTES, Header, Session};
+use crate::wire::mold::{BLOCK_HEADER_BYTES, HEADER_BYTES, Header, Session};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -40,6 +40,7 @@ impl MoldLine {
         self.stage.clear();
         self.sized = None;
         self.seen = None;
+        self.held_until = None;
         self.held.clear();
         self.delayed.clear();
         self.requests.begin();
@@ -398,7 +399,7 @@ impl MoldLine {
             next_at = now + HEARTBEAT;
         }
         self.phase = Phase::Ending { since, next_at };
-        self.wake_at = Some(next_at.min((since + END_ANNOUNCED).max(next_at)));
+        self.wake_at = Some(next_at);
     }
 
     /// Sends a heartbeat if nothing was sent for a while.
@@ -435,7 +436,9 @@ fn due_before<P: TapeSource>(
     if pace == Pace::Unlimited {
         return range;
     }
-    let most = first.saturating_add(Seq::from(limits.messages.max(1)) - 1);
+    // No further than a datagram of empty messages reaches: the times of far messages cost much.
+    let room = limits.payload.bytes().saturating_sub(HEADER_BYTES) / BLOCK_HEADER_BYTES;
+    let most = first.saturating_add(Seq::from(limits.messages.max(1) - 1).min(room as Seq));
     let last = range.last().min(most).min(pace.limit(elapsed)).max(first);
     let due = SeqRange::new(first, last).and_then(|due| pace.due_of(tape, due, elapsed));
     due.unwrap_or(SeqRange::one(first))

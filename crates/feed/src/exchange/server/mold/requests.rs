@@ -102,7 +102,7 @@ impl RequestServer {
 }
 
 impl MoldLine {
-    /// Answers a request. Returns the end of the exchange if a fault brings it about.
+    /// Answers a request, or ignores and counts it.
     pub(super) fn answer<P: TapeSource>(
         &mut self,
         context: &mut LineContext<'_, P>,
@@ -126,9 +126,9 @@ impl MoldLine {
             }
         };
         let version = context.faults.version();
-        if self.requests.silent_since.take_if(|since| *since != version).is_none()
-            && self.requests.silent_since.is_some()
-        {
+        // Other faults than the one that has silenced the server end its silence.
+        self.requests.silent_since = self.requests.silent_since.filter(|since| *since == version);
+        if self.requests.silent_since.is_some() {
             self.stats.unanswered += 1;
             return;
         }

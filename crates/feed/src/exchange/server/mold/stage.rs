@@ -65,11 +65,11 @@ impl Stage {
         let longest = BLOCK_HEADER_BYTES + PayloadLimit::MAX.message_max();
         let (mut count, mut bytes) = (0u16, 0);
         loop {
-            if u64::from(count) == range.len() {
-                return Scan { count, bytes, end: ScanEnd::Done };
-            }
             if count >= limits.messages.max(1) {
                 return Scan { count, bytes, end: ScanEnd::Full };
+            }
+            if u64::from(count) == range.len() {
+                return Scan { count, bytes, end: ScanEnd::Done };
             }
             if u64::from(count) == self.count && !self.read(tape, range.last()) {
                 return Scan { count, bytes, end: ScanEnd::Done };

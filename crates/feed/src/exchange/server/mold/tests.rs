@@ -203,6 +203,16 @@ fn the_datagrams_of_a_paced_tape_do_not_depend_on_when_the_driver_asks() {
 }
 
 #[test]
+fn a_datagram_of_as_many_messages_as_it_may_have_waits_for_no_more() {
+    let scenario = Scenario { pace: Pace::PerSecond(1000), ..Scenario::clean(1) };
+    let options = LineOptions { flush: SECOND, ..of(1) };
+    let sent = Run::new(exchange(20, scenario, options)).send_until(0, SECOND);
+    let of_messages = sent.iter().filter(|(_, datagram)| datagram.len() > HEADER_BYTES);
+    let times: Vec<Duration> = of_messages.map(|(time, _)| *time).collect();
+    assert_eq!(times, (0..20).map(Duration::from_millis).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_live_session_that_goes_on_sends_only_its_new_messages_and_answers_for_all() {
     let tape = GrowingTape::new(Arc::new(Tape::random(100, 1)), ArrivalRate::Steady(1000), 1, 60);
     let mut run = Run::new(MockExchange::new(tape, Scenario::clean(1)).with_line(of(1000)));

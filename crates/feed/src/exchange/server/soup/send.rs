@@ -62,33 +62,34 @@ impl WriteBuffer<'_> {
 
     /// Appends order packets, each as a message.
     fn put_orders(&mut self, frames: &[RawFrame]) -> Filled {
-        // An order packet has 17 bytes, and a length counts the type as well.
-        const HEADER: [u8; HEADER_BYTES] = [0, 18, kind::SEQUENCED];
-        // Written in place: a copy of a packet put together elsewhere would wait for its parts, at
-        // twice the time.
+        // Written in place, because a packet put together elsewhere would wait for its parts; and
+        // as 4 and 16 bytes, which takes half the time of a header of 3 and a payload of 17.
         let write = |room: &mut [u8; ORDER_BYTES], frame: &RawFrame| {
-            room[..HEADER_BYTES].copy_from_slice(&HEADER);
-            room[HEADER_BYTES..].copy_from_slice(frame);
+            let ([first, rest @ ..], (head, tail)) = (frame, room.split_at_mut(HEADER_BYTES + 1));
+            // An order packet has 17 bytes, and a length counts the type as well.
+            head.copy_from_slice(&[0, 18, kind::SEQUENCED, *first]);
+            tail.copy_from_slice(rest);
         };
         let packet = |frame: &RawFrame| {
             let mut packet = [0; ORDER_BYTES];
             write(&mut packet, frame);
             packet
         };
-        let mut frames = frames.iter();
+        let mut frames = frames;
         while self.skip > 0 {
-            let Some(frame) = frames.next() else { return Filled::Whole };
+            let Some((frame, rest)) = frames.split_first() else { return Filled::Whole };
             if self.put(&packet(frame)) == Filled::Stopped {
                 return Filled::Stopped;
             }
+            frames = rest;
         }
         let (room, _) = self.out[self.len..].as_chunks_mut::<ORDER_BYTES>();
-        let count = room.len().min(frames.len());
-        for (room, frame) in room.iter_mut().zip(frames.by_ref()) {
+        let (whole, rest) = frames.split_at(room.len().min(frames.len()));
+        for (room, frame) in room.iter_mut().zip(whole) {
             write(room, frame);
         }
-        self.len += count * ORDER_BYTES;
-        frames.next().map_or(Filled::Whole, |frame| self.put(&packet(frame)))
+        self.len += whole.len() * ORDER_BYTES;
+        rest.first().map_or(Filled::Whole, |frame| self.put(&packet(frame)))
     }
 
     /// Appends a run of messages.
@@ -366,13 +367,9 @@ fn sent_messages<P: TapeSource>(
         let is_all = count == messages.len();
         taken += used;
         counts.messages += count;
-        let mut next = range.first();
-        while next < range.first() + sent {
-            // No further than the messages that the tally can count in one go.
-            let stop = context.faults.tally().last_countable_together(next) + 1;
-            let stop = stop.min(range.first() + sent);
-            context.faults.tally_mut().count_streamed(next, stop - next, 0);
-            next = stop;
+        let next = range.first() + sent;
+        if let Some(sent) = SeqRange::new(range.first(), next - 1) {
+            context.faults.tally_mut().count_streamed_range(sent, 1);
         }
         left = range.from(next);
         if !is_all {

@@ -43,6 +43,8 @@ fn orders_are_the_same_however_the_socket_takes_them() {
         session.login(1);
         while session.take(room, most) > 0 {}
         assert_eq!(session.exchange.stats().packets, 300);
+        let cells = session.exchange.faults().tally().cells();
+        assert!(cells[1..=300].iter().all(|cell| (cell.sent, cell.dropped) == (1, 0)));
         let expected = expected.get_or_insert_with(|| session.received.clone());
         assert!(session.received == *expected, "{room} {most}");
     }
