@@ -11,6 +11,9 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Size that is requested for receive buffers, in bytes. It holds what a fast group sends while the
 /// recorder is busy with something else for some milliseconds.
@@ -28,7 +31,12 @@ pub struct GroupSockets {
     requests: Option<std::net::UdpSocket>,
     /// Size of the receive buffer that the system has granted, in bytes.
     receive_buffer: usize,
+    drops: Arc<KernelDrops>,
 }
+
+/// Number of datagrams that the kernel has dropped on each socket of a line since it was opened, as
+/// last reported. One recording after the other reads the same sockets.
+type KernelDrops = [AtomicU32; 2];
 
 impl GroupSockets {
     /// Opens the sockets of a line and joins its group.
@@ -59,7 +67,8 @@ impl GroupSockets {
                 Some(open_requests(*first)?)
             }
         };
-        Ok(Self { address, group: socket.into(), requests, receive_buffer: granted })
+        let drops = Arc::default();
+        Ok(Self { address, group: socket.into(), requests, receive_buffer: granted, drops })
     }
 
     /// Returns the addresses of the line.
@@ -142,14 +151,13 @@ fn join(socket: &Socket, address: &GroupAddress) -> io::Result<()> {
 pub(super) struct RegisteredGroup {
     address: GroupAddress,
     sockets: [Option<GroupSocket>; 2],
+    drops: Arc<KernelDrops>,
 }
 
 /// Socket in an event loop.
 struct GroupSocket {
     socket: UdpSocket,
     readable: bool,
-    /// Number of datagrams that the kernel has dropped so far, as last reported.
-    dropped: Option<u32>,
 }
 
 /// Index of the group's socket among those of a line.
@@ -167,11 +175,15 @@ impl RegisteredGroup {
         let register = |index: usize, socket: &std::net::UdpSocket| {
             let mut socket = UdpSocket::from_std(socket.try_clone()?);
             registry.register(&mut socket, token(index), Interest::READABLE)?;
-            io::Result::Ok(GroupSocket { socket, readable: true, dropped: None })
+            io::Result::Ok(GroupSocket { socket, readable: true })
         };
         let group = register(GROUP, &sockets.group)?;
         let requests = sockets.requests.as_ref().map(|socket| register(REQUESTS, socket));
-        Ok(Self { address: sockets.address.clone(), sockets: [Some(group), requests.transpose()?] })
+        Ok(Self {
+            address: sockets.address.clone(),
+            sockets: [Some(group), requests.transpose()?],
+            drops: Arc::clone(&sockets.drops),
+        })
     }
 
     /// Marks a socket as readable.
@@ -229,9 +241,10 @@ impl RegisteredGroup {
             Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
             Ok(()) | Err(_) => {}
         }
-        let Some(dropped) = batch.dropped() else { return 0 };
-        let before = socket.dropped.replace(dropped).unwrap_or(0);
-        dropped.wrapping_sub(before).into()
+        let (Some(dropped), Some(before)) = (batch.dropped(), self.drops.get(index)) else {
+            return 0;
+        };
+        dropped.wrapping_sub(before.swap(dropped, Relaxed)).into()
     }
 }
 
@@ -315,6 +328,15 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert_eq!(got + dropped, 1000, "{got} received");
             assert!(dropped > 0);
+        }
+        // The next recording reads the same sockets, and has lost nothing yet.
+        let mut next = RegisteredGroup::register(&sockets, poll.registry(), Token).unwrap();
+        sender.send_to(&[0; 100], to).unwrap();
+        batch.clear();
+        while batch.len() == 0 {
+            assert!(began.elapsed().as_secs() < 20);
+            next.wake(GROUP);
+            assert_eq!(next.receive(GROUP, &mut batch), 0);
         }
     }
 

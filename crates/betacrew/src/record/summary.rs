@@ -55,7 +55,7 @@ pub(crate) fn text(
     text
 }
 
-/// Returns the reason reason a recording is incomplete, with the sessions if they differ.
+/// Returns the reason for which a recording is incomplete, with the sessions if they differ.
 fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     let Some(reason) = facts.reason else { return String::new() };
     let lines = (0..).map_while(|line| recorder.line(line)).zip(addresses);

@@ -130,8 +130,7 @@ impl Recorder {
     pub(super) fn awaits_answers(&self) -> bool {
         let scope =
             RequestScope { gaps: self.ledger.gaps(), abandoned: &self.abandoned, ceiling: MAX_SEQ };
-        let servers = |line: &LineState| line.mold.is_some() && is_line_usable(line);
-        self.session.is_some() && self.lines.iter().any(servers) && self.requests.has_hope(scope)
+        self.session.is_some() && self.requests.has_hope(scope)
     }
 
     /// Returns whether a stopped recorder still waits for answers of request servers.

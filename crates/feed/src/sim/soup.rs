@@ -36,7 +36,6 @@ impl SimPlan {
     /// Returns the lines of the plan's recorder, the first `count` of them.
     pub(super) fn lines(&self, count: usize) -> Vec<LineProtocol> {
         let line = |protocol: &Protocol| match protocol {
-            // No simulated world has datagrams yet.
             Protocol::Betacrew => LineProtocol::Betacrew,
             Protocol::Soup => LineProtocol::Soup(SoupLogin::default()),
             Protocol::Mold => LineProtocol::Mold(MoldFeed { servers: 1 }),

@@ -152,7 +152,7 @@ impl Requests {
 
     /// Returns whether any piece is in flight or waits to be requested.
     pub(in crate::client) fn has_hope(&self, scope: RequestScope<'_>) -> bool {
-        !self.servers.is_empty()
+        self.servers.iter().any(|server| server.is_usable)
             && (!self.pending.is_empty()
                 || self.reach.probe().is_some()
                 || self.retries.iter().any(|retry| scope.missing_in(retry.range).is_some())
@@ -260,9 +260,8 @@ impl Requests {
     /// Returns the part of a missing range that one answer has room for.
     fn cut(&self, missing: SeqRange) -> SeqRange {
         let most = self.size.messages();
-        SeqRange::counted(missing.first(), most)
-            .and_then(|piece| piece.intersect(missing))
-            .unwrap_or(missing)
+        let piece = SeqRange::counted(missing.first(), most);
+        piece.and_then(|piece| piece.intersect(missing)).unwrap_or(missing)
     }
 
     /// Returns the first range at or above `from` that was not requested yet.
@@ -290,9 +289,8 @@ impl Requests {
     fn pending_at_or_after(&self, seq: Seq) -> Option<SeqRange> {
         let range = |(first, pending): (&Seq, &Pending)| SeqRange::new(*first, pending.last);
         let below = self.pending.range(..=seq).next_back().and_then(range);
-        below
-            .filter(|below| below.last() >= seq)
-            .or_else(|| self.pending.range(seq..).next().and_then(range))
+        let below = below.filter(|below| below.last() >= seq);
+        below.or_else(|| self.pending.range(seq..).next().and_then(range))
     }
 
     /// Chooses the usable server that has failed least with a piece, and has the fewest requests in
@@ -507,5 +505,23 @@ impl Requests {
     pub(in crate::client) fn deadline(&self) -> Option<Duration> {
         let due = self.deadlines.first().map(|(deadline, _)| *deadline);
         due.into_iter().chain(self.paced_until).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_another_session_are_no_hope() {
+        let mut requests = Requests::new([(0, 1), (1, 0)].into_iter(), 4);
+        let (abandoned, mut gaps) = (SeqSet::new(), GapSet::new());
+        gaps.open(SeqRange::new(1, 1 << 20).unwrap(), Duration::ZERO);
+        let scope = RequestScope { gaps: &gaps, abandoned: &abandoned, ceiling: 1 << 20 };
+        // The search for the lowest served message has begun.
+        assert!(requests.next(scope, Duration::ZERO).is_some());
+        assert!(requests.has_hope(scope));
+        requests.set_usable(|line| line == 1);
+        assert!(!requests.has_hope(scope));
     }
 }

@@ -44,7 +44,7 @@ fn order_packet(seq: Seq, message: &[u8]) -> Option<&RawFrame> {
 
 /// Appends the order packets of a run to `frames`. Returns the sequence of the first message that
 /// is none; the messages behind it are left out.
-pub(in crate::client) fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
+fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
     for (seq, message) in run.iter() {
         match order_packet(seq, message) {
             Some(frame) => frames.push(*frame),

@@ -1,14 +1,13 @@
 //! Packets of SoupBinTCP connections: messages go to the ledger, violations end a connection.
 
-use super::payload::order_packets;
 use super::stream::SoupEvent;
-use super::{LoginChoice, SessionPayload, SoupStream, SoupViolation};
+use super::{LoginChoice, SoupStream, SoupViolation};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::client::alignment::GARBAGE_FRAMES_MAX;
 use crate::client::connection::{ConnectionState, ConnectionWire};
 use crate::client::outcome::UndecodableError;
 use crate::client::{ConnId, Recorder, RecorderEvent};
-use crate::ledger::{Sink, StopReason, TakeResult};
+use crate::ledger::{Sink, StopReason, StreamPosition, TakeResult};
 use crate::wire::Run;
 use core::time::Duration;
 
@@ -137,17 +136,10 @@ impl Recorder {
         sink: &mut impl Sink,
     ) -> (TakeResult, Option<SoupViolation>) {
         let plausible = self.highest_plausible(&self.lines[usize::from(self.conns[at].line)]);
-        let conn = &mut self.conns[at];
-        conn.track.plausible = plausible;
-        let (origin, track) = (conn.origin(), &mut conn.track);
-        if self.payload != SessionPayload::Packets {
-            return (self.ledger.take_run(run, origin, now, track, sink), None);
-        }
-        let mut frames = core::mem::take(&mut self.packet_buffer);
-        let foreign = order_packets(&run, &mut frames);
-        let taken = self.ledger.take(&frames, origin, now, track, sink);
-        frames.clear();
-        self.packet_buffer = frames;
+        let conn = &self.conns[at];
+        let (origin, mut track) = (conn.origin(), StreamPosition { plausible, ..conn.track });
+        let (taken, foreign) = self.take_numbered(run, origin, &mut track, now, sink);
+        self.conns[at].track = track;
         (taken, foreign.map(SoupViolation::NotAnOrderPacket))
     }
 
