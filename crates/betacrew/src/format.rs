@@ -100,8 +100,8 @@ pub enum Format {
 /// Function that takes messages in ascending order, all messages of a call with one arrival.
 pub type MessageConsumer<'a> = dyn FnMut(Messages<'_>, Arrival) -> Result<(), Failure> + 'a;
 
-/// Facts that a file has about its session besides packets. Only tape files and NATS streams have
-/// any.
+/// Facts that a file has about its session besides packets. Only tape files, NATS streams, packet
+/// captures and ITCH files with an end mark have any.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct SessionFacts {
     /// Session id, if it is known.

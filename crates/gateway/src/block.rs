@@ -38,7 +38,12 @@ pub fn session_word(session: Option<SessionId>) -> String {
 fn session_id_word(session: SessionId) -> String {
     match session.short() {
         Some(short) => word(short),
-        None if session.as_bytes().iter().all(u8::is_ascii_alphanumeric) => session.to_string(),
+        // An `x` in front stands for hexadecimal digits.
+        None if session.as_bytes().iter().all(u8::is_ascii_alphanumeric)
+            && !session.as_bytes().starts_with(b"x") =>
+        {
+            session.to_string()
+        }
         None => {
             let hexadecimal = session.padded().map(|byte| format!("{byte:02x}")).concat();
             format!("x{hexadecimal}")
@@ -270,6 +275,8 @@ mod tests {
             (Some(SessionId::of(*b"A B.")), "x4120422e"),
             (Some(SessionId::of(*b"    ")), "x20202020"),
             (Some(SessionId::of(*b"AB  ")), "AB"),
+            (Some(SessionId::new(*b"NASDAQ1   ")), "NASDAQ1"),
+            (Some(SessionId::new(*b"x20202020 ")), "x78323032303230323020"),
         ] {
             let id = Id::of(session, &tape.frames()[2..5]).unwrap();
             assert!(id.to_string().starts_with(&format!("{word}:3-5:")), "{id}");

@@ -128,9 +128,7 @@ fn check(header: mold::Header) -> Result<SessionId, NotMold> {
     }
     let last = header.sequence.checked_add(header.count.into());
     match last {
-        Some(last) if header.sequence > 0 && last <= MAX_SEQ => {
-            Ok(SessionId::new(header.session.0))
-        }
+        Some(last) if header.sequence > 0 && last <= MAX_SEQ => Ok(header.session.id()),
         _ => Err(NotMold::Sequence(header.sequence)),
     }
 }
@@ -206,7 +204,9 @@ mod tests {
             assert!(reason.contains(said), "{reason}");
         }
         let name = datagram(b"000006A\0\0\0", 7, 0xffff, b"");
-        assert_eq!(parse(&name, 0).unwrap().kind, MoldKind::EndOfSession);
+        let end = parse(&name, 0).unwrap();
+        assert_eq!(end.kind, MoldKind::EndOfSession);
+        assert_eq!(end.session.to_string(), "000006A", "as a recording of the line has it");
         let request = datagram(b"DAY1      ", 7, 20, b"");
         let request = parse(&request, 0).unwrap();
         assert_eq!((request.kind, request.span.held), (MoldKind::Request, 20));

@@ -36,6 +36,14 @@ impl OwnedMessages {
         }
     }
 
+    /// Returns the number of bytes, with those of the headers.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Packets(frames) => frames.as_flattened().len(),
+            Self::Run { bytes, .. } => bytes.len(),
+        }
+    }
+
     /// Returns the messages.
     pub(crate) fn messages(&self) -> Messages<'_> {
         match self {
@@ -119,10 +127,11 @@ mod tests {
         let all: Vec<_> = buffer.messages().iter().collect();
         assert_eq!(all, [(7, &b"ab"[..]), (8, b""), (9, b"c")]);
         let owned = OwnedMessages::of(buffer.messages());
-        assert_eq!(owned.messages(), buffer.messages());
+        assert_eq!((owned.messages(), owned.bytes()), (buffer.messages(), buffer.len()));
         assert!(buffer.push(10, &[0; MESSAGE_MAX]).is_ok());
         assert!(buffer.push(11, &[0; MESSAGE_MAX + 1]).is_err());
         let packets = Messages::Packets(&[[0; 17]]);
-        assert_eq!(OwnedMessages::of(packets).messages(), packets);
+        let owned = OwnedMessages::of(packets);
+        assert_eq!((owned.messages(), owned.bytes()), (packets, 17));
     }
 }

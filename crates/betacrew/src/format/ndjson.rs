@@ -220,10 +220,10 @@ impl NdjsonLine {
                     .map(Self::Abandoned)
                     .ok_or_else(|| format!("abandoned has first {first} above last {last}"))
             }
-            Ok(Marker::Session(id)) if Symbol::from_text(&id).is_some() => {
-                Err("another session begins here: cut the file in two".to_owned())
+            Ok(Marker::Session(id)) => {
+                let id = shown(&id);
+                Err(format!("another session begins here, {id:?}: cut the file in two"))
             }
-            Ok(Marker::Session(id)) => Err(format!("session {:?} is no session's id", shown(&id))),
             Err(error) => Err(format!(
                 "neither a packet nor such as {{\"abandoned\":{{\"first\":50,\"last\":51}}}}: {}",
                 plain(&error)
@@ -329,7 +329,7 @@ mod tests {
                 "line 3: packet 1 is listed as abandoned after 1",
             ),
             (r#"{"session":"K7QD"}"#, "line 3: another session begins here"),
-            (r#"{"session":"K7QDX"}"#, "line 3: session \"K7QDX\" is no session's id"),
+            (r#"{"session":"NASDAQ-1"}"#, "line 3: another session begins here, \"NASDAQ-1\": cut"),
             (r#"{"session":5}"#, "line 3: neither a packet nor such as"),
             (&good.replace("}", ",\"abandoned\":5}"), "line 3: a packet has no key `abandoned` or"),
             (&good.replace("}", ",\"price\":1}"), "line 3: duplicate field `price`"),

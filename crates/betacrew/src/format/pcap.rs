@@ -9,7 +9,7 @@ use feed::tape::file::SessionEnd;
 use feed::wire::mold::{Builder, DoesNotFit, HEADER_BYTES, Header, PayloadLimit, Session};
 use feed::wire::{Messages, SessionId};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 
 /// Session of messages whose session is not known.
 const UNKNOWN_SESSION: SessionId = SessionId::new(*b"BETACREW  ");
@@ -165,7 +165,7 @@ impl PcapWriter {
         if self.datagram.is_empty() {
             (self.span, self.at) = ((seq, seq), arrival.at);
             // A message that is longer than a datagram should be has one of its own.
-            let limit = PayloadLimit::new(HEADER_BYTES + block).unwrap_or(PayloadLimit::DEFAULT);
+            let limit = PayloadLimit::new(HEADER_BYTES + block).unwrap_or(PayloadLimit::MAX);
             let limit = limit.max(PayloadLimit::DEFAULT);
             let session = Session(UNKNOWN_SESSION.padded());
             let pushed = Builder::new(&mut self.datagram, session, seq, limit).push(message);
@@ -202,7 +202,7 @@ impl PcapWriter {
     fn write(&mut self, datagram: &[u8], at: u64) -> io::Result<()> {
         let at = match (at, self.last_at) {
             (0, 0) => FIRST_TIME,
-            (0, last) => last + INTERVAL,
+            (0, last) => last.saturating_add(INTERVAL),
             // Messages that a resend has brought arrived after later ones; in the order of
             // sequences they follow the ones before.
             (at, last) => at.max(last),
@@ -221,15 +221,14 @@ impl PcapWriter {
     fn name_session(&mut self, session: SessionId) -> io::Result<()> {
         self.out.flush()?;
         let file = self.out.get_mut();
-        let mut reader = BufReader::with_capacity(1 << 16, file.try_clone()?);
         let mut offset = self.layout.head().len() as u64;
         let head = self.layout.packet_head();
         // Length of a packet, at the same distance from its data in both layouts.
         let mut length = [0; 4];
         let place = if self.layout == CaptureLayout::Pcap { 8 } else { 20 };
         for _ in 0..self.datagrams {
-            reader.seek(SeekFrom::Start(offset + place))?;
-            reader.read_exact(&mut length)?;
+            file.seek(SeekFrom::Start(offset + place))?;
+            file.read_exact(&mut length)?;
             let len = usize::try_from(u32::from_le_bytes(length)).unwrap_or_default();
             file.seek(SeekFrom::Start(offset + (head + HEADERS) as u64))?;
             file.write_all(&session.padded())?;

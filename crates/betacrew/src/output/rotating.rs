@@ -304,8 +304,11 @@ impl PacketSink for RotatingFiles {
     }
 
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<u64, Failure> {
-        let done = self.open()?.encoder.put(messages, arrival);
-        done.map_err(|source| self.failed(source))?;
+        if let Err(source) = self.open()?.encoder.put(messages, arrival) {
+            // Part of a row may be in the file, which gets no name then.
+            self.open = None;
+            return Err(self.failed(source));
+        }
         self.next = messages.span().map_or(self.next, |span| span.last() + 1);
         self.rotate()?;
         Ok(messages.len())
@@ -492,6 +495,21 @@ mod tests {
         assert_eq!(with_part(Path::new("out"), "X"), Path::new("out-X"));
         assert_eq!(with_part(Path::new("out.itch.gz"), "X"), Path::new("out-X.itch.gz"));
         assert_eq!(with_part(Path::new("out.json.gz"), "X"), Path::new("out.json-X.gz"));
+    }
+
+    #[test]
+    fn a_file_with_part_of_a_row_gets_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut files, _) = begun(&folder.path().join("out.csv"), &[Rotate::Session]);
+        let day = feed::payload::itch50::SyntheticMarket::new(3, 2000);
+        let mut run = format::RunBuffer::default();
+        run.push(1, &day.message(0)).unwrap();
+        files.put(run.messages(), Arrival::UNKNOWN).unwrap();
+        run.push(2, b"S").unwrap();
+        let failure = files.put(run.messages(), Arrival::UNKNOWN).unwrap_err();
+        assert!(failure.to_string().contains("message 2 does not fit"), "{failure}");
+        files.finish().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

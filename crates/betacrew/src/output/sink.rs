@@ -88,8 +88,9 @@ pub trait PacketSink {
     fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
 
-/// Maximum number of packets queued for stdout; later packets wait in the recording.
-const QUEUE_MAX: u64 = 1 << 16;
+/// Number of bytes queued for stdout from which later messages wait in the recording. Messages may
+/// be 65,535 bytes long, so their number would bound nothing.
+const QUEUE_MAX: u64 = 1 << 20;
 
 /// Standard output, written by a thread of its own so that a slow reader delays nothing else. A
 /// reader that closes the pipe ends the recording.
@@ -97,7 +98,7 @@ pub(crate) struct Stdout {
     /// Queue of the thread, `None` once it has ended.
     items: Option<Sender<QueuedItem>>,
     writer: Option<JoinHandle<Result<(), Failure>>>,
-    /// Number of packets in `items`.
+    /// Number of bytes in `items`.
     waiting: Arc<AtomicU64>,
     /// True if other sessions were written to stdout before.
     order: SessionOrder,
@@ -122,6 +123,13 @@ pub(crate) enum SessionOrder {
 enum QueuedItem {
     Messages(OwnedMessages, Arrival),
     Mark(StreamMark),
+}
+
+impl QueuedItem {
+    /// Returns the number of bytes that messages take in the queue.
+    fn size(messages: &OwnedMessages) -> u64 {
+        (size_of::<Self>() + messages.bytes()) as u64
+    }
 }
 
 impl Stdout {
@@ -221,7 +229,7 @@ fn write(
             Some(QueuedItem::Messages(owned, arrival)) => {
                 let messages = owned.messages();
                 encoder.put(messages, arrival)?;
-                waiting.fetch_sub(messages.len(), Ordering::SeqCst);
+                waiting.fetch_sub(QueuedItem::size(&owned), Ordering::SeqCst);
             }
             Some(QueuedItem::Mark(mark)) => encoder.mark(mark)?,
             None => return encoder.finish(),
@@ -246,13 +254,13 @@ impl PacketSink for Stdout {
     }
 
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> Result<u64, Failure> {
-        let room = QUEUE_MAX.saturating_sub(self.waiting.load(Ordering::SeqCst));
-        let taken = messages.first(room);
-        if !taken.is_empty() {
-            self.waiting.fetch_add(taken.len(), Ordering::SeqCst);
-            self.send(QueuedItem::Messages(OwnedMessages::of(taken), arrival))?;
+        if messages.is_empty() || self.waiting.load(Ordering::SeqCst) >= QUEUE_MAX {
+            return Ok(0);
         }
-        Ok(taken.len())
+        let owned = OwnedMessages::of(messages);
+        self.waiting.fetch_add(QueuedItem::size(&owned), Ordering::SeqCst);
+        self.send(QueuedItem::Messages(owned, arrival))?;
+        Ok(messages.len())
     }
 
     fn mark(&mut self, mark: StreamMark) -> Result<(), Failure> {

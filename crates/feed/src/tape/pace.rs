@@ -15,7 +15,8 @@ pub enum Pace {
     Unlimited,
     /// Packets per second, dropped ones included.
     PerSecond(u32),
-    /// Bytes of packets per second, dropped ones included.
+    /// Bytes of packets per second, dropped ones included. A message of any length counts as a
+    /// packet of 17 bytes.
     BytesPerSecond(u32),
     /// Recorded pace, in hundredths of the original speed.
     Recorded(u32),

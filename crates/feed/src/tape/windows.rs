@@ -11,7 +11,10 @@ use alloc::vec::Vec;
 
 /// Number of packets that are sorted together.
 const PACKETS: u64 = 4096;
-/// Maximum number of parts kept (2 MiB of packets in all), one for each of as many streams.
+/// Number of bytes of a run from which a part is not continued with the next block.
+const RUN_BYTES: usize = 32 * 1024;
+/// Maximum number of parts kept (3 MiB of packets or of short messages in all), one for each of as
+/// many streams.
 const WINDOWS: usize = 32;
 
 /// Parts of a tape file that were read last, the latest first.
@@ -98,23 +101,49 @@ impl Window {
         Ok(Self { span, content: Content::Packets(frames), arrived })
     }
 
-    /// Reads the messages from `seq` to the end of their block. `since` is the time of the message
-    /// before.
+    /// Reads messages from `seq` on. `since` is the time of the message before; 0 if it is unknown.
+    ///
+    /// Where messages are missed and resent, blocks are small and alternate, so a part joins many
+    /// of them: those that arrived in time then tell the time of those that were resent.
     fn of_run<S: Storage>(
         file: &TapeFile<S>,
         seq: Seq,
         last: Seq,
         since: u64,
     ) -> Result<Self, String> {
+        let (mut bytes, mut arrived, mut latest) = (Vec::new(), Vec::new(), since);
+        let mut found: Option<(SeqRange, Framing)> = None;
+        if since > 0 {
+            arrived.push((seq, since));
+        }
+        let mut begun = 0;
         let mut reading = file.in_order(seq);
-        let piece = reading.next().map_err(|error| error.to_string())?.ok_or_else(missing)?;
-        let Messages::Run(run) = piece.messages else { return Err(missing()) };
-        let wanted = SeqRange::new(seq, last.max(seq)).and_then(|range| run.part(range));
-        let run = wanted.filter(|run| run.range().first() == seq).ok_or_else(missing)?;
-        let time = if in_time(&piece.block) { piece.block.arrived.max(since) } else { since };
-        let content =
-            Content::Run { framing: run.framing(), bytes: run.bytes().to_vec(), next: (seq, 0) };
-        Ok(Self { span: run.range(), content, arrived: alloc::vec![(seq, time)] })
+        while bytes.len() < RUN_BYTES
+            && let Some(piece) = reading.next().map_err(|error| error.to_string())?
+        {
+            let next = found.map_or(seq, |(span, _)| span.last() + 1);
+            let wanted = SeqRange::new(next, last.max(seq));
+            let (Messages::Run(run), Some(wanted)) = (piece.messages, wanted) else { break };
+            let run = run.part(wanted).filter(|run| run.range().first() == next);
+            let same = |run: &Run<'_>| found.is_none_or(|(_, framing)| framing == run.framing());
+            let Some(run) = run.filter(same) else { break };
+            if in_time(&piece.block) && piece.block.arrived > latest {
+                latest = piece.block.arrived;
+                arrived.push((next, latest));
+            }
+            if found.is_none() {
+                begun = piece.block.arrived;
+            }
+            bytes.extend_from_slice(run.bytes());
+            let span = SeqRange::new(seq, run.range().last()).ok_or_else(missing)?;
+            found = Some((span, run.framing()));
+        }
+        if arrived.is_empty() && seq == FIRST_SEQ && begun > 0 {
+            // The beginning of the session was resent to a client that joined it late.
+            arrived.push((seq, begun));
+        }
+        let (span, framing) = found.ok_or_else(missing)?;
+        Ok(Self { span, content: Content::Run { framing, bytes, next: (seq, 0) }, arrived })
     }
 
     /// Returns the messages of `range` that are in this part. The first of them must be.

@@ -36,6 +36,7 @@ mod request;
 pub use build::{Builder, DoesNotFit, PayloadLimit};
 pub use request::{Request, RequestError};
 
+use super::SessionId;
 use core::fmt;
 
 /// Byte ranges of the fields.
@@ -104,6 +105,15 @@ impl Session {
             name = rest;
         }
         name
+    }
+
+    /// Returns the id of the session, the same whichever way its name is padded.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        let mut padded = [b' '; SessionId::LEN];
+        let trimmed = self.trimmed();
+        padded[..trimmed.len()].copy_from_slice(trimmed);
+        SessionId::new(padded)
     }
 }
 
@@ -587,6 +597,9 @@ mod tests {
         assert_eq!(Session(*b"    DAY1  ").to_string(), "DAY1");
         assert_eq!(Session(*b"\0A\x1b[2J\xff \0\0").to_string(), "A\\x1b[2J\\xff");
         assert_ne!(Session(*b"      DAY1"), Session(*b"DAY1      "), "bytes count, not names");
+        for name in [*b"DAY1      ", *b"      DAY1", *b"DAY1\0\0\0\0\0\0"] {
+            assert_eq!(Session(name).id(), SessionId::of(*b"DAY1"));
+        }
     }
 
     proptest! {

@@ -58,7 +58,8 @@ impl SessionId {
     /// Returns the characters without spaces at the end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.trim_ascii_end()
+        let padding = self.0.iter().rev().take_while(|byte| **byte == b' ').count();
+        &self.0[..Self::LEN - padding]
     }
 
     /// Returns four letters or digits, derived from the last twenty bits.
@@ -89,5 +90,6 @@ mod tests {
         let long = SessionId::new(*b"NASDAQ-1  ");
         assert_eq!((long.to_string(), long.short()), ("NASDAQ-1".to_string(), None));
         assert_eq!(SessionId::of(*b"K7\x07D").to_string(), "K7\\x07D");
+        assert_eq!(SessionId::of(*b"K7D\t").to_string(), "K7D\\t", "only spaces are padding");
     }
 }

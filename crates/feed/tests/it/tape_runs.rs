@@ -158,6 +158,34 @@ fn plays(file: TapeFile<Disk>, all: &[(Seq, Vec<u8>)], rng: &mut Rng) {
     assert!(tape.messages(SeqRange::one(3001)).is_empty());
 }
 
+/// An exchange that keeps the recorded pace asks for times far ahead of what it sends.
+#[test]
+fn a_message_that_was_resent_has_the_time_of_those_beside_it() {
+    let resend = Origin { line: 0, source: Source::Resend };
+    // Blocks in the order of their arrival, at 1000, 2000 and so on.
+    let tape = |blocks: &[(usize, usize, Origin)]| {
+        let mut file = TapeFile::create(Disk::new(), HEAD).unwrap();
+        for (time, &(first, last, from)) in (1..).zip(blocks) {
+            let bytes = framed(Framing::Length, &vec![vec![7]; last - first + 1]);
+            let run = Run::new(first as Seq, Framing::Length, &bytes).unwrap();
+            file.append(from, time * 1000, run).unwrap();
+            file.flush().unwrap();
+        }
+        FileTapeSource::new(file).unwrap()
+    };
+    let within = [(1, 10, origin(0)), (21, 30, origin(0)), (11, 15, resend), (16, 20, resend)];
+    let mut within = tape(&within);
+    assert_eq!(within.arrived(18), Some(2000), "not the time of the resend, and not 1970");
+    let times: Vec<_> = (1..=30).map(|seq| within.arrived(seq).unwrap()).collect();
+    assert!(times.is_sorted() && times[..10] == [1000; 10] && times[20..] == [2000; 10]);
+    assert!(times.iter().all(|time| [1000, 2000].contains(time)), "{times:?}");
+    let mut beginning = tape(&[(11, 20, origin(0)), (1, 10, resend)]);
+    assert_eq!((beginning.arrived(1), beginning.arrived(20)), (Some(1000), Some(1000)));
+    let mut all = tape(&[(6, 10, resend), (1, 5, resend)]);
+    assert_eq!((all.arrived(1), all.arrived(10)), (Some(2000), Some(2000)));
+    assert_eq!(tape(&[(1, 10, resend)]).arrived(5), None);
+}
+
 #[test]
 fn lines_of_runs_are_recorded_once_and_compared() {
     let mut rng = Rng::new(4);

@@ -93,7 +93,7 @@ impl Recorder {
         let index = usize::from(id);
         let known = self.lines[index].mold.as_ref().and_then(|mold| mold.session);
         if known != Some(name) {
-            let session = self.as_recorded(session_id(name));
+            let session = self.as_recorded(name.id());
             let expected = self.expected_session();
             if expected.is_some_and(|expected| expected != session)
                 || expected.is_none() && !from_group
@@ -359,12 +359,4 @@ fn checked(bytes: &[u8]) -> Result<Datagram<'_>, MoldViolation> {
         _ if last > MAX_SEQ => Err(MoldViolation::Sequence(last)),
         _ => Ok(datagram),
     }
-}
-
-/// Returns the id of a session, whichever way its name is padded.
-fn session_id(name: Session) -> SessionId {
-    let mut padded = [b' '; SessionId::LEN];
-    let trimmed = name.trimmed();
-    padded[..trimmed.len()].copy_from_slice(trimmed);
-    SessionId::new(padded)
 }

@@ -91,7 +91,8 @@ impl PendingBlock {
 }
 
 /// Messages that are not written yet, for each origin. Resends arrive in small pieces between those
-/// of a stream. If each were a block, the index would grow with the number of gaps.
+/// of a stream. If each piece of order packets were a block, the index would grow with the number
+/// of gaps. A piece of other messages is a block, because a block has one run.
 #[derive(Default, Debug)]
 pub(super) struct PendingBlocks {
     pending: Vec<PendingBlock>,
