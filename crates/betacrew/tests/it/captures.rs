@@ -1,6 +1,7 @@
 //! Packet captures: what `inspect` says of them, and `convert` into tapes and back.
 
 mod build;
+mod refused;
 
 use crate::in_time::CommandInTime;
 use crate::support::{ServeProcess, betacrew, run};
