@@ -146,7 +146,11 @@ fn choose(survey: &CaptureSurvey, choice: Option<&StreamChoice>) -> Result<usize
     Err(Failure::Usage(match found.is_empty() {
         true => format!("{} has no such session; it has {names}", shown(&path)),
         false => {
-            format!("{} has several sessions: choose one with --session {names}", shown(&path))
+            // `serve` has no such flag, and plays what `convert` has written.
+            format!(
+                "{} has several sessions; `betacrew convert --session NAME` chooses one: {names}",
+                shown(&path)
+            )
         }
     }))
 }
