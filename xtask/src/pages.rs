@@ -227,6 +227,24 @@ fn files_that_contributing_names_exist() {
 }
 
 #[test]
+fn sources_that_pages_about_the_code_name_exist() {
+    let folders = ["", "crates", "crates/feed/src"];
+    for name in ["ARCHITECTURE.md", "docs/simulator.md"] {
+        let text = page(name);
+        let lines = prose(&text).into_iter();
+        let sources: Vec<(usize, &str)> = lines
+            .flat_map(|(number, line)| quoted(line).into_iter().map(move |text| (number, text)))
+            .filter(|(_, text)| text.contains('/') && text.ends_with(".rs"))
+            .collect();
+        assert!(sources.len() > 3, "{name} names only {} sources", sources.len());
+        for (number, path) in sources {
+            let exists = folders.iter().any(|folder| root().join(folder).join(path).exists());
+            assert!(exists, "{name}:{number}: no file {path}");
+        }
+    }
+}
+
+#[test]
 fn faults_of_pages_are_noticed() {
     let walk = |step: &str| walk_faults(&format!("1. {step}\n"));
     assert!(walk("`feed/src/ledger.rs`: `take` scans").is_empty());

@@ -47,7 +47,7 @@ pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
 
 use crate::error::Failure;
-use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes, noun_in};
 use crate::text::location::{is_log, shown};
 use feed::analysis::survey::SequenceOrder;
 use feed::base::seq::Seq;
@@ -139,7 +139,7 @@ impl SessionFacts {
         }
         let mut missing = Vec::new();
         if !gaps.is_empty() {
-            missing.push(holes(gaps));
+            missing.push(holes(noun_in(order), gaps));
         }
         let messages = count(self.removed, "message");
         match order.packets() {

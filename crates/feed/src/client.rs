@@ -285,6 +285,12 @@ impl Recorder {
         self.payload = payload;
     }
 
+    /// Returns the kind of the messages so far.
+    #[must_use]
+    pub fn payload(&self) -> SessionPayload {
+        self.payload
+    }
+
     /// Handles one input at time `now`, which may be of any clock that never goes back.
     pub fn handle(&mut self, input: Input<'_>, now: Duration, sink: &mut impl Sink) {
         self.now = now;

@@ -4,6 +4,7 @@
 use super::file::{CaptureDamage, CaptureFile, CaptureKind, CapturedPacket, FileError};
 use crate::error::Failure;
 use crate::text::formatting::count;
+use crate::text::location::shown;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -25,17 +26,20 @@ impl CaptureFiles {
     /// Opens capture files.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, or is no capture.
+    /// Returns an error if a file cannot be read or is no capture, or one of several is a pipe.
     pub(super) fn open(paths: &[impl AsRef<Path>]) -> Result<Self, Failure> {
         let (mut files, mut kinds, mut damage) = (Vec::new(), Vec::new(), Vec::new());
         let mut open = Vec::new();
+        if paths.len() > 1 {
+            require_files(paths)?;
+        }
         for path in paths {
             let path = path.as_ref();
             match CaptureFile::open(path) {
                 Ok(file) => {
                     kinds.push(file.kind());
                     if paths.len() == 1 {
-                        // A pipe cannot be opened twice.
+                        // A single file stays open, and may therefore be a pipe.
                         open.push(file);
                         continue;
                     }
@@ -107,4 +111,23 @@ impl CaptureFiles {
         }
         Ok(())
     }
+}
+
+/// Refuses pipes and devices where captures are opened twice: a second opening of a pipe would find
+/// nothing, or wait for ever.
+///
+/// # Errors
+/// Returns [`Failure::Usage`] for the first path that is neither a regular file nor a folder.
+pub(super) fn require_files(paths: &[impl AsRef<Path>]) -> Result<(), Failure> {
+    for path in paths.iter().map(AsRef::as_ref) {
+        // Opening the path names every other problem.
+        let Ok(found) = std::fs::metadata(path) else { continue };
+        if !found.is_file() && !found.is_dir() {
+            return Err(Failure::Usage(format!(
+                "{} is no regular file, and captures are read twice: copy it into a file before",
+                shown(path)
+            )));
+        }
+    }
+    Ok(())
 }

@@ -4,16 +4,16 @@ use super::datagram::{self, MoldKind};
 use super::file::CapturedPacket;
 use super::line::Route;
 use super::link::{self, PacketContent};
-use super::merge::CaptureFiles;
+use super::merge::{CaptureFiles, require_files};
 use super::survey::CaptureSurvey;
-use super::tracker::SequenceTracker;
+use super::tracker::{SequenceTracker, is_jump};
 use crate::args::parse::random;
 use crate::error::Failure;
 use crate::format::{Arrival, DamagePolicy, MessageConsumer, SessionFacts};
 use crate::storage::FileStorage;
 use crate::text::formatting::grouped;
 use crate::text::location::shown;
-use feed::base::seq::{FIRST_SEQ, SeqRange};
+use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, SessionEnd, TapeFile, TapeFileError};
 use feed::wire::{Framing, Info, Messages, RawFrame, Run, SessionId, packet_seq};
@@ -64,8 +64,8 @@ impl FromStr for StreamChoice {
 /// messages into a temporary tape file, which puts them in order.
 ///
 /// # Errors
-/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
-/// [`Failure::Content`] if they have none, or are damaged and `damage` is
+/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide, or
+/// one of them is a pipe, [`Failure::Content`] if they have none, or are damaged and `damage` is
 /// [`Refuse`](DamagePolicy::Refuse), and errors of the files and of `each`.
 pub fn read(
     paths: &[PathBuf],
@@ -99,6 +99,7 @@ fn merge(
     choice: Option<&StreamChoice>,
     damage: DamagePolicy,
 ) -> Result<Merger, Failure> {
+    require_files(paths)?;
     let survey = CaptureSurvey::read(paths, || Ok(()))?;
     if let Some(place) = survey.damage.first()
         && damage == DamagePolicy::Refuse
@@ -145,16 +146,27 @@ fn choose(survey: &CaptureSurvey, choice: Option<&StreamChoice>) -> Result<usize
     Err(Failure::Usage(match found.is_empty() {
         true => format!("{} has no such session; it has {names}", shown(&path)),
         false => {
-            format!("{} has several sessions: choose one with --session {names}", shown(&path))
+            // `serve` has no such flag, and plays what `convert` has written.
+            format!(
+                "{} has several sessions; `betacrew convert --session NAME` chooses one: {names}",
+                shown(&path)
+            )
         }
     }))
+}
+
+/// Line of the stream that is copied.
+struct CopiedLine {
+    /// Origin of its messages.
+    origin: Origin,
+    /// Sequence behind the highest that it has shown; 0 before its first datagram.
+    next: Seq,
 }
 
 /// Copy of a stream's messages.
 struct Merger {
     session: SessionId,
-    /// Origin of the messages of each line.
-    lines: HashMap<Route, Origin>,
+    lines: HashMap<Route, CopiedLine>,
     tracker: SequenceTracker,
     tape: TapeFile<FileStorage>,
     /// Time of the pending messages of each origin.
@@ -183,7 +195,8 @@ impl Merger {
                 false => Source::Stream { pass: 1 },
             };
             let place = u16::try_from(place).unwrap_or(u16::MAX);
-            lines.insert(line.route, Origin { line: place, source });
+            let origin = Origin { line: place, source };
+            lines.insert(line.route, CopiedLine { origin, next: 0 });
         }
         Ok(Self {
             session: stream.map_or(SessionId::of(*b"    "), |stream| stream.session),
@@ -200,11 +213,17 @@ impl Merger {
     fn take(&mut self, packet: &CapturedPacket, data: &[u8]) -> Result<(), Failure> {
         let PacketContent::Udp(udp) = link::content(packet.link, data) else { return Ok(()) };
         let route = Route { source: udp.source, destination: udp.destination };
-        let Some(&origin) = self.lines.get(&route) else { return Ok(()) };
+        let Some(line) = self.lines.get_mut(&route) else { return Ok(()) };
         let Ok(mold) = datagram::parse(udp.payload, udp.cut) else { return Ok(()) };
         if mold.session != self.session || mold.kind == MoldKind::Request {
             return Ok(());
         }
+        // The survey has counted such a datagram as malformed.
+        if is_jump(line.next, mold.span) {
+            return Ok(());
+        }
+        line.next = line.next.max(mold.span.next);
+        let origin = line.origin;
         if mold.kind == MoldKind::EndOfSession {
             self.end = SessionEnd::Confirmed;
         }

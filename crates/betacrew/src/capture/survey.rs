@@ -6,6 +6,7 @@ use super::line::{Line, Route};
 use super::link::{self, PacketContent, UdpDatagram};
 use super::merge::CaptureFiles;
 use super::stream::{CaptureStream, DatagramSums, HELD_BACK_MAX, Likeness, Membership};
+use super::tracker::is_jump;
 use crate::error::Failure;
 use feed::wire::Framing;
 use std::collections::{BTreeMap, HashMap};
@@ -26,10 +27,6 @@ const LINKS_MAX: usize = 64;
 
 /// Maximum number of datagrams and messages that all lines together hold back.
 const HELD_BACK_TOTAL: usize = 1 << 20;
-
-/// Maximum number of messages that a line can miss at once. A datagram further ahead is not
-/// believed, because one wrong byte would make all later messages duplicates.
-const JUMP_MAX: u64 = 1 << 32;
 
 /// Datagrams to one destination that are not MoldUDP64.
 #[derive(Clone, Debug)]
@@ -195,8 +192,7 @@ impl SurveyBuilder {
         }
         let session = line.session(mold.session, begin, at).ok_or(NotMold::Sessions)?;
         let held = &mut line.sessions[session];
-        let next = held.tracker.next();
-        if next > 0 && mold.span.first > next.saturating_add(JUMP_MAX) {
+        if is_jump(held.tracker.next(), mold.span) {
             return Err(NotMold::Jump(mold.span.first));
         }
         held.count(mold.span, at);

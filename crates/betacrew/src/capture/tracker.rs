@@ -10,6 +10,10 @@ const GAPS_MAX: usize = 1 << 20;
 /// Maximum number of gaps that a summary lists.
 pub(crate) const LISTED_MAX: usize = 10_000;
 
+/// Maximum number of messages that a line can miss at once. A datagram further ahead is not
+/// believed, because one wrong byte would make most sequences gaps.
+const JUMP_MAX: u64 = 1 << 32;
+
 /// Range of missing messages, with the times around it in nanoseconds since 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct CaptureGap {
@@ -68,6 +72,12 @@ pub(crate) struct DatagramSpan {
     pub(crate) held: u64,
     /// Sequence behind the last message that was sent.
     pub(crate) next: Seq,
+}
+
+/// Returns whether a datagram is too far ahead to be believed, on a line whose next sequence is
+/// `next` (0 before its first datagram).
+pub(super) fn is_jump(next: Seq, datagram: DatagramSpan) -> bool {
+    next > 0 && datagram.first > next.saturating_add(JUMP_MAX)
 }
 
 /// Open gap, which later messages may fill.

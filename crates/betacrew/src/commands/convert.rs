@@ -10,7 +10,7 @@ use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::CommandPlaces;
 use crate::source::{self, StreamChoice};
-use crate::text::formatting::{count, took};
+use crate::text::formatting::{count, noun_in, took};
 use crate::text::location::{Location, is_log, shown};
 use feed::analysis::survey::SequenceOrder;
 use feed::tape::file::SessionEnd;
@@ -120,13 +120,13 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
         Some(SessionEnd::Open) => "; the end of its session is not known",
         _ => "",
     };
-    let numbers = match missing.is_empty() || to.has_sequences() || !check.has_runs {
+    let numbers = match missing.is_empty() || to.has_sequences() || !check.order.has_runs() {
         true => "",
         false => "; OUT has no sequences, so its messages are numbered without the missing ones",
     };
     crate::terminal::message::message!(
         "{} from {} to {} in {}{missing}{end}{numbers}",
-        count(check.order.packets(), if check.has_runs { "message" } else { "packet" }),
+        count(check.order.packets(), noun_in(&check.order)),
         if stdin { "stdin".into() } else { shown(input).to_string() },
         if output == Path::new("-") { "stdout".into() } else { shown(output).to_string() },
         took(began.elapsed()),
@@ -197,20 +197,17 @@ struct OrderCheck<'a> {
     path: &'a Path,
     stop: &'a Stop,
     order: SequenceOrder,
-    /// True if there are messages that are no order packets.
-    has_runs: bool,
 }
 
 impl<'a> OrderCheck<'a> {
     fn new(path: &'a Path, stop: &'a Stop) -> Self {
-        Self { path, stop, order: SequenceOrder::listing(LISTED), has_runs: false }
+        Self { path, stop, order: SequenceOrder::listing(LISTED) }
     }
 
     fn take(&mut self, messages: Messages<'_>) -> Result<(), Failure> {
         if self.stop.asked() {
             return Err(Failure::Stopped);
         }
-        self.has_runs |= matches!(messages, Messages::Run(_));
         self.order.take(messages, |_| {}).map_err(|disorder| Failure::Content {
             path: self.path.to_owned(),
             reason: disorder.to_string(),

@@ -32,7 +32,7 @@ pub(super) fn found(found: &Inspection) -> String {
     let survey = &found.survey;
     let mut text = headline(found);
     if let Some(tape) = &found.tape {
-        damage(&mut text, tape);
+        damage(&mut text, tape, noun(survey));
     }
     survey.messages.iter().for_each(|stats| messages::text(&mut text, stats));
     missed_at_first(&mut text, survey);
@@ -61,7 +61,7 @@ pub(super) fn verdict(found: &Inspection) -> String {
     let mut text = format!("{}: {said}\n", shown(&found.path));
     packets(&mut text, found);
     if let Some(tape) = &found.tape {
-        damage(&mut text, tape);
+        damage(&mut text, tape, noun(&found.survey));
     }
     text
 }
@@ -86,27 +86,27 @@ fn headline(found: &Inspection) -> String {
 }
 
 /// Returns the word for a message of the recording.
-fn noun(found: &Inspection) -> &'static str {
-    if found.survey.messages.is_some() { "message" } else { "packet" }
+fn noun(survey: &Survey) -> &'static str {
+    if survey.messages.is_some() { "message" } else { "packet" }
 }
 
 /// Writes how many packets are there, which are missing, and how the session's end is known.
 fn packets(text: &mut String, found: &Inspection) {
-    let survey = &found.survey;
+    let (survey, noun) = (&found.survey, noun(&found.survey));
     let range = survey.span().map(|span| {
         let (first, last) = (span.first(), span.last());
         format!(": {first} to {last}")
     });
     let packets = grouped(survey.packets());
-    let label = format!("{}s", noun(found));
+    let label = format!("{noun}s");
     let _ = writeln!(text, "  {label:8} {packets}{}", range.unwrap_or_default());
     let missing = match survey.missing() {
         none if none.is_empty() && found.is_empty_without_session() => Some(NO_PACKETS.to_owned()),
         none if none.is_empty() => None,
-        missing => Some(holes(missing).replacen("packet", noun(found), 1)),
+        missing => Some(holes(noun, missing)),
     };
     let end = (found.removed > 0).then(|| {
-        format!("the packets of its last {}, removed from the log", count(found.removed, "message"))
+        format!("the {noun}s of its last {}, removed from the log", count(found.removed, "message"))
     });
     let missing: Vec<String> = missing.into_iter().chain(end).collect();
     let missing = if missing.is_empty() { "nothing".to_owned() } else { missing.join(", and ") };
@@ -115,22 +115,22 @@ fn packets(text: &mut String, found: &Inspection) {
     match tape.session_facts.end {
         Some(SessionEnd::Confirmed) | None => {}
         Some(SessionEnd::Inferred) => {
-            text.push_str("  end      inferred: no exchange has reported the last packet\n");
+            let _ = writeln!(text, "  end      inferred: no exchange has reported the last {noun}");
         }
         Some(SessionEnd::Open) => {
             text.push_str("  end      unknown: the recording stopped before the session's end\n");
         }
     }
     if tape.left_out > 0 {
-        let packets = count(tape.left_out, "packet");
+        let packets = count(tape.left_out, noun);
         let _ = writeln!(text, "  left out {packets} of another or an unknown session");
     }
 }
 
 /// Writes the damaged places of a tape file.
-fn damage(text: &mut String, tape: &InspectedTape) {
+fn damage(text: &mut String, tape: &InspectedTape, noun: &str) {
     let place = |Damage { offset, bytes, span }: &Damage| {
-        let held = span.map(|span| format!(", with some or all of packets {span}"));
+        let held = span.map(|span| format!(", with some or all of {noun}s {span}"));
         let (at, bytes) = (grouped(*offset), count(*bytes, "byte"));
         format!("at byte {at}, {bytes}{}", held.unwrap_or_default())
     };
@@ -147,12 +147,12 @@ fn damage(text: &mut String, tape: &InspectedTape) {
         text.push_str("  damaged  its index does not match its blocks\n");
     }
     if tape.repeated > 0 {
-        let _ = writeln!(text, "  damaged  {} recorded twice", count(tape.repeated, "packet"));
+        let _ = writeln!(text, "  damaged  {} recorded twice", count(tape.repeated, noun));
     }
     if tape.torn_places > 0 {
         let places = count(tape.torn_places.into(), "place");
         let _ =
-            writeln!(text, "  repaired {places} torn by a crash: their packets are recorded again");
+            writeln!(text, "  repaired {places} torn by a crash: their {noun}s are recorded again");
     }
 }
 
@@ -164,11 +164,11 @@ fn missed_at_first(text: &mut String, survey: &Survey) {
     let recovery = &survey.recovery;
     if recovery.packets == 0 {
         if survey.missing().is_empty() {
-            text.push_str("  missed   no packet\n");
+            let _ = writeln!(text, "  missed   no {}", noun(survey));
         }
         return;
     }
-    let packets = count(recovery.packets, "packet");
+    let packets = count(recovery.packets, noun(survey));
     let gaps = count(recovery.gaps, "gap");
     let times = recovery.half_within().map(|half| {
         let slowest = took(recovery.slowest);
@@ -178,9 +178,10 @@ fn missed_at_first(text: &mut String, survey: &Survey) {
     let _ = writeln!(text, "  missed   {packets} in {gaps}, recovered later{times}");
 }
 
-/// Writes when packets arrived, and a table of their origins.
+/// Writes when packets or other messages arrived, and a table of their origins.
 fn arrivals(text: &mut String, survey: &Survey) {
     let Some((first, last)) = survey.all.arrived else { return };
+    let noun = noun(survey);
     let span = Duration::from_nanos(last - first);
     if let (Some(from), Some(to)) = (time(first), time(last)) {
         // The date is not repeated if it is the same, nor the time.
@@ -189,12 +190,12 @@ fn arrivals(text: &mut String, survey: &Survey) {
             false if from[..10] == to[..10] => format!(" to {}", &to[11..]),
             false => format!(" to {to}"),
         };
-        let rate = rate(&survey.all).map(|rate| format!(", {rate} packets a second"));
+        let rate = rate(&survey.all).map(|rate| format!(", {rate} {noun}s a second"));
         let rate = rate.unwrap_or_default();
         let _ = writeln!(text, "  arrived  {from}{to} UTC, within {}{rate}", took(span));
     }
     let mut rows = vec![
-        ["", "origin", "packets", "share", "first", "last", "packets/s"]
+        ["", "origin", &format!("{noun}s"), "share", "first", "last", &format!("{noun}s/s")]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -220,7 +221,7 @@ fn arrivals(text: &mut String, survey: &Survey) {
     let hidden = brought.iter().skip(ROWS);
     let more = survey.others + hidden.map(|brought| brought.packets).sum::<u64>();
     if more > 0 {
-        let _ = writeln!(text, "  and {} of other origins", count(more, "packet"));
+        let _ = writeln!(text, "  and {} of other origins", count(more, noun));
     }
 }
 
@@ -267,8 +268,11 @@ fn strip(text: &mut String, survey: &Survey) {
     ];
     let used = words.iter().filter(|(mark, _)| marks.iter().any(|(_, held)| held == mark));
     let used: Vec<_> = used.copied().collect();
-    let scale =
-        if each > 1 { format!("   (a mark is {} packets)", grouped(each)) } else { String::new() };
+    let scale = if each > 1 {
+        format!("   (a mark is {} {}s)", grouped(each), noun(survey))
+    } else {
+        String::new()
+    };
     let _ = writeln!(text, "         {}{scale}", sequence_strip::legend(&used, colours));
 }
 
@@ -348,21 +352,22 @@ pub(super) fn time(nanos: u64) -> Option<String> {
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let [one, other] = places.map(|path| shown(path).to_string());
     let first = comparison.first_difference();
+    let noun = if comparison.has_runs() { "message" } else { "packet" };
     let mut text = match first {
-        None => format!("{one} and {other} have the same packets\n"),
+        None => format!("{one} and {other} have the same {noun}s\n"),
         Some(seq) => {
-            format!("{one} and {other} differ; the first difference is at packet {seq}\n")
+            format!("{one} and {other} differ; the first difference is at {noun} {seq}\n")
         }
     };
-    let _ = writeln!(text, "  same     {}", count(comparison.equal(), "packet"));
+    let _ = writeln!(text, "  same     {}", count(comparison.equal(), noun));
     for (side, name) in [&one, &other].into_iter().enumerate() {
         let only = comparison.only_in(side);
         if !only.is_empty() {
-            let _ = writeln!(text, "  only in  {name}: {}", ranges(only));
+            let _ = writeln!(text, "  only in  {name}: {}", ranges(noun, only));
         }
     }
     if !comparison.different().is_empty() {
-        let _ = writeln!(text, "  differ   {}", ranges(comparison.different()));
+        let _ = writeln!(text, "  differ   {}", ranges(noun, comparison.different()));
         for Difference { seq, left, right } in comparison.shown() {
             let _ = writeln!(text, "           {} in {one}", message(*seq, left));
             let _ = writeln!(text, "           {} in {other}", message(*seq, right));
@@ -371,7 +376,7 @@ pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String 
     text
 }
 
-/// Returns ranges of packets, which are not called gaps here.
-fn ranges(found: &feed::analysis::survey::MissingRanges) -> String {
-    holes(found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
+/// Returns ranges of messages, which are not called gaps here.
+fn ranges(noun: &str, found: &feed::analysis::survey::MissingRanges) -> String {
+    holes(noun, found).replacen(" gaps:", " ranges:", 1).replacen(" gap:", " range:", 1)
 }

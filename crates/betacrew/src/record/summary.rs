@@ -3,7 +3,7 @@
 mod datagrams;
 
 use crate::record::store::RecordingStore;
-use crate::text::formatting::{count, grouped, took};
+use crate::text::formatting::{count, grouped, noun, took};
 use crate::text::location::shown;
 use feed::client::{IncompleteReason, Outcome, Recorder, Tail};
 use feed::session::completeness::{Completeness, Facts, Fault};
@@ -29,7 +29,7 @@ pub(crate) fn text(
     if !facts.reached {
         return text;
     }
-    losses(&mut text, capture);
+    losses(&mut text, capture, noun(recorder));
     lines(&mut text, addresses, recorder);
     logins(&mut text, addresses, recorder);
     datagrams::lines(&mut text, addresses, recorder);
@@ -79,7 +79,7 @@ fn reason(facts: &Facts, addresses: &[String], recorder: &Recorder) -> String {
     }
 }
 
-/// Writes the first line, and the missing and received packets if the recording is incomplete.
+/// Writes the first line, and the missing and received messages if the recording is incomplete.
 fn headline(
     text: &mut String,
     (addresses, recorder): (&[String], &Recorder),
@@ -87,7 +87,8 @@ fn headline(
     places: Option<&[PathBuf]>,
     facts: &Facts,
 ) {
-    let packets = count(facts.packets, "packet");
+    let noun = noun(recorder);
+    let packets = count(facts.packets, noun);
     let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
     let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
     let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
@@ -122,25 +123,25 @@ fn headline(
     let why = reason(facts, addresses, recorder);
     let _ = writeln!(text, "incomplete: {why}");
     if !outcome.missing.is_empty() {
-        let missing = count(outcome.missing.count(), "packet");
+        let missing = count(outcome.missing.count(), noun);
         let _ = writeln!(text, "  missing  {missing}: {:.*}", LISTED, outcome.missing);
     }
     let rest = match places {
         Some(_) => format!("the {packets} received are{to}"),
-        None if facts.packets == 0 => "no packet was received".to_owned(),
+        None if facts.packets == 0 => format!("no {noun} was received"),
         None => format!("{packets} received and not written; --allow-gaps writes them"),
     };
     let _ = writeln!(text, "  have     {rest}");
 }
 
-/// Writes the missed packets and how they were recovered.
-fn losses(text: &mut String, capture: &RecordingStore) {
+/// Writes the missed messages and how they were recovered.
+fn losses(text: &mut String, capture: &RecordingStore, noun: &str) {
     if capture.gaps.rest() > 0 {
-        let rest = count(capture.gaps.rest(), "packet");
+        let rest = count(capture.gaps.rest(), noun);
         let _ = writeln!(text, "  rest     {rest} beyond the earlier recording");
     }
     if capture.gaps.distrusted > 0 {
-        let packets = count(capture.gaps.distrusted, "packet");
+        let packets = count(capture.gaps.distrusted, noun);
         let _ = writeln!(
             text,
             "  again    {packets} recorded before the exchange announced its session: requested \
@@ -174,7 +175,7 @@ fn losses(text: &mut String, capture: &RecordingStore) {
     let _ = writeln!(
         text,
         "  missed   {} in {}: {recovered}{how}{slowest}",
-        count(capture.gaps.missed, "packet"),
+        count(capture.gaps.missed, noun),
         count(capture.gaps.found, "gap"),
     );
 }
@@ -219,11 +220,11 @@ fn logins(text: &mut String, addresses: &[String], recorder: &Recorder) {
     }
 }
 
-/// Writes the last packet of the session and how it is known.
+/// Writes the last message of the session and how it is known.
 fn ending(text: &mut String, outcome: &Outcome, recorder: &Recorder) {
     let last = match outcome.last {
-        0 => "no packet at all".to_owned(),
-        last => format!("packet {last}"),
+        0 => format!("no {} at all", noun(recorder)),
+        last => format!("{} {last}", noun(recorder)),
     };
     let end = match (outcome.tail, recorder.session()) {
         (Tail::Confirmed, Some(id)) => {
@@ -276,7 +277,7 @@ fn violations(
         let _ = writeln!(
             text,
             "  WARNING  {} arrived again with different content; the first version was kept:",
-            count(found.conflicts, "packet")
+            count(found.conflicts, noun(recorder))
         );
         for conflict in capture.conflict_texts(addresses) {
             let _ = writeln!(text, "           {conflict}");
@@ -305,9 +306,10 @@ fn violations(
         );
     }
     if let Some(range) = found.contradicted {
+        let noun = noun(recorder);
         let _ = writeln!(
             text,
-            "  WARNING  packet {range}: one line claims it but did not send it, and another line's \
+            "  WARNING  {noun} {range}: one line claims it but did not send it, and another line's \
              session ends before it; treated as not existing. Compare the lines one by one"
         );
     }

@@ -7,12 +7,12 @@ use crate::source;
 use crate::storage::FileStorage;
 use crate::tape::messages::{MessageIndex, MessageTape, TemporaryMessages};
 use crate::tape::name::AnyTape;
-use crate::text::formatting::{NO_PACKETS, count, grouped, holes};
+use crate::text::formatting::{NO_PACKETS, count, grouped, holes, noun_in};
 use crate::text::location::shown;
 use feed::analysis::survey::{MissingRanges, SequenceOrder};
 use feed::base::seq::{Seq, SeqSet};
 use feed::session::completeness::GapPolicy;
-use feed::tape::file::TapeFile;
+use feed::tape::file::{Layout, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource, TapeSourceError};
 use feed::wire::packet::Packet;
@@ -110,6 +110,10 @@ fn open_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStorage>, Fail
 /// Returns the source of a tape file whose blocks are good.
 fn play(path: &Path, file: TapeFile<FileStorage>, gaps: GapPolicy) -> Result<AnyTape, Failure> {
     let held = file.packets();
+    let noun = match file.layout() {
+        Some(Layout::Run(_)) => "message",
+        Some(Layout::Packets) | None => "packet",
+    };
     let opened = match gaps {
         GapPolicy::Allow => FileTapeSource::before_gaps(file),
         GapPolicy::Refuse => FileTapeSource::new(file).map(|play| (play, SeqSet::new())),
@@ -119,7 +123,7 @@ fn play(path: &Path, file: TapeFile<FileStorage>, gaps: GapPolicy) -> Result<Any
         match error {
             TapeSourceError::Gaps(missing) => {
                 let first = missing.ranges().first().map_or(0, |gap| gap.first() - 1);
-                not_whole(listed(&missing), first)
+                not_whole(listed(noun, &missing), first)
             }
             TapeSourceError::Empty => not_whole(NO_PACKETS.to_owned(), 0),
             error => Failure::Content { path: path.into(), reason: error.to_string() },
@@ -128,29 +132,28 @@ fn play(path: &Path, file: TapeFile<FileStorage>, gaps: GapPolicy) -> Result<Any
     if !play.is_whole() {
         let why = match missing.is_empty() {
             true => "where its session ends is not known".to_owned(),
-            false => format!("it lacks {}", listed(&missing)),
+            false => format!("it lacks {}", listed(noun, &missing)),
         };
-        tell_own_session(path, &why, play.last(), held, play.session());
+        tell_own_session(path, &why, play.last(), &count(held, noun), play.session());
     }
     Ok(AnyTape::File(Box::new(play), path.to_owned()))
 }
 
 /// Logs that a recording is played as another session than the recorded one.
-fn tell_own_session(path: &Path, why: &str, played: Seq, held: u64, session: SessionId) {
+fn tell_own_session(path: &Path, why: &str, played: Seq, held: &str, session: SessionId) {
     tracing::warn!(
-        "{}: {why}; playing {} of {} as a session of its own, {session}",
+        "{}: {why}; playing {} of {held} as a session of its own, {session}",
         shown(path),
         grouped(played),
-        count(held, "packet"),
     );
 }
 
 /// Formats missing packets: `12 packets in 3 gaps: 5, 9-12, 20-26`, and the number of gaps not
 /// listed.
-fn listed(missing: &SeqSet) -> String {
+fn listed(noun: &str, missing: &SeqSet) -> String {
     let mut listed = MissingRanges::listing(LISTED);
     missing.ranges().iter().for_each(|gap| listed.add(*gap));
-    holes(&listed)
+    holes(noun, &listed)
 }
 
 /// Returns the tape of a file of messages, which is played from the file itself. `None` if it has
@@ -205,15 +208,16 @@ fn load(path: &Path, format: Format, most: usize, gaps: GapPolicy) -> Result<Any
     })?;
     let before = loaded.last();
     let missing = order.missing();
+    let noun = noun_in(&order);
     if !missing.is_empty() && (gaps == GapPolicy::Refuse || before == 0) {
-        return Err(Failure::NotWhole { path: path.into(), missing: holes(missing), before });
+        return Err(Failure::NotWhole { path: path.into(), missing: holes(noun, missing), before });
     }
     let tape = loaded.into_tape()?;
     if !missing.is_empty() {
-        let why = format!("it lacks {}", holes(missing));
+        let why = format!("it lacks {}", holes(noun, missing));
         // The session id is derived from the messages, so it differs from that of the whole
         // recording.
-        tell_own_session(path, &why, tape.last(), order.packets(), tape.session());
+        tell_own_session(path, &why, tape.last(), &count(order.packets(), noun), tape.session());
     }
     Ok(tape)
 }

@@ -2,7 +2,7 @@
 
 use crate::terminal::style::Stream;
 use crate::terminal::{stderr, style};
-use crate::text::formatting::{grouped, took};
+use crate::text::formatting::{count, grouped, noun, took};
 use crate::text::location::shown;
 use feed::client::{LineStats, Recorder};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,8 +50,8 @@ fn bar(whole: Option<u64>) -> ProgressBar {
 fn described(recorder: &Recorder) -> (Option<u64>, String) {
     let ledger = recorder.ledger();
     let text = format!(
-        "{} packets, {} missing",
-        grouped(ledger.recorded()),
+        "{}, {} missing",
+        count(ledger.recorded(), noun(recorder)),
         grouped(ledger.gaps().missing())
     );
     if recorder.is_following() {

@@ -1,15 +1,30 @@
 //! Formatting of counts, durations, ranges and packets for people.
 
 use crate::text::escape;
-use feed::analysis::survey::MissingRanges;
+use feed::analysis::survey::{MissingRanges, SequenceOrder};
 use feed::base::seq::Seq;
+use feed::client::{Recorder, SessionPayload};
 use feed::payload::itch50::Message;
-use feed::wire::{Frame, RawFrame, decode, packet_seq};
+use feed::wire::{Frame, Protocol, RawFrame, decode, packet_seq};
 
 /// Returns a count with its noun: `14 packets`, `1 packet`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", grouped(number))
+}
+
+/// Returns the word for one message of a recording: `packet` if it is an order packet, or may become
+/// one because a line speaks the exercise's protocol.
+pub(crate) fn noun(recorder: &Recorder) -> &'static str {
+    let mut lines = (0..).map_while(|line| recorder.line(line));
+    match recorder.payload() {
+        SessionPayload::Packets => "packet",
+        SessionPayload::Messages => "message",
+        SessionPayload::Unknown if lines.any(|line| line.protocol == Protocol::Betacrew) => {
+            "packet"
+        }
+        SessionPayload::Unknown => "message",
+    }
 }
 
 /// Returns a count with separators: `1,234,567`. Sequences are never grouped, because users type
@@ -26,9 +41,15 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Returns the word for one message of a file: `packet` if all are order packets.
+pub(crate) fn noun_in(order: &SequenceOrder) -> &'static str {
+    if order.has_runs() { "message" } else { "packet" }
+}
+
 /// Returns a list of gaps: `12 packets in 3 gaps: 5, 9-12, 20-26`, and the number of further gaps.
-pub(crate) fn holes(holes: &MissingRanges) -> String {
-    let (packets, gaps) = (count(holes.packets(), "packet"), count(holes.gaps(), "gap"));
+/// `noun` is the word for one message.
+pub(crate) fn holes(noun: &str, holes: &MissingRanges) -> String {
+    let (packets, gaps) = (count(holes.packets(), noun), count(holes.gaps(), "gap"));
     let more = match holes.unlisted() {
         0 => String::new(),
         more => format!(" and {} more", grouped(more)),
@@ -108,11 +129,11 @@ mod tests {
         use feed::base::seq::SeqRange;
         let mut missing = MissingRanges::listing(100);
         (0..100).for_each(|i| missing.add(SeqRange::one(2 * i + 1)));
-        assert!(holes(&missing).starts_with("100 packets in 100 gaps: 1, 3, 5, "));
-        assert!(holes(&missing).ends_with(", 199"));
+        assert!(holes("packet", &missing).starts_with("100 packets in 100 gaps: 1, 3, 5, "));
+        assert!(holes("packet", &missing).ends_with(", 199"));
         missing.add(SeqRange::new(300, 310).unwrap());
-        assert!(holes(&missing).starts_with("111 packets in 101 gaps: 1, "));
-        assert!(holes(&missing).ends_with(", 199 and 1 more"));
+        assert!(holes("packet", &missing).starts_with("111 packets in 101 gaps: 1, "));
+        assert!(holes("packet", &missing).ends_with(", 199 and 1 more"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Packet captures: what `inspect` says of them, and `convert` into tapes and back.
 
 mod build;
+mod refused;
 
 use crate::in_time::CommandInTime;
 use crate::support::{ServeProcess, betacrew, run};
@@ -298,7 +299,7 @@ fn of_several_sessions_one_is_chosen() {
     let (code, _, stderr) = command(folder.path(), &["convert", "x.pcap", "x.itch"]);
     assert_eq!(code, 2);
     let names = "ONE, TWO@233.49.196.111:26477, TWO@233.1.1.1:5";
-    assert!(stderr.contains(&format!("choose one with --session {names}")), "{stderr}");
+    assert!(stderr.contains(&format!("convert --session NAME` chooses one: {names}")), "{stderr}");
     let itch = |session: &str| {
         let args = ["convert", "x.pcap", "x.itch", "--force", "--session", session];
         let (code, _, stderr) = command(folder.path(), &args);

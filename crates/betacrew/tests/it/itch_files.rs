@@ -213,13 +213,13 @@ fn inspect_counts_messages_and_shows_books() {
     }
     let (code, stdout, _) =
         run(betacrew(&["inspect", "day.itch", "--against", "day.tape"]).current_dir(folder));
-    assert!(code == 0 && stdout.contains("have the same packets"), "{stdout}");
+    assert!(code == 0 && stdout.contains("have the same messages"), "{stdout}");
     let mut other = all;
     other[41] = other[40].clone();
     fs::write(folder.join("other.itch"), framed(&other)).unwrap();
     let (code, stdout, _) =
         run(betacrew(&["inspect", "day.itch", "--against", "other.itch"]).current_dir(folder));
-    assert!(code == 4 && stdout.contains("the first difference is at packet 42"), "{stdout}");
+    assert!(code == 4 && stdout.contains("the first difference is at message 42"), "{stdout}");
     let (code, stderr) = command(folder, &["inspect", "day.itch", "--plot", "x.svg"]);
     assert!(code == 2 && stderr.contains("--plot draws order packets"), "{stderr}");
 }

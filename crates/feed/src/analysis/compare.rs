@@ -36,6 +36,7 @@ impl ComparedPacket {
 #[derive(Clone, Debug)]
 pub struct Comparison {
     equal: u64,
+    has_runs: bool,
     only: [ComparedPacket; 2],
     different: ComparedPacket,
     shown: Vec<Difference>,
@@ -58,13 +59,15 @@ impl Comparison {
     pub fn listing(limit: usize) -> Self {
         let found = || ComparedPacket { ranges: MissingRanges::listing(limit), open: None };
         let only = [found(), found()];
-        Self { equal: 0, only, different: found(), shown: Vec::new() }
+        Self { equal: 0, has_runs: false, only, different: found(), shown: Vec::new() }
     }
 
     /// Compares the next pieces of both recordings; `None` stands for the end of one. Returns the
     /// number of messages used of each piece; the caller passes the others again, with those that
     /// follow. The comparison is finished after a call with `None` for both.
     pub fn step(&mut self, left: Option<Messages<'_>>, right: Option<Messages<'_>>) -> (u64, u64) {
+        let is_run = |side: Option<Messages<'_>>| matches!(side, Some(Messages::Run(_)));
+        self.has_runs |= is_run(left) || is_run(right);
         let (Some(left), Some(right)) = (left, right) else {
             for (side, rest) in [left, right].into_iter().enumerate() {
                 let rest = rest.unwrap_or(Messages::NONE);
@@ -126,7 +129,13 @@ impl Comparison {
         }
     }
 
-    /// Returns the number of packets that are equal in both recordings.
+    /// Returns whether one of the recordings has messages that are no order packets.
+    #[must_use]
+    pub fn has_runs(&self) -> bool {
+        self.has_runs
+    }
+
+    /// Returns the number of messages that are equal in both recordings.
     #[must_use]
     pub fn equal(&self) -> u64 {
         self.equal

@@ -1,7 +1,7 @@
 //! Events of a recorder, as log lines and messages.
 
 use crate::terminal::progress::Progress;
-use crate::text::formatting::{count, took};
+use crate::text::formatting::{count, noun, took};
 use feed::client::{LineStats, PassEnd, Recorder, RecorderEvent};
 use feed::wire::Protocol;
 
@@ -44,14 +44,14 @@ pub(super) fn log_event(
         ),
         RecorderEvent::PassBegan { line, .. } | RecorderEvent::PassEnded { line, .. } => {
             let protocol = recorder.line(line).map_or(Protocol::Betacrew, |stats| stats.protocol);
-            log_pass(at(line), protocol, event);
+            log_pass(at(line), protocol, event, noun(recorder));
         }
         RecorderEvent::PacketsForgotten { packets } => tracing::warn!(
             "{} recorded before the exchange announced its session: requested again",
             count(packets, "packet")
         ),
         RecorderEvent::GapAbandoned { range } => {
-            tracing::warn!("abandoned: packet {range} did not arrive in time");
+            tracing::warn!("abandoned: {} {range} did not arrive in time", noun(recorder));
         }
         RecorderEvent::OtherSession { line, session } => {
             let recorded = recorder.session().map(|id| format!(" instead of {id}"));
@@ -65,7 +65,7 @@ pub(super) fn log_event(
         RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(
             "stopping: waiting up to {} for {}; Ctrl+C leaves now",
             took(wait),
-            count(packets, "missing packet")
+            count(packets, &format!("missing {}", noun(recorder)))
         ),
         RecorderEvent::ResendFailed { line, tries } => {
             tracing::debug!("{}: resend requests unanswered, try {tries}", at(line));
@@ -102,7 +102,7 @@ fn log_login(address: &str, event: RecorderEvent) {
 }
 
 /// Logs the begin or the end of a pass, or the end of a SoupBinTCP connection.
-fn log_pass(address: &str, protocol: Protocol, event: RecorderEvent) {
+fn log_pass(address: &str, protocol: Protocol, event: RecorderEvent, noun: &str) {
     match event {
         RecorderEvent::PassEnded { delivered, .. } if protocol == Protocol::Soup => tracing::warn!(
             "{address}: connection ended after {}; logging in again",
@@ -110,7 +110,7 @@ fn log_pass(address: &str, protocol: Protocol, event: RecorderEvent) {
         ),
         RecorderEvent::PassBegan { pass, .. } => tracing::debug!("{address}: pass {pass} starts"),
         RecorderEvent::PassEnded { pass, delivered, end, .. } => {
-            let received = count(delivered, "packet");
+            let received = count(delivered, noun);
             match end {
                 PassEnd::Complete => {
                     tracing::debug!("{address}: pass {pass} ends after {received}");

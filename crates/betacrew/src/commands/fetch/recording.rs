@@ -21,7 +21,7 @@ use crate::record::summary;
 use crate::storage::Durability;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
-use crate::text::formatting::count;
+use crate::text::formatting::{count, noun};
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
 use feed::client::{IncompleteReason, Recorder};
@@ -269,7 +269,8 @@ impl<'a> FetchRecording<'a> {
         {
             let is = outcome.last;
             crate::terminal::message::message!(
-                "  WARNING  --last {last} is wrong: the session has a packet {is}"
+                "  WARNING  --last {last} is wrong: the session has a {} {is}",
+                noun(&self.recorder)
             );
         }
     }
@@ -283,7 +284,8 @@ impl<'a> FetchRecording<'a> {
         };
         if refused {
             crate::terminal::message::message!(
-                "  the packets recorded so far are kept in {}; --restart discards them",
+                "  the {}s recorded so far are kept in {}; --restart discards them",
+                noun(&self.recorder),
                 shown(&place)
             );
         } else if self.args.tape.is_some() {
@@ -292,7 +294,8 @@ impl<'a> FetchRecording<'a> {
             return self.capture.remove();
         } else if facts.reason == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!(
-                "  the received packets are kept in {}",
+                "  the received {}s are kept in {}",
+                noun(&self.recorder),
                 shown(&place)
             );
         } else {
@@ -353,24 +356,25 @@ fn open(
     }
     let (capture, resumed) = RecordingStore::open(&place, args.sync)?;
     let Some(before) = resumed else { return Ok((capture, new_recorder())) };
-    crate::terminal::message::message!(
-        "continuing {}: {} recorded earlier",
-        shown(&place),
-        count(before.packets, "packet")
-    );
-    if before.damages > 0 {
-        let places = count(before.damages.into(), "place");
-        crate::terminal::message::message!(
-            "  it is damaged in {places}; the packets there are requested again"
-        );
-    }
-    let Resumed { highest, missing, session, .. } = before;
+    let Resumed { packets, highest, missing, session, damages, .. } = before;
     let mut capture = capture;
     if !args.follows() {
         capture.gaps.request_rest(highest);
     }
     let mut recorder = Recorder::resume(args.options(), protocols(), highest, &missing, session);
     recorder.expect_payload(capture.payload());
+    let noun = noun(&recorder);
+    crate::terminal::message::message!(
+        "continuing {}: {} recorded earlier",
+        shown(&place),
+        count(packets, noun)
+    );
+    if damages > 0 {
+        let places = count(damages.into(), "place");
+        crate::terminal::message::message!(
+            "  it is damaged in {places}; the {noun}s there are requested again"
+        );
+    }
     Ok((capture, recorder))
 }
 

@@ -85,6 +85,7 @@ impl core::error::Error for Disorder {}
 pub struct SequenceOrder {
     next: Seq,
     packets: u64,
+    has_runs: bool,
     missing: MissingRanges,
 }
 
@@ -98,7 +99,14 @@ impl SequenceOrder {
     /// Creates a checker that lists up to `limit` gaps.
     #[must_use]
     pub fn listing(limit: usize) -> Self {
-        Self { next: FIRST_SEQ, packets: 0, missing: MissingRanges::listing(limit) }
+        let missing = MissingRanges::listing(limit);
+        Self { next: FIRST_SEQ, packets: 0, has_runs: false, missing }
+    }
+
+    /// Returns whether there are messages that are no order packets.
+    #[must_use]
+    pub fn has_runs(&self) -> bool {
+        self.has_runs
     }
 
     /// Takes messages, and calls `run` with each range of consecutive ones.
@@ -114,6 +122,7 @@ impl SequenceOrder {
             Messages::Packets(frames) => return self.take_packets(frames, run),
             Messages::Run(run) => run.range(),
         };
+        self.has_runs = true;
         if range.first() < self.next {
             let (packet, after) = (self.packets + 1, self.next - 1);
             return Err(Disorder { packet, seq: range.first(), after });
