@@ -7,6 +7,7 @@
 
 mod answer_size;
 mod datagram;
+mod in_flight;
 mod line;
 mod reach;
 pub mod request_server;

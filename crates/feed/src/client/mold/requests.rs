@@ -6,11 +6,12 @@
 //! retries is left out until [`Requests::retry_all`].
 
 use super::answer_size::AnswerSize;
+use super::in_flight::{InFlight, Pending};
 use super::reach::{Reach, Step};
 use super::request_server::{RequestServer, RequestStats};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::gap_set::GapSet;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -22,18 +23,7 @@ const RETRIES_LOOKED_AT: u32 = 16;
 const PROBE_RETRIES: u32 = 2;
 
 /// Number of requests for a piece that each server has not answered; empty before the first.
-type Failures = Vec<u16>;
-
-/// Piece that was requested and is not answered yet.
-#[derive(Clone, Debug)]
-struct Pending {
-    last: Seq,
-    /// Index of the server.
-    server: usize,
-    sent: Duration,
-    deadline: Duration,
-    failures: Failures,
-}
+pub(super) type Failures = Vec<u16>;
 
 /// Piece that is requested again.
 #[derive(Clone, Debug)]
@@ -73,10 +63,7 @@ pub(super) struct NextRequest {
 #[derive(Debug)]
 pub(in crate::client) struct Requests {
     servers: Vec<RequestServer>,
-    /// Pieces in flight by their first sequence. They do not overlap.
-    pending: BTreeMap<Seq, Pending>,
-    /// Deadlines of the pieces in flight.
-    deadlines: BTreeSet<(Duration, Seq)>,
+    in_flight: InFlight,
     retries: VecDeque<Retry>,
     /// Sequence below which every missing piece was requested, or left out.
     cursor: Seq,
@@ -105,8 +92,7 @@ impl Requests {
         };
         Self {
             servers: servers.flat_map(of_line).collect(),
-            pending: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            in_flight: InFlight::default(),
             retries: VecDeque::new(),
             cursor: FIRST_SEQ,
             unserved: SeqSet::new(),
@@ -153,7 +139,7 @@ impl Requests {
     /// Returns whether any piece is in flight or waits to be requested.
     pub(in crate::client) fn has_hope(&self, scope: RequestScope<'_>) -> bool {
         self.servers.iter().any(|server| server.is_usable)
-            && (!self.pending.is_empty()
+            && (!self.in_flight.is_empty()
                 || self.reach.probe().is_some()
                 || self.retries.iter().any(|retry| scope.missing_in(retry.range).is_some())
                 || self.walk(self.cursor, scope).is_some())
@@ -208,7 +194,7 @@ impl Requests {
             return self.send(piece, server, retry.failures, now);
         }
         if let Some(probe) = self.reach.probe()
-            && !self.pending.contains_key(&probe)
+            && self.in_flight.get(probe).is_none()
             && self.retries.is_empty()
         {
             // The piece of the search has arrived by other ways.
@@ -235,8 +221,7 @@ impl Requests {
         state.on_request(now);
         let deadline = now + state.answer_wait();
         let pending = Pending { last: piece.last(), server, sent: now, deadline, failures };
-        self.pending.insert(piece.first(), pending);
-        self.deadlines.insert((deadline, piece.first()));
+        self.in_flight.insert(piece.first(), pending);
         self.stats.sent += 1;
         Some(NextRequest { server, piece })
     }
@@ -246,7 +231,7 @@ impl Requests {
         let mut from = range.first();
         loop {
             let missing = scope.missing_in(range.from(from)?)?;
-            let mut busy = [self.pending_at_or_after(missing.first()), None];
+            let mut busy = [self.in_flight.at_or_after(missing.first()), None];
             busy[1] = scope.abandoned.at_or_after(missing.first());
             let busy = busy.into_iter().flatten().filter(|busy| busy.first() <= missing.last());
             match busy.min_by_key(|busy| busy.first()) {
@@ -273,7 +258,7 @@ impl Requests {
             let excluded = [scope.abandoned, &self.unserved]
                 .into_iter()
                 .filter_map(|set| set.at_or_after(gap.first()))
-                .chain(self.pending_at_or_after(gap.first()))
+                .chain(self.in_flight.at_or_after(gap.first()))
                 .chain(self.reach.searched())
                 .filter(|range| range.first() <= gap.last())
                 .min_by_key(|range| range.first());
@@ -283,14 +268,6 @@ impl Requests {
                 None => return Some(gap),
             }
         }
-    }
-
-    /// Returns the piece in flight that contains `seq`, or else the next one above it.
-    fn pending_at_or_after(&self, seq: Seq) -> Option<SeqRange> {
-        let range = |(first, pending): (&Seq, &Pending)| SeqRange::new(*first, pending.last);
-        let below = self.pending.range(..=seq).next_back().and_then(range);
-        let below = below.filter(|below| below.last() >= seq);
-        below.or_else(|| self.pending.range(seq..).next().and_then(range))
     }
 
     /// Chooses the usable server that has failed least with a piece, and has the fewest requests in
@@ -322,10 +299,10 @@ impl Requests {
         scope: RequestScope<'_>,
         now: Duration,
     ) {
-        let asked = self.pending_at_or_after(range.first());
+        let asked = self.in_flight.at_or_after(range.first());
         let asked = asked.filter(|asked| is_useful && asked.contains(range.first()));
         if let Some(asked) = asked
-            && let Some(pending) = self.pending.get(&asked.first()).cloned()
+            && let Some(pending) = self.in_flight.get(asked.first()).cloned()
             && pending.server == server
         {
             self.release(asked.first());
@@ -337,7 +314,7 @@ impl Requests {
                 state.on_answer(pending.failures.is_empty().then_some(trip), now);
                 if is_first && state.round_trip().is_some() {
                     let wait = state.answer_wait();
-                    self.shorten(server, wait);
+                    self.in_flight.shorten(server, wait);
                 }
             }
             let requested = asked.last() - range.first() + 1;
@@ -369,21 +346,10 @@ impl Requests {
         failures
     }
 
-    /// Waits no longer than `wait` for the answers of a server whose round-trip time is known now.
-    fn shorten(&mut self, server: usize, wait: Duration) {
-        for (first, pending) in self.pending.iter_mut().filter(|(_, it)| it.server == server) {
-            let deadline = pending.deadline.min(pending.sent + wait);
-            if self.deadlines.remove(&(pending.deadline, *first)) {
-                self.deadlines.insert((deadline, *first));
-            }
-            pending.deadline = deadline;
-        }
-    }
-
     /// Forgets the requests for messages that have arrived, whatever brought them.
     pub(super) fn on_filled(&mut self, range: SeqRange) {
         let mut from = range.first();
-        while let Some(piece) = self.pending_at_or_after(from)
+        while let Some(piece) = self.in_flight.at_or_after(from)
             && piece.first() <= range.last()
         {
             if range.first() <= piece.first() && piece.last() <= range.last() {
@@ -393,25 +359,20 @@ impl Requests {
         }
     }
 
+    /// Ends a request, so that its server has room for another.
     fn release(&mut self, first: Seq) {
-        if let Some(pending) = self.pending.remove(&first) {
-            self.deadlines.remove(&(pending.deadline, first));
-            if let Some(server) = self.servers.get_mut(pending.server) {
-                server.in_flight = server.in_flight.saturating_sub(1);
-            }
+        if let Some(pending) = self.in_flight.remove(first)
+            && let Some(server) = self.servers.get_mut(pending.server)
+        {
+            server.in_flight = server.in_flight.saturating_sub(1);
         }
     }
 
     /// Handles requests that were not answered in time.
     pub(super) fn expire(&mut self, scope: RequestScope<'_>, now: Duration) {
         let mut expired = Vec::new();
-        while let Some(&(deadline, first)) = self.deadlines.first()
-            && deadline <= now
-        {
-            let Some(pending) = self.pending.get(&first).cloned() else {
-                self.deadlines.pop_first();
-                continue;
-            };
+        while let Some((first, pending)) = self.in_flight.first_due(now) {
+            let pending = pending.clone();
             self.release(first);
             let range = SeqRange::new(first, pending.last);
             let Some(range) = range.filter(|range| scope.missing_in(*range).is_some()) else {
@@ -503,7 +464,7 @@ impl Requests {
     /// Returns the time at which [`expire`](Self::expire) or [`next`](Self::next) has something to
     /// do again.
     pub(in crate::client) fn deadline(&self) -> Option<Duration> {
-        let due = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let due = self.in_flight.deadline();
         due.into_iter().chain(self.paced_until).min()
     }
 }
