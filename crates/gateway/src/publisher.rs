@@ -4,28 +4,26 @@
 //! A driver gives it one input at a time, with the time, carries out the [`Order`]s that it hands
 //! out until there is none, and waits for input or for [`wake`](Publisher::wake).
 //!
-//! # Why every packet is there once and in order
+//! # Each packet once, in order
 //!
-//! The log numbers its messages. A message is published on the condition that the log's last one
-//! has a certain number. That is enough while the publisher knows what that last message is: it has
-//! read it, or it has been told that its own was taken. While messages of its own are still on
-//! their way it does not know. Then the number alone would not do: another gateway's message can
-//! have taken the place of the one before, with other packets in it, and the next one would be
-//! taken, and leave a hole. So what is published behind a message on its way has a second
-//! condition: the log's last message must be exactly that one, by its id, which has a checksum of
-//! its packets. Both conditions are the log's own to check, so it does not matter who else
-//! publishes, what arrives late, twice or never, or who has crashed: what is taken goes on where
-//! the log ended.
+//! The log numbers its messages. A message is published on the condition that the last message of
+//! the log has a certain number. This is enough as long as the publisher knows that last message,
+//! because it has read it, or its own was confirmed. It is not enough behind a message that is not
+//! confirmed yet: a message of another gateway, with other packets, may have taken that number, and
+//! the next message would leave a hole. Such a message has a second condition: the id of the last
+//! message, which contains a checksum of its packets. The log checks both conditions. So every
+//! message that it takes continues it, whichever gateways publish or crash, and whichever messages
+//! arrive late, twice or never.
 //!
-//! After a refusal, or without an answer, the publisher only knows that it does not know the log's
-//! end any more. It requests the log's state, reads the messages that it has not published itself,
+//! After a refusal, or without an answer, the publisher no longer knows the end of the log. It
+//! requests the log's state, reads the messages that it has not published itself,
 //! compares them with its own packets, and continues from there.
 //!
-//! # How it is cut
+//! # Size of messages
 //!
-//! A message has what came while the last one was on its way, up to a full block; full blocks go
-//! out without waiting, a window of them. So there are no timers: a slow feed is published packet
-//! by packet, a fast one, or a slow log, in full blocks.
+//! A message has the packets that arrived while the last one was on its way, up to a full block.
+//! Full blocks do not wait for answers, up to a window of them. So no timer is needed: a slow feed
+//! is published packet by packet, a fast feed or a slow log in full blocks.
 
 mod answers;
 mod trouble;
