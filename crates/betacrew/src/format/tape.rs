@@ -6,7 +6,7 @@ use crate::clock::nanos_since_1970;
 use crate::storage::FileStorage;
 use feed::base::seq::FIRST_SEQ;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{FileHead, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, OpenMode, TapeFile, TapeFileError};
 use feed::wire::{Info, Messages};
 use std::collections::HashMap;
 use std::fs::File;
@@ -79,7 +79,11 @@ pub(super) fn read(
 ) -> Result<SessionFacts, ReadError> {
     let storage = FileStorage::of(super::open(path)?)?;
     // Without the index every block is checked at once, and only the good ones are known.
-    let (file, opened) = TapeFile::open(storage, damage == DamagePolicy::Refuse).map_err(fault)?;
+    let mode = match damage {
+        DamagePolicy::Refuse => OpenMode::Index,
+        DamagePolicy::Skip => OpenMode::Scan,
+    };
+    let (file, opened) = TapeFile::open(storage, mode).map_err(fault)?;
     if damage == DamagePolicy::Refuse && opened.damages > 0 {
         return Err(ReadError::Content(format!(
             "{} bytes in {} places are damaged; --allow-gaps reads the rest",
