@@ -90,7 +90,7 @@ pub(super) struct PayloadEncoder<'a> {
 }
 
 enum EncoderState<'a> {
-    /// No message has come yet.
+    /// No message has arrived yet.
     Waiting(EncoderTarget<'a>),
     /// Encoder of the payload.
     Open(Box<dyn Encoder + 'a>),

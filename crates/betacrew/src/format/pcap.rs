@@ -125,9 +125,9 @@ pub(super) struct PcapWriter {
     layout: CaptureLayout,
     /// Datagram that is being filled.
     datagram: Vec<u8>,
-    /// Sequence of its first message, and the one behind its last.
+    /// Sequence of the datagram's first message, and the one behind its last message.
     span: (Seq, Seq),
-    /// Time of its first message.
+    /// Time of the datagram's first message.
     at: u64,
     /// Time of the last datagram that was written.
     last_at: u64,
