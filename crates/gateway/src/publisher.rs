@@ -26,10 +26,10 @@
 //! is published packet by packet, a fast feed or a slow log in full blocks.
 
 mod answers;
-mod trouble;
+mod failure;
 
-pub use trouble::Trouble;
-pub(crate) use trouble::named;
+pub use failure::PublishFailure;
+pub(crate) use failure::named;
 
 use crate::block::{Block, Id};
 use feed::base::seq::{Seq, to_index};
@@ -192,7 +192,7 @@ pub struct Publisher {
     audited: bool,
     /// Knowledge of the log's first message.
     origin: Origin,
-    trouble: Option<Trouble>,
+    failure: Option<PublishFailure>,
     counts: Counts,
 }
 
@@ -218,7 +218,7 @@ impl Publisher {
             last: None,
             audited: false,
             origin: Origin::Unknown,
-            trouble: None,
+            failure: None,
             counts: Counts::default(),
         }
     }
@@ -259,7 +259,7 @@ impl Publisher {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let over = self.last.zip(self.wants()).is_some_and(|(last, next)| next > last);
-        self.trouble.is_some() || self.done() || self.has_room() && !over
+        self.failure.is_some() || self.done() || self.has_room() && !over
     }
 
     /// Marks a packet as the last one. Packets before it may still be wanted again.
@@ -277,7 +277,7 @@ impl Publisher {
     /// Returns true if the log's own state shows all packets up to the last one.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.trouble.is_none() && self.ended() && self.anchored && self.audited
+        self.failure.is_none() && self.ended() && self.anchored && self.audited
     }
 
     /// Returns true if all packets up to the last one were published or compared.
@@ -287,7 +287,7 @@ impl Publisher {
 
     /// Returns true if the log has packets behind the last one.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub fn continues(&self) -> bool {
         let more = self.known.zip(self.tail).is_some_and(|(known, tail)| tail > known.number);
         let beyond = self.last.zip(self.base()).is_some_and(|(last, base)| base - 1 > last);
         self.ended() && (more || beyond)
@@ -295,8 +295,8 @@ impl Publisher {
 
     /// Returns the reason why publishing can never continue, if there is one.
     #[must_use]
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    pub fn failure(&self) -> Option<&PublishFailure> {
+        self.failure.as_ref()
     }
 
     /// Returns the counts.
@@ -333,7 +333,7 @@ impl Publisher {
 
     /// Returns the next order, if there is one.
     pub fn order(&mut self, now: Duration) -> Option<Order> {
-        if self.trouble.is_some() || self.asking || self.rest.is_some_and(|rest| now < rest) {
+        if self.failure.is_some() || self.asking || self.rest.is_some_and(|rest| now < rest) {
             return None;
         }
         self.rest = None;
@@ -369,7 +369,7 @@ impl Publisher {
     /// Returns the time at which to ask for [orders](Self::order) again if nothing happens before.
     #[must_use]
     pub fn wake(&self) -> Option<Duration> {
-        if self.trouble.is_some() || self.asking {
+        if self.failure.is_some() || self.asking {
             return None;
         }
         let poll = self

@@ -277,11 +277,11 @@ impl Encoder for PcapWriter {
         self.out.flush()
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
         self.write_datagram()?;
-        self.session = told.session;
-        if told.end.is_some_and(|end| end != SessionEnd::Open) {
-            let next = told.last.max(self.span.1.saturating_sub(1)) + 1;
+        self.session = facts.session;
+        if facts.end.is_some_and(|end| end != SessionEnd::Open) {
+            let next = facts.last.max(self.span.1.saturating_sub(1)) + 1;
             let end = Header::end_of_session(Session(UNKNOWN_SESSION.padded()), next);
             self.write(&end.encode(), 0)?;
         }

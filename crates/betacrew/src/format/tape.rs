@@ -49,13 +49,13 @@ impl Encoder for TapeWriter {
         self.file.append(origin, arrival.at, messages).map_err(failed)
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        if let Some(session) = told.session {
-            let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
+        if let Some(session) = facts.session {
+            let info = Info { session, version: 1, first: FIRST_SEQ, last: facts.last };
             self.file.note_session(info, nanos_since_1970()).map_err(failed)?;
         }
         self.file
-            .note_end(told.last, told.end.unwrap_or_default(), nanos_since_1970())
+            .note_end(facts.last, facts.end.unwrap_or_default(), nanos_since_1970())
             .map_err(failed)
     }
 

@@ -94,7 +94,7 @@ use alloc::vec::Vec;
 use block::{BLOCK_HEAD_LEN, HEAD_LEN, IndexEntry};
 use content::Content;
 use index::Index;
-use session::Told;
+use session::KnownSession;
 
 /// Tape file, open for appending and reading.
 ///
@@ -103,7 +103,7 @@ use session::Told;
 pub struct TapeFile<S> {
     storage: S,
     head: FileHead,
-    told: Told,
+    told: KnownSession,
     index: Index,
     /// Offset of the next block.
     end: u64,
@@ -129,7 +129,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: Told::of_head(head.session),
+            told: KnownSession::of_head(head.session),
             index: Index::default(),
             end: HEAD_LEN as u64,
             gathering: PendingBlocks::default(),
@@ -164,7 +164,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: Told::of_head(head.session),
+            told: KnownSession::of_head(head.session),
             index: Index::default(),
             end,
             gathering: PendingBlocks::default(),
