@@ -29,9 +29,10 @@
 //!
 //! Memory: 64 KiB for each origin that packets come from at the same time (up to
 //! [`GATHERED_MAX`]), and 40 bytes a block; blocks hold 3,855 packets, or what came until the
-//! writer flushed. A block of other messages is one run, so each gap ends it, too. Reading in order
-//! holds the blocks that span the place where it is. An append is a copy, and a write of 64 KiB once
-//! a block is full; [`get`](TapeFile::get) reads a block, unless it is that of the last call.
+//! writer flushed. A block of other messages is one run, so each gap ends it, too. Reading in
+//! order holds the blocks that span the place where it is. An append is a copy, and a write of
+//! 64 KiB once a block is full; [`get`](TapeFile::get) reads a block, unless it is that of the last
+//! call.
 //!
 //! # Example
 //!
