@@ -10,7 +10,7 @@
 mod endless;
 
 use betacrew::net::{self, Stop};
-use endless::{Endless, high_water, watched};
+use endless::{Endless, memory_of, watched};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use std::io::{BufRead, BufReader};
@@ -36,7 +36,7 @@ fn main() {
         record(&tape, packets, chance);
         let began = Instant::now();
         let mut inspect = betacrew(&["inspect"], &tape).stdout(Stdio::null()).spawn().unwrap();
-        let (status, most) = watched(&mut inspect, Duration::MAX);
+        let (status, most) = watched(&mut inspect, Duration::MAX, "VmHWM");
         assert!(status.success());
         row("inspect", packets, began.elapsed(), most);
         serve(&tape);
@@ -68,7 +68,7 @@ fn record(tape: &Path, packets: u64, chance: &str) {
     let mut fetch = betacrew(&args, tape).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(fetch.stderr.take().unwrap()).lines();
     let said = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-    let (status, most) = watched(&mut fetch, Duration::MAX);
+    let (status, most) = watched(&mut fetch, Duration::MAX, "VmHWM");
     stop.stop();
     exchange.join().unwrap().unwrap();
     let said = said.join().unwrap();
@@ -86,7 +86,7 @@ fn serve(tape: &Path) {
     BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let time = began.elapsed();
     assert!(line.starts_with("listening"), "{line}");
-    let most = high_water(&serve).unwrap();
+    let most = memory_of(&serve, "VmHWM").unwrap();
     serve.kill().unwrap();
     serve.wait().unwrap();
     row("serve, until it listens", 0, time, most);
