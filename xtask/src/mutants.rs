@@ -20,6 +20,8 @@ const LIST: &str = include_str!("../mutants.txt");
 #[derive(Default, Debug)]
 struct Mutant<'a> {
     name: &'a str,
+    /// Description of what the bug breaks.
+    breaks: &'a str,
     /// Module of the core's tests that must notice the bug.
     by: &'a str,
     edits: Vec<Edit<'a>>,
@@ -95,12 +97,12 @@ fn work<'a>(
     loop {
         let next = queue.lock().map_err(|error| error.to_string())?.next();
         let Some(mutant) = next else { return Ok(()) };
-        let Mutant { name, by, .. } = mutant;
+        let Mutant { name, breaks, by, .. } = mutant;
         let (told, failure) = match attempt(&scratch, mutant, patience) {
             Ok(Verdict::Caught(what)) => (format!("{name:28} {by:10} {what}"), None),
             Ok(Verdict::Survived) => (
                 format!("{name:28} SURVIVED"),
-                Some(format!("{name}: SURVIVED, nothing in {by} notices")),
+                Some(format!("{name}: SURVIVED, nothing in {by} notices that {breaks}")),
             ),
             Ok(Verdict::Senseless(what)) | Err(what) => {
                 let first = what.lines().next().unwrap_or_default();
@@ -114,7 +116,7 @@ fn work<'a>(
     }
 }
 
-/// Reads the list.
+/// Reads the list of mutants.
 fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
     let mut found: Vec<Mutant<'_>> = Vec::new();
     let written = (1..).zip(list.lines());
@@ -136,8 +138,8 @@ fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
             let by = CHECKS.into_iter().find(|check| *check == by).ok_or_else(odd)?;
             found.last_mut().ok_or_else(odd)?.by = by;
         } else {
-            let (name, _) = line.split_once(": ").ok_or_else(odd)?;
-            found.push(Mutant { name, ..Mutant::default() });
+            let (name, breaks) = line.split_once(": ").ok_or_else(odd)?;
+            found.push(Mutant { name, breaks, ..Mutant::default() });
         }
     }
     Ok(found)
@@ -320,8 +322,9 @@ mod tests {
     #[test]
     fn the_documentation_has_all_of_them() {
         let text = fs::read_to_string(Path::new(ROOT).join("docs/simulator.md")).unwrap();
-        for Mutant { name, .. } in mutants(LIST).unwrap() {
-            assert!(text.contains(&format!("| `{name}` | ")), "{name}");
+        for Mutant { name, breaks, by, .. } in mutants(LIST).unwrap() {
+            let row = format!("\n| `{name}` | {breaks} | `{by}` |\n");
+            assert!(text.contains(&row), "docs/simulator.md lacks this row:{row}");
         }
     }
 

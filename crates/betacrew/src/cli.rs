@@ -27,7 +27,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 #[command(
     name = "betacrew",
     version,
-    about = "A mock exchange that loses packets on purpose, and a client that never does",
+    about = "A mock exchange that drops packets on purpose, and a client that recovers them all",
     after_help = "Start with `betacrew demo`, or with `betacrew serve` in one terminal and \
                   `betacrew fetch` in another.\n\n\
                   Exit codes: 0 complete, 1 unexpected error, 2 wrong command line, 3 incomplete, \

@@ -339,7 +339,7 @@ impl Format {
             #[cfg(feature = "columnar")]
             Self::Parquet => Box::new(parquet::ParquetWriter::new(place.file()?.0)?),
             #[cfg(feature = "columnar")]
-            Self::Arrow => Box::new(arrow::ArrowWriter::new(place.file()?.0)?),
+            Self::Arrow => Box::new(arrow::ArrowWriter::new(place)?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
             Self::Itch => Box::new(itch::plain(place.stream())),
@@ -365,9 +365,11 @@ impl Format {
             }
             Self::Csv => Box::new(table::csv::CsvTableWriter::new(place.stream(), table)),
             #[cfg(feature = "columnar")]
-            Self::Parquet => Box::new(parquet::ParquetTableWriter::new(place.file()?.0, table)?),
+            Self::Parquet => {
+                Box::new(parquet::ParquetWriter::with_columns_of(place.file()?.0, table)?)
+            }
             #[cfg(feature = "columnar")]
-            Self::Arrow => Box::new(arrow::ArrowTableWriter::new(place.file()?.0, table)?),
+            Self::Arrow => Box::new(arrow::ArrowWriter::with_columns_of(place, table)?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::SqliteTableWriter::new(&place.file()?.1, table)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),

@@ -140,9 +140,9 @@ impl Output {
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
         let write = |place: EncoderTarget<'_>| {
             let mut encoder = self.written.encoder(format, self.payload, place).map_err(failed)?;
-            let told =
+            let facts =
                 fill(&mut |messages, arrival| encoder.put(messages, arrival).map_err(failed))?;
-            encoder.told(told).and_then(|()| encoder.finish()).map_err(failed)
+            encoder.session_facts(facts).and_then(|()| encoder.finish()).map_err(failed)
         };
         match self.to {
             OutputTarget::Stdout => {

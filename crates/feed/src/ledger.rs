@@ -77,7 +77,7 @@ pub enum StopReason {
     /// The frame may be parts of two messages: it does not follow the packet before it, and the
     /// bytes behind it are torn.
     Torn,
-    /// The sequence is further ahead than [`Limits::max_jump`] allows.
+    /// Sequence that is further ahead than [`Limits::max_jump`] allows.
     Jump(Seq),
     /// The packet would open more gaps than [`Limits::max_gaps`] allows.
     Crowded,

@@ -5,7 +5,7 @@
 pub struct CatalogueEntry {
     /// Name of the scenario.
     pub name: &'static str,
-    /// Text of its TOML file.
+    /// Text of the scenario's TOML file.
     pub text: &'static str,
 }
 

@@ -5,6 +5,7 @@ use crate::endless::{Endless, made, watched};
 use crate::in_time::LIMIT;
 use crate::support::{Serving, betacrew, losing, run};
 use feed::exchange::server::MockExchange;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::wire::sequence_of;
 use std::fs;
 use std::process::Stdio;
@@ -47,7 +48,7 @@ fn a_long_session_is_recorded_inspected_and_served_in_little_memory() {
     let against = ["inspect", "x.tape", "--against", "y.tape"];
     assert_eq!(run(betacrew(&against).current_dir(folder.path())).0, 0);
     let storage = betacrew::storage::FileStorage::read(&tape).unwrap();
-    let (mut file, opened) = feed::tape::file::TapeFile::open(storage, true).unwrap();
+    let (mut file, opened) = TapeFile::open(storage, OpenMode::Index).unwrap();
     assert!(opened.indexed);
     for seq in (1..=PACKETS).step_by(99_991) {
         assert_eq!(file.get(seq).unwrap(), Some(made(seq)));
