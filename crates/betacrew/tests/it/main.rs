@@ -87,6 +87,8 @@ mod server;
 mod signals;
 mod sim;
 mod soup_both;
+#[cfg(unix)]
+mod soup_crowd;
 mod soup_fetch;
 mod soup_golden;
 mod soup_serve;
