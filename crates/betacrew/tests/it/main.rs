@@ -2,7 +2,8 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
-//! * `flags`: mistakes in flags are reported at the start;
+//! * `flags`: mistakes in flags are reported at the start; `command_line`: completions, manual
+//!   pages, the version, suggestions, `-q` and `-v`;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `lies`: exchanges that lie with the extension;
 //! * `hostile`: the client against peers that violate the protocol;
@@ -41,6 +42,8 @@ mod bombs;
 mod browser;
 mod captures;
 mod chaos;
+#[cfg(unix)]
+mod command_line;
 mod complete;
 mod convert;
 mod damaged;
