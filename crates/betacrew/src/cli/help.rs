@@ -64,7 +64,7 @@ const COMMANDS: [CommandHelp; 11] = [
     },
     CommandHelp {
         name: "scenarios",
-        shown: &["name", "schema"],
+        shown: &["name", "schema", "json"],
         about: "Lists the built-in scenarios: what an exchange can do wrong, by name. With a NAME \
                 it prints that scenario's TOML as a starting point for your own.\n\n\
                 Example: change a scenario and play it\n  \

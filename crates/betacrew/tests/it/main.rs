@@ -21,6 +21,7 @@
 //! * `told`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
+//! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
 //!   without sockets, for the bytes of each scenario;
@@ -74,6 +75,9 @@ mod memory;
 mod mold_fetch;
 mod mold_serve;
 mod original;
+// The feature keeps it to one of the runs with different features.
+#[cfg(all(unix, feature = "columnar"))]
+mod packages;
 #[cfg(unix)]
 mod places;
 mod played;
