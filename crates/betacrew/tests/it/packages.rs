@@ -16,15 +16,16 @@ fn tool(program: &str, name: &str) -> Command {
     command
 }
 
-/// Runs a command that succeeds. Returns false if its program is missing and not required.
-fn succeeds(command: &mut Command, missing: &str, required: &str) -> bool {
+/// Runs a command that succeeds. Returns false if its program is missing, or prints `missing`, and
+/// the variable `required` is not set.
+fn succeeds(command: &mut Command, missing: Option<&str>, required: &str) -> bool {
     let text = match command.output_in_time() {
         Ok(Output { status, stdout, stderr }) => {
             let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
             if status.success() {
                 return true;
             }
-            assert!(text.contains(missing), "{text}");
+            assert!(missing.is_some_and(|missing| text.contains(missing)), "{text}");
             text
         }
         Err(error) => error.to_string(),
@@ -42,7 +43,7 @@ fn python_s_tests_pass_and_its_types_are_right() {
     for module in modules {
         let mut import = tool(&python, "python");
         import.args(["-c", &format!("import {module}")]);
-        if !succeeds(&mut import, "No module named", "BETACREW_REQUIRE_READERS") {
+        if !succeeds(&mut import, Some("No module named"), "BETACREW_REQUIRE_READERS") {
             return;
         }
     }
@@ -53,8 +54,39 @@ fn python_s_tests_pass_and_its_types_are_right() {
     ] {
         let mut command = tool(&python, "python");
         command.args(args).env("PYTHONPATH", folder("python/src"));
-        let done = command.output_in_time().unwrap();
-        let text = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert!(done.status.success(), "{text}");
+        assert!(succeeds(&mut command, None, "BETACREW_REQUIRE_READERS"));
+    }
+}
+
+#[test]
+fn javascript_s_tests_pass_and_its_types_are_right() {
+    let mut tests = tool("node", "npm");
+    let files = ["betacrew", "readme"].map(|name| format!("betacrew/test/{name}.test.mjs"));
+    // A runner around this one would take its results.
+    tests.arg("--test").args(files).env_remove("NODE_TEST_CONTEXT");
+    if !succeeds(&mut tests, None, "BETACREW_REQUIRE_CLIENTS") {
+        return;
+    }
+    let mut types = tool("node", "npm");
+    types.args(["node_modules/typescript/bin/tsc", "--project", "betacrew/test/tsconfig.json"]);
+    succeeds(&mut types, Some("Cannot find module"), "BETACREW_REQUIRE_CLIENTS");
+}
+
+/// The packages have one version, which publishing needs.
+#[test]
+fn all_packages_have_the_version_of_the_program() {
+    let read = |name: &str| {
+        let path = folder("npm").join(name).join("package.json");
+        let text = std::fs::read_to_string(path).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let main = read("betacrew");
+    assert_eq!(main["version"], version);
+    let platforms = main["optionalDependencies"].as_object().unwrap();
+    assert!(!platforms.is_empty());
+    for (name, needed) in platforms {
+        assert_eq!(needed, version, "{name}");
+        assert_eq!(read(name)["version"], version, "{name}");
     }
 }
