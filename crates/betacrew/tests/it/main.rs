@@ -40,6 +40,8 @@
 #[cfg(all(target_os = "linux", feature = "columnar", feature = "sqlite"))]
 mod bombs;
 #[cfg(feature = "web")]
+mod books;
+#[cfg(feature = "web")]
 mod browser;
 mod captures;
 mod chaos;
