@@ -4,7 +4,7 @@
 //! replaces a text in such a copy; then the tests run that must notice it. `mutants.txt` lists the
 //! bugs.
 
-use crate::command;
+use crate::{command, on_each_processor};
 use std::fmt::Write;
 use std::fs;
 use std::io::Read;
@@ -65,17 +65,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let chosen = all.iter().filter(|it| only.is_none_or(|text| it.name.contains(text)));
     let began = Instant::now();
     let (queue, tried) = (Mutex::new(chosen), Mutex::new((0, String::new())));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let (queue, tried) = (&queue, &tried);
-        let start = |worker| scope.spawn(move || work(worker, queue, tried));
-        let running: Vec<_> = (0..workers).map(start).collect();
-        let ended = running.into_iter().map(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(_) => Err("a thread panicked".to_owned()),
-        });
-        ended.collect::<Vec<_>>().into_iter().collect::<Result<(), String>>()
-    })?;
+    on_each_processor(|worker| work(worker, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
     eprintln!("{count} bugs tried in {:.0?}", began.elapsed());
     match failed.is_empty() && count > 0 {

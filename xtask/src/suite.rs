@@ -18,7 +18,8 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 26] = [
+const ONCE: [&str; 27] = [
+    "books",
     "browser",
     "captures",
     "chaos",

@@ -281,6 +281,12 @@ impl Format {
         self.is_text() || matches!(self, Self::Itch | Self::ItchGz)
     }
 
+    /// Returns whether the format can be written to a pipe.
+    #[must_use]
+    pub const fn goes_through_pipes(self) -> bool {
+        self.is_sequential() || matches!(self, Self::Arrow)
+    }
+
     /// Returns whether the format stores the sequences of messages of any length. Without them,
     /// messages are numbered by their places.
     #[must_use]

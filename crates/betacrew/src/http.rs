@@ -32,7 +32,7 @@ use crate::http::api::routes::Role;
 use crate::http::control::loop_handle::LoopHandle;
 use crate::net::{self, Stop};
 use crate::output::sink::PacketSink;
-use crate::terminal::message::{print, show_text};
+use crate::terminal::message::{print, show_at_once};
 use crate::text::location::shown;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -116,7 +116,8 @@ impl HttpArgs {
             Announce::Stdout => {
                 print(&lines)?;
             }
-            Announce::Stderr => show_text(&lines),
+            // A script reads the port from this line.
+            Announce::Stderr => show_at_once(&lines),
         }
         Ok(web)
     }

@@ -10,13 +10,14 @@ mod reading;
 mod text;
 
 use crate::error::{Exit, Failure};
-use crate::format::Format;
+use crate::format::{Format, Payload};
 use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
 use crate::text::location::{Location, shown};
 use capture::ReportForm;
+use feed::analysis::messages::MessageMeaning;
 use reading::Inspection;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,13 @@ pub struct InspectArgs {
     /// missed over time
     #[arg(long, value_name = "OUT.svg", conflicts_with = "verify")]
     plot: Option<PathBuf>,
+
+    /// Meaning of the messages [default: by the first message]
+    ///
+    /// itch50 reads messages as ITCH although the first one is of a type that ITCH 5.0 does not
+    /// have; opaque does not look at their content.
+    #[arg(long, value_name = "PAYLOAD", conflicts_with = "against")]
+    payload: Option<Payload>,
 
     /// Show the order books at the end: the quantity that rests at each price, by symbol
     #[arg(long, conflicts_with_all = ["verify", "against"])]
@@ -109,6 +117,7 @@ impl InspectArgs {
             ("--verify", self.verify),
             ("--against", self.against.is_some()),
             ("--book", self.book),
+            ("--payload", self.payload.is_some()),
         ];
         let flag = flags.iter().find(|(_, is_set)| *is_set);
         match flag {
@@ -161,8 +170,15 @@ impl InspectArgs {
         let format = self.format(path)?;
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let (charts, books) = (plot.is_some(), self.book);
-        let wanted = reading::InspectOptions { listed, verify: self.verify, charts, books };
+        let verify = self.verify;
+        let meaning = self.payload.and_then(|payload| match payload {
+            Payload::Orders => None,
+            Payload::Itch50 => Some(MessageMeaning::Itch50),
+            Payload::Opaque => Some(MessageMeaning::Opaque),
+        });
+        let wanted = reading::InspectOptions { listed, verify, charts, books, meaning };
         let found = reading::read(path, format, wanted, stop)?;
+        self.check_payload(&found)?;
         if let Some(output) = plot {
             if found.survey.messages.is_some() {
                 return Err(Failure::Usage(
@@ -179,6 +195,20 @@ impl InspectArgs {
             (false, false) => text::found(&found),
         })?;
         Ok(if self.verify { verdict(&found) } else { Exit::Complete })
+    }
+
+    /// Checks that the messages can have the meaning that `--payload` gives them.
+    fn check_payload(&self, found: &Inspection) -> Result<(), Failure> {
+        let refused = |reason| Err(Failure::Usage(format!("--payload {reason}: leave it out")));
+        match (self.payload, &found.survey.messages) {
+            (Some(Payload::Orders), Some(_)) => {
+                refused("orders does not fit, because the messages are no order packets")
+            }
+            (Some(Payload::Itch50 | Payload::Opaque), None) if found.survey.packets() > 0 => {
+                refused("is for messages, and these are order packets")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Compares two files.

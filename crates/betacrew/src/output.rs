@@ -87,9 +87,10 @@ impl Output {
     pub fn begin_as(path: &Path, format: Format) -> Result<Self, Failure> {
         format.check()?;
         let output = Self::begin(path)?;
-        if output.is_stream() && !format.is_sequential() {
+        if output.is_stream() && !format.goes_through_pipes() {
             return Err(Failure::Usage(format!(
-                "{} cannot be written to a pipe: name a file, or use json, ndjson, csv or itch",
+                "{} cannot be written to a pipe: name a file, or use json, ndjson, csv, itch \
+                 or arrow",
                 format.name()
             )));
         }

@@ -9,7 +9,7 @@ mod sessions;
 use crate::args::feed_address::FeedAddress;
 use crate::args::parse::{duration, number, sequence};
 use crate::error::{Exit, Failure};
-use crate::format::Format;
+use crate::format::{Format, Payload};
 use crate::http;
 use crate::nats;
 use crate::net::Stop;
@@ -18,7 +18,7 @@ use crate::record::store::SyncPolicy;
 use crate::terminal::progress::FOR_EVER;
 use crate::text::location::{Location, shown};
 use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
-use feed::client::RecorderOptions;
+use feed::client::{RecorderOptions, SessionPayload};
 use feed::wire::{MAX_PACKET_SEQ, Protocol, RESEND_MAX};
 use lines::FetchLines;
 use recording::{FetchRecording, FinishedRecording};
@@ -76,6 +76,14 @@ pub struct FetchArgs {
     /// Format of a single output [default: from its name, else json]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
+
+    /// Meaning of the messages, which decides the columns of the outputs [default: by the first
+    /// message]
+    ///
+    /// opaque writes messages of any content as hexadecimal digits. Needs soup:// or mold://
+    /// addresses.
+    #[arg(long, value_name = "PAYLOAD")]
+    payload: Option<Payload>,
 
     /// Follow a live session until it ends or Ctrl+C
     ///
@@ -236,6 +244,15 @@ impl FetchArgs {
         // so.
         let default = if self.follow { FOR_EVER } else { TIMEOUT };
         self.timeout.unwrap_or(default)
+    }
+
+    /// Returns the kind of messages that `--payload` promises.
+    fn expected_payload(&self) -> SessionPayload {
+        match self.payload {
+            None => SessionPayload::Unknown,
+            Some(Payload::Orders) => SessionPayload::Packets,
+            Some(Payload::Itch50 | Payload::Opaque) => SessionPayload::Messages,
+        }
     }
 
     /// Checks that outputs, formats and times fit together.

@@ -85,11 +85,12 @@ pub struct ServeArgs {
     #[arg(long)]
     allow_gaps: bool,
 
-    /// Speed of the stream: 5000/s, 80000B/s, or for .tape files recorded, 2x, 0.5x [default: the
-    /// scenario's, or as fast as the client reads; 1000/s with --live]
+    /// Speed of the stream: 5000/s, 80000B/s, or for files with times recorded, 2x, 0.5x [default:
+    /// the scenario's, or as fast as the client reads; 1000/s with --live]
     ///
-    /// With --live this is the rate at which new packets arise: 5000/s, poisson:5000/s,
-    /// bursts:5000/s:100, or for .tape files recorded, 2x, 0.5x.
+    /// Bytes (B) are those of the messages, without what their protocol adds. Tape files, captures
+    /// and ITCH files have times. With --live this is the rate at which new packets arise: 5000/s,
+    /// poisson:5000/s, bursts:5000/s:100, or for files with times recorded, 2x, 0.5x.
     #[arg(long, value_name = "PACE")]
     pace: Option<String>,
 

@@ -97,10 +97,16 @@ pub(crate) struct State {
     /// Lines in MoldUDP64, in the order of the command line; on an exchange that has some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mold: Option<Vec<MoldLineState>>,
-    /// Order books of up to 50 symbols. A client's are built from the packets before the first gap,
-    /// an exchange's from its tape so far.
+    /// Order books of up to 50 symbols, of ITCH those with the most orders; absent if the messages
+    /// are opaque. A client's are built from the messages before the first gap, an exchange's from
+    /// its tape so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub book: Option<Vec<BookView>>,
+    /// Number of all order books; of ITCH, of those with orders.
+    pub book_total: u64,
+    /// Number of messages that contradicted the order books and changed nothing; of ITCH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub book_refused: Option<u64>,
     /// Faults in force; on an exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub faults: Option<FaultsInForce>,
@@ -295,20 +301,44 @@ pub(crate) struct ConnectionState {
 }
 
 /// Order book of a symbol. Levels are pairs of price and quantity, the best first.
-#[derive(Clone, Default, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Default, PartialEq, Debug, Serialize, JsonSchema)]
 pub(crate) struct BookView {
     /// Name of the symbol.
     pub symbol: String,
+    /// Code of the stock; of ITCH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stock_locate: Option<u16>,
+    /// Number of resting orders; of ITCH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orders: Option<u64>,
     /// Best bid: price and quantity.
-    pub bid: Option<(i32, i64)>,
+    pub bid: Option<(BookPrice, i64)>,
     /// Best ask: price and quantity.
-    pub ask: Option<(i32, i64)>,
-    /// Price of the last trade.
-    pub last: Option<i32>,
+    pub ask: Option<(BookPrice, i64)>,
+    /// Price of the last trade; of order packets.
+    pub last: Option<BookPrice>,
     /// Best bids, up to five levels.
-    pub bids: Vec<(i32, i64)>,
+    pub bids: Vec<(BookPrice, i64)>,
     /// Best asks, up to five levels.
-    pub asks: Vec<(i32, i64)>,
+    pub asks: Vec<(BookPrice, i64)>,
+}
+
+impl BookView {
+    /// Creates the book of these levels.
+    fn of_levels(bids: Vec<(BookPrice, i64)>, asks: Vec<(BookPrice, i64)>) -> Self {
+        let (bid, ask) = (bids.first().copied(), asks.first().copied());
+        Self { bid, ask, bids, asks, ..Self::default() }
+    }
+}
+
+/// Price in an order book.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum BookPrice {
+    /// Price of an order packet, which has no unit.
+    Units(i32),
+    /// Price of an ITCH message, with at most four decimals.
+    Dollars(f64),
 }
 
 /// Faults in force on an exchange.

@@ -6,6 +6,7 @@ use crate::net::Stop;
 use crate::source;
 use crate::storage::FileStorage;
 use feed::analysis::book::Books;
+use feed::analysis::messages::MessageMeaning;
 use feed::analysis::survey::{Charts, Survey};
 use feed::base::seq::FIRST_SEQ;
 use feed::session::completeness::{Completeness, Facts};
@@ -25,6 +26,8 @@ pub(super) struct InspectOptions {
     pub(super) charts: bool,
     /// True if order books are built.
     pub(super) books: bool,
+    /// Meaning of messages that are no order packets; `None` if the first message decides.
+    pub(super) meaning: Option<MessageMeaning>,
 }
 
 /// Contents of a recording.
@@ -121,6 +124,7 @@ pub(super) fn read(
     let mut survey = Survey::listing(wanted.listed);
     survey.charts = wanted.charts.then(Charts::default);
     survey.books = wanted.books.then(Books::default);
+    survey.meaning = wanted.meaning;
     let mut take = |messages: Messages<'_>, arrival: Arrival| {
         if stop.asked() {
             return Err(Failure::Stopped);

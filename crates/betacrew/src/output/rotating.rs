@@ -3,7 +3,9 @@
 
 use crate::args::parse::duration;
 use crate::error::Failure;
-use crate::format::{self, Arrival, DamagePolicy, Encoder, EncoderTarget, Format, StreamMark};
+use crate::format::{
+    self, Arrival, DamagePolicy, Encoder, EncoderTarget, Format, Payload, StreamMark,
+};
 use crate::output::atomic::{self, Partial};
 use crate::output::counters::WriteCounters;
 use crate::output::place::{fitting_name, folder};
@@ -105,6 +107,7 @@ pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
 pub(crate) struct RotatingFiles {
     path: PathBuf,
     format: Format,
+    payload: Option<Payload>,
     rotate: Vec<Rotate>,
     durability: Durability,
     session: String,
@@ -142,6 +145,7 @@ impl RotatingFiles {
         let files = Self {
             path: path.to_owned(),
             format,
+            payload: None,
             rotate: rotate.to_vec(),
             durability,
             session: String::new(),
@@ -152,6 +156,12 @@ impl RotatingFiles {
         Partial::beside(path).map_err(|source| files.failed(source))?;
         atomic::sweep(path);
         Ok(files)
+    }
+
+    /// Sets the payload of the messages, which the first message of each file decides otherwise.
+    #[must_use]
+    pub(crate) fn with_payload(self, payload: Option<Payload>) -> Self {
+        Self { payload, ..self }
     }
 
     /// Returns the counters of all its files.
@@ -249,7 +259,7 @@ impl RotatingFiles {
                 let file = Partial::beside(&self.path)?;
                 let same = file.file().try_clone()?;
                 let place = EncoderTarget::File(same, file.path().to_owned());
-                let encoder = self.written.encoder(self.format, None, place)?;
+                let encoder = self.written.encoder(self.format, self.payload, place)?;
                 Ok(RotatedFile { file, encoder, first: self.next, begun: Instant::now() })
             };
             self.open = Some(begin().map_err(|source| self.failed(source))?);

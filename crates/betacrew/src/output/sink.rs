@@ -1,7 +1,7 @@
 //! Live outputs of a recording, which take messages in order of sequence.
 
 use crate::error::Failure;
-use crate::format::{Arrival, EncoderTarget, Format, OwnedMessages, StreamMark};
+use crate::format::{Arrival, EncoderTarget, Format, OwnedMessages, Payload, StreamMark};
 use crate::net::Stop;
 use crate::output::counters::WriteCounters;
 use crate::terminal::signals::UNREAD;
@@ -134,12 +134,13 @@ impl QueuedItem {
 
 impl Stdout {
     /// Starts the thread. `order` is that of the session among those written to stdout.
-    /// Packets below `from` are left out.
+    /// Packets below `from` are left out. The first message decides the payload unless `payload`
+    /// does.
     ///
     /// # Errors
     /// Returns [`Failure::Storage`] if no thread can be started.
     pub(crate) fn new(
-        format: Format,
+        (format, payload): (Format, Option<Payload>),
         order: SessionOrder,
         from: Seq,
         stop: &Stop,
@@ -151,7 +152,9 @@ impl Stdout {
         let counted = written.clone();
         let writer = std::thread::Builder::new()
             .name("stdout".to_owned())
-            .spawn(move || write(format, &counted, &taken, &left).map_err(stdout_failure))
+            .spawn(move || {
+                write((format, payload), &counted, &taken, &left).map_err(stdout_failure)
+            })
             .map_err(stdout_failure)?;
         let (items, writer, stop, progress) = (Some(items), Some(writer), stop.clone(), None);
         Ok(Self { items, writer, waiting, order, from, written, stop, progress })
@@ -210,13 +213,14 @@ impl Stdout {
 
 /// Writes queued items until the queue is closed.
 fn write(
-    format: Format,
+    (format, payload): (Format, Option<Payload>),
     written: &WriteCounters,
     taken: &Receiver<QueuedItem>,
     waiting: &AtomicU64,
 ) -> io::Result<()> {
     let mut out = io::stdout();
-    let mut encoder = written.encoder(format, None, EncoderTarget::Stream(Box::new(&mut out)))?;
+    let mut encoder =
+        written.encoder(format, payload, EncoderTarget::Stream(Box::new(&mut out)))?;
     loop {
         let item = match taken.try_recv() {
             Err(TryRecvError::Empty) => {

@@ -186,6 +186,10 @@ impl TapeSource for LiveTape {
         self.live.messages(range)
     }
 
+    fn message_len(&self) -> Option<u64> {
+        self.live.message_len()
+    }
+
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
         self.live.arrived(seq)
     }

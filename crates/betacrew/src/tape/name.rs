@@ -263,6 +263,16 @@ impl TapeSource for AnyTape {
         }
     }
 
+    fn message_len(&self) -> Option<u64> {
+        match self {
+            Self::Memory(tape) => tape.message_len(),
+            Self::Market(tape) => tape.message_len(),
+            Self::File(tape, _) => tape.message_len(),
+            Self::Messages(tape, _) => tape.message_len(),
+            Self::Itch(tape) => tape.message_len(),
+        }
+    }
+
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
         match self {
             Self::Memory(tape) => tape.arrived(seq),

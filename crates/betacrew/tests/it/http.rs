@@ -18,7 +18,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = betacrew(args);
         command.stderr(Stdio::null());
         Self::of(command)
@@ -139,45 +139,6 @@ fn packets_dropped_by_command_are_a_gap_of_the_client_and_then_recovered() {
     assert!(exchange.metrics().contains("faults_injected_total{kind=\"drop_next\"} 200\n"));
     let strip = exchange.get("/api/strip?cells=1");
     assert_eq!((&strip["cells"][0][1], &strip["cells"][0][2]), (&json!(200), &json!(200)));
-}
-
-#[test]
-fn a_client_shows_order_books() {
-    let folder = tempfile::tempdir().unwrap();
-    let exchange = Program::exchange(&LIVE);
-    let client = Program::client(folder.path(), &exchange);
-    let all = |state: &Value| state["book"].as_array().is_some_and(|books| books.len() == 8);
-    let state = client.until(|state| all(state) && state["highest"].as_u64() > Some(1000));
-    for book in state["book"].as_array().unwrap() {
-        let (bids, asks) = (book["bids"].as_array().unwrap(), book["asks"].as_array().unwrap());
-        assert!(bids.len() <= 5 && asks.len() <= 5, "{book}");
-        if let (Some(bid), Some(ask)) = (bids.first(), asks.first()) {
-            assert!(bid[0].as_i64() < ask[0].as_i64(), "{book}");
-            assert_eq!((&book["bid"], &book["ask"]), (bid, ask));
-        }
-    }
-}
-
-#[test]
-fn an_exchange_shows_order_books_of_its_tape() {
-    let exchange = Program::exchange(&["--tape", "random:100000:3"]);
-    let mut books = feed::analysis::book::Books::default();
-    for frame in feed::tape::in_memory::Tape::random(100_000, 3).frames() {
-        let Ok(feed::wire::Frame::Packet(packet)) = feed::wire::decode(frame) else { panic!() };
-        books.add(&packet);
-    }
-    let best = |book: &feed::analysis::book::Book, side| {
-        let level = book.depth(side).next();
-        level.map_or(Value::Null, |level| json!([level.price, level.quantity]))
-    };
-    let sides = [feed::wire::packet::Side::Buy, feed::wire::packet::Side::Sell];
-    let expected: Vec<[Value; 2]> =
-        books.books().map(|(_, book)| sides.map(|side| best(book, side))).collect();
-    let told = |book: &Value| [book["bid"].clone(), book["ask"].clone()];
-    exchange.until(|state| {
-        let books = state["book"].as_array().unwrap();
-        books.iter().map(told).eq(expected.iter().cloned())
-    });
 }
 
 #[test]

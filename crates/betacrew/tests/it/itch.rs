@@ -16,8 +16,8 @@ const PACKAGES: &str = "itchfeed itchcpp itch-book";
 
 /// Seed of a day that has all message types.
 const SEED: u64 = 3;
-/// Number of moments at which the books are compared.
-const MOMENTS: usize = 100;
+/// Number of moments at which the books are compared: the end, and a hundred random ones.
+const MOMENTS: usize = 101;
 
 /// Number of messages: a million where the packages are required, a day that is quick to decode
 /// where they merely happen to be installed.

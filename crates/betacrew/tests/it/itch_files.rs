@@ -4,9 +4,12 @@
 use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, betacrew, run};
 use feed::payload::itch50::{Books, Kind, Message, SyntheticMarket, TYPES, Value};
+use feed::tape::in_memory::Tape;
 use feed::wire::packet::Side;
+use feed::wire::soup::{LoginAccepted, Packet, Text};
 use serde_json::{Map, Value as Json, json};
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Output;
 
@@ -140,6 +143,82 @@ fn a_payload_that_does_not_fit_is_refused_with_the_sequence() {
     convert(folder, &["--payload", "opaque", "bad.itch", "x.ndjson"]);
     let (code, stderr) = command(folder, &["convert", "day.itch", "x.csv", "--payload", "orders"]);
     assert!(code == 6 && stderr.contains("message 1 does not fit the payload orders"), "{stderr}");
+}
+
+#[test]
+fn a_feed_that_begins_with_an_unknown_type_is_itch_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_day(folder);
+    let mut all = messages();
+    all.insert(0, b"zNEW".to_vec());
+    fs::write(folder.join("new.itch"), framed(&all)).unwrap();
+    let inspect = |args: &[&str]| {
+        let (code, stdout, stderr) =
+            run(betacrew(&[&["inspect"], args].concat()).current_dir(folder));
+        (code, stdout + &stderr)
+    };
+    for (args, code, words) in [
+        (&["new.itch"][..], 0, "payload  opaque"),
+        (&["new.itch", "--payload", "itch50"], 0, "payload  ITCH 5.0"),
+        (&["new.itch", "--payload", "itch50", "--book"], 0, " AAPL "),
+        (&["day.itch", "--payload", "opaque"], 0, "payload  opaque"),
+        (
+            &["day.itch", "--payload", "orders"],
+            2,
+            "the messages are no order packets: leave it out",
+        ),
+        (&["day.itch", "--payload", "opaque", "--against", "new.itch"], 2, "--against"),
+    ] {
+        let (found, text) = inspect(args);
+        assert!(found == code && text.contains(words), "{args:?}: {found} {text}");
+    }
+
+    let new = folder.join("new.itch");
+    let args = ["--tape", new.to_str().unwrap()];
+    let serve = ServeProcess::listening(&["soup://127.0.0.1:0"], &args);
+    let soup = serve.addresses[0].as_str();
+    for (args, columns) in [
+        (&[][..], "sequence,length,hex,"),
+        (&["--payload", "opaque"], "sequence,length,hex,"),
+        (&["--payload", "itch50"], "sequence,message_type,stock_locate,"),
+    ] {
+        let (code, stderr) = command(folder, &[&["fetch", soup, "-o", "x.csv"], args].concat());
+        let header = fs::read_to_string(folder.join("x.csv")).unwrap();
+        assert!(code == 0 && header.starts_with(columns), "{args:?}: {stderr}");
+        // Written while it arrives, and through a pipe.
+        let follow = ["fetch", soup, "--follow", "--format", "csv", "-o", "-"];
+        let (code, stdout, stderr) = run(betacrew(&[&follow, args].concat()).current_dir(folder));
+        assert!(code == 0 && stdout.starts_with(columns), "{args:?}: {stderr}");
+    }
+    let (code, stderr) = command(folder, &["fetch", "127.0.0.1:1", soup, "--payload", "itch50"]);
+    assert!(code == 2 && stderr.contains("the exercise's protocol has order packets"), "{stderr}");
+}
+
+#[test]
+fn messages_that_look_like_order_packets_are_recorded_as_they_are_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let packet = Tape::sample(1).frames()[0].to_vec();
+    let all = [packet, b"something else".to_vec()];
+    // A file would be one of order packets, so the peer plays messages.
+    let mut stream = Vec::new();
+    let accepted = LoginAccepted { session: Text::new("DAY1").unwrap(), sequence: 1 };
+    Packet::LoginAccepted(accepted).encode(&mut stream).unwrap();
+    all.iter().for_each(|it| Packet::Sequenced(it).encode(&mut stream).unwrap());
+    Packet::EndOfSession.encode(&mut stream).unwrap();
+    let address = crate::support::peer(move |mut socket, _| {
+        let _ = socket.read_exact(&mut [0; 49]);
+        let _ = socket.write_all(&stream);
+        let _ = socket.read_to_end(&mut Vec::new());
+    });
+    let soup = format!("soup://{address}");
+    let fetch = ["fetch", &soup, "-o", "x.itch", "--restart", "--retries", "1"];
+    let (code, stderr) = command(folder, &fetch);
+    assert_eq!(code, 4, "{stderr}");
+    let (code, stderr) = command(folder, &[&fetch[..], &["--payload", "opaque"]].concat());
+    assert_eq!(code, 0, "{stderr}");
+    assert!(fs::read(folder.join("x.itch")).unwrap() == framed(&all));
 }
 
 #[test]

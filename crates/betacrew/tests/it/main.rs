@@ -2,7 +2,8 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
-//! * `flags`: mistakes in flags are reported at the start;
+//! * `flags`: mistakes in flags are reported at the start; `command_line`: completions, manual
+//!   pages, the version, suggestions, `-q` and `-v`;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `lies`: exchanges that lie with the extension;
 //! * `hostile`: the client against peers that violate the protocol;
@@ -20,6 +21,7 @@
 //! * `told`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
+//! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
 //!   without sockets, for the bytes of each scenario;
@@ -38,9 +40,13 @@
 #[cfg(all(target_os = "linux", feature = "columnar", feature = "sqlite"))]
 mod bombs;
 #[cfg(feature = "web")]
+mod books;
+#[cfg(feature = "web")]
 mod browser;
 mod captures;
 mod chaos;
+#[cfg(unix)]
+mod command_line;
 mod complete;
 mod convert;
 mod damaged;
@@ -71,6 +77,9 @@ mod memory;
 mod mold_fetch;
 mod mold_serve;
 mod original;
+// The feature keeps it to one of the runs with different features.
+#[cfg(all(unix, feature = "columnar"))]
+mod packages;
 #[cfg(unix)]
 mod places;
 mod played;
@@ -87,6 +96,8 @@ mod server;
 mod signals;
 mod sim;
 mod soup_both;
+#[cfg(unix)]
+mod soup_crowd;
 mod soup_fetch;
 mod soup_golden;
 mod soup_serve;

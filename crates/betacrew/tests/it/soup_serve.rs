@@ -266,7 +266,7 @@ fn what_cannot_be_played_is_refused_with_words() {
 }
 
 /// Sends bytes to an exchange in SoupBinTCP, and returns all that it answers until it closes.
-fn answer(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn answer(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
     // The exchange may have closed the connection before all is sent.

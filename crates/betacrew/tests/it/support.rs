@@ -214,11 +214,17 @@ impl ServeProcess {
     /// Starts it on a free port once a shell has run `limit`, such as `ulimit -n 64`.
     #[cfg(unix)]
     pub(crate) fn limited(limit: &str, args: &[&str]) -> Self {
+        Self::limited_on("127.0.0.1:0", limit, args)
+    }
+
+    /// Starts it on a free port of another protocol, such as `soup://127.0.0.1:0`.
+    #[cfg(unix)]
+    pub(crate) fn limited_on(on: &str, limit: &str, args: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{limit} && exec \"$@\""), "sh"]);
         let program = program();
         command.arg(program.get_program()).args(program.get_args());
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", on]);
         command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
         Self::spawn(command, 1)
     }

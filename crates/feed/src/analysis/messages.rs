@@ -18,6 +18,15 @@ pub struct MessageStats {
     earlier: u64,
 }
 
+/// Meaning of messages that are no order packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MessageMeaning {
+    /// Nasdaq TotalView-ITCH 5.0.
+    Itch50,
+    /// Messages of any content.
+    Opaque,
+}
+
 impl Default for MessageStats {
     fn default() -> Self {
         Self {
@@ -35,6 +44,14 @@ impl Default for MessageStats {
 }
 
 impl MessageStats {
+    /// Returns the statistics of no messages. Without a `meaning`, the first message decides
+    /// whether they are ITCH.
+    #[must_use]
+    pub fn with_meaning(meaning: Option<MessageMeaning>) -> Self {
+        let is_itch = meaning.map(|meaning| meaning == MessageMeaning::Itch50);
+        Self { is_itch, ..Self::default() }
+    }
+
     /// Adds a message, and returns it if it is one of ITCH.
     pub fn add<'a>(&mut self, bytes: &'a [u8]) -> Option<Message<'a>> {
         self.messages += 1;

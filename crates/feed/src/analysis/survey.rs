@@ -10,7 +10,7 @@ pub use strip::{BINS as STRIP_BINS, Strip, StripColumn};
 
 use crate::analysis::book::Books;
 use crate::analysis::figures::MarketStats;
-use crate::analysis::messages::MessageStats;
+use crate::analysis::messages::{MessageMeaning, MessageStats};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
 use crate::payload::itch50;
@@ -125,6 +125,8 @@ pub struct Survey {
     pub charts: Option<Charts>,
     /// Order books, if requested.
     pub books: Option<Books>,
+    /// Meaning of messages that are no order packets; `None` if the first message decides.
+    pub meaning: Option<MessageMeaning>,
     /// Statistics of messages that are no order packets; `None` as long as there are none.
     pub messages: Option<MessageStats>,
     /// Order books of ITCH messages, if books are requested and there are such messages.
@@ -156,6 +158,7 @@ impl Default for Survey {
             strip: Strip::default(),
             charts: None,
             books: None,
+            meaning: None,
             messages: None,
             itch_books: None,
             passed: None,
@@ -235,7 +238,8 @@ impl Survey {
 
     /// Adds messages that are no order packets to their statistics.
     fn add_run(&mut self, run: &Run<'_>) {
-        let stats = self.messages.get_or_insert_default();
+        let meaning = self.meaning;
+        let stats = self.messages.get_or_insert_with(|| MessageStats::with_meaning(meaning));
         for (_, bytes) in run.iter() {
             let message = stats.add(bytes);
             if let Some(message) = message.filter(|_| self.books.is_some()) {

@@ -211,6 +211,10 @@ impl<P: TapeSource> TapeSource for GrowingTape<P> {
         }
     }
 
+    fn message_len(&self) -> Option<u64> {
+        self.tape.message_len()
+    }
+
     fn arrived(&mut self, seq: Seq) -> Option<u64> {
         self.tape.arrived(seq)
     }

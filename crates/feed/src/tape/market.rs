@@ -7,7 +7,7 @@ use crate::base::seq::{Seq, SeqRange, to_index};
 use crate::tape::in_memory::START;
 use crate::tape::source::TapeSource;
 use crate::wire::packet::{Packet, Side, Symbol};
-use crate::wire::{Frame, MAX_PACKET_SEQ, Messages, RawFrame, SessionId, encode};
+use crate::wire::{FRAME_LEN, Frame, MAX_PACKET_SEQ, Messages, RawFrame, SessionId, encode};
 use alloc::vec::Vec;
 
 /// Length of each wave of prices relative to the shorter one before, as a power of two: 16 times.
@@ -118,6 +118,10 @@ impl TapeSource for SyntheticMarket {
         let start = to_index(range.first() - self.first);
         let end = start.saturating_add(to_index(range.len())).min(self.made.len());
         self.made.get(start..end).map_or(Messages::NONE, Messages::Packets)
+    }
+
+    fn message_len(&self) -> Option<u64> {
+        Some(FRAME_LEN as u64)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Pace: the speed at which a stream is played.
 
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
+use crate::base::seq::{Seq, SeqRange};
 use crate::tape::source::TapeSource;
-use crate::wire::FRAME_LEN;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
@@ -15,8 +14,8 @@ pub enum Pace {
     Unlimited,
     /// Packets per second, dropped ones included.
     PerSecond(u32),
-    /// Bytes of packets per second, dropped ones included. A message of any length counts as a
-    /// packet of 17 bytes.
+    /// Bytes of messages per second, dropped ones included. Only the messages themselves count,
+    /// not the bytes that a protocol adds: an order packet counts 17 in every protocol.
     BytesPerSecond(u32),
     /// Recorded pace, in hundredths of the original speed.
     Recorded(u32),
@@ -25,60 +24,145 @@ pub enum Pace {
 /// Minimum interval between two steps of a paced stream.
 pub const STEP: Duration = Duration::from_millis(1);
 
-impl Pace {
-    /// Returns the highest sequence that is due after a stream has run for `elapsed`, as far as the
-    /// pace alone tells it without the tape.
+/// Clock of a stream: tells when its messages are due, counted from its first message, which is due
+/// at once.
+///
+/// At a pace in bytes a message is due once all bytes of the messages before it have had their
+/// time. The clock keeps the number of these bytes up to one message, so that a stream that goes on
+/// looks at each message once, however long its tape is.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamClock {
+    first: Seq,
+    /// Message up to which bytes are counted.
+    next: Seq,
+    /// Number of bytes of the messages from `first` to the one before `next`.
+    bytes: u64,
+}
+
+impl StreamClock {
+    /// Creates the clock of a stream that begins with message `first`.
     #[must_use]
-    pub fn limit(self, elapsed: Duration) -> Seq {
-        match self {
-            Self::Unlimited | Self::Recorded(_) => Seq::MAX,
-            Self::PerSecond(rate) => reached(elapsed, rate, 1),
-            Self::BytesPerSecond(rate) => reached(elapsed, rate, FRAME_LEN as u64),
-        }
+    pub fn new(first: Seq) -> Self {
+        Self { first, next: first, bytes: 0 }
+    }
+
+    /// Returns the highest sequence that is due after a stream has run for `elapsed`, as far as the
+    /// pace tells it without a look at the tape's messages.
+    #[must_use]
+    pub fn limit(&self, pace: Pace, tape: &impl TapeSource, elapsed: Duration) -> Seq {
+        let due = match (pace, tape.message_len()) {
+            (Pace::PerSecond(rate), _) => reached(elapsed, rate, 1),
+            (Pace::BytesPerSecond(rate), Some(len)) if len > 0 => reached(elapsed, rate, len),
+            _ => Seq::MAX,
+        };
+        due.saturating_add(self.first)
     }
 
     /// Returns the part of `range` that is due after a stream has run for `elapsed`. `range` lies
     /// within the [`limit`](Self::limit).
     pub fn due_of(
-        self,
+        &mut self,
+        pace: Pace,
         tape: &mut impl TapeSource,
         range: SeqRange,
         elapsed: Duration,
     ) -> Option<SeqRange> {
-        if !matches!(self, Self::Recorded(_)) || self.due(tape, range.last()) <= elapsed {
-            return Some(range);
-        }
-        let late = (range.first()..range.last()).find(|&seq| self.due(tape, seq) > elapsed);
-        SeqRange::new(range.first(), late.unwrap_or(range.last()) - 1)
+        let behind = match pace {
+            Pace::BytesPerSecond(rate) if tape.message_len().is_none() => {
+                self.behind_bytes(tape, range, in_bytes(elapsed, rate))
+            }
+            Pace::Recorded(_) if self.due(pace, tape, range.last()) > elapsed => (range.first()
+                ..range.last())
+                .find(|&seq| self.due(pace, tape, seq) > elapsed)
+                .unwrap_or(range.last()),
+            _ => return Some(range),
+        };
+        SeqRange::new(range.first(), behind - 1)
     }
 
-    /// Returns the time at which a packet is due, counted from the beginning of its stream.
-    pub fn due(self, tape: &mut impl TapeSource, seq: Seq) -> Duration {
-        match self {
-            Self::Unlimited => Duration::ZERO,
-            Self::PerSecond(rate) => after(seq, rate, 1),
-            Self::BytesPerSecond(rate) => after(seq, rate, FRAME_LEN as u64),
-            Self::Recorded(percent) => {
-                let began = tape.arrived(FIRST_SEQ).unwrap_or(0);
+    /// Returns the time at which a message is due, counted from the beginning of the stream.
+    pub fn due(&mut self, pace: Pace, tape: &mut impl TapeSource, seq: Seq) -> Duration {
+        let before = seq.saturating_sub(self.first);
+        match pace {
+            Pace::Unlimited => Duration::ZERO,
+            Pace::PerSecond(rate) => after(before.into(), rate),
+            Pace::BytesPerSecond(rate) => match tape.message_len() {
+                Some(len) => after(u128::from(before) * u128::from(len), rate),
+                None => after(self.bytes_before(tape, seq).into(), rate),
+            },
+            Pace::Recorded(percent) => {
+                let began = tape.arrived(self.first).unwrap_or(0);
                 let after = tape.arrived(seq).unwrap_or(0).saturating_sub(began);
                 let nanos = u128::from(after) * 100 / u128::from(percent.max(1));
                 Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             }
         }
     }
+
+    /// Returns the number of bytes of the stream's messages before `seq`.
+    fn bytes_before(&mut self, tape: &mut impl TapeSource, seq: Seq) -> u64 {
+        if seq > self.next {
+            self.bytes += bytes_of(tape, self.next, seq);
+        } else if seq < self.next {
+            self.bytes = self.bytes.saturating_sub(bytes_of(tape, seq, self.next));
+        }
+        self.next = seq;
+        self.bytes
+    }
+
+    /// Returns the sequence behind the messages of `range` before which the stream has at most
+    /// `bytes`.
+    fn behind_bytes(&mut self, tape: &mut impl TapeSource, range: SeqRange, bytes: u128) -> Seq {
+        let mut before = u128::from(self.bytes_before(tape, range.first()));
+        let mut next = range.first();
+        while let Some(rest) = range.from(next).filter(|_| before <= bytes) {
+            let messages = tape.messages(rest);
+            if messages.is_empty() {
+                // Whoever sends the messages meets the failure of the tape.
+                return range.last() + 1;
+            }
+            for (_, message) in messages.iter() {
+                if before > bytes {
+                    break;
+                }
+                before += message.len() as u128;
+                next += 1;
+            }
+        }
+        next
+    }
 }
 
-/// Returns the highest sequence that is due after `elapsed` at `rate` per second, where a packet
-/// counts `size`.
+/// Returns the number of bytes of the messages from `from` to the one before `to`.
+fn bytes_of(tape: &mut impl TapeSource, from: Seq, to: Seq) -> u64 {
+    let (mut next, mut bytes) = (from, 0);
+    while let Some(rest) = SeqRange::new(next, to.saturating_sub(1)) {
+        let messages = tape.messages(rest);
+        if messages.is_empty() {
+            break;
+        }
+        bytes += messages.bytes();
+        next += messages.len();
+    }
+    bytes
+}
+
+/// Returns the number of units of `size` that are over after `elapsed` at `rate` per second.
 fn reached(elapsed: Duration, rate: u32, size: u64) -> Seq {
     let due = elapsed.as_nanos().saturating_mul(rate.into()) / (1_000_000_000 * u128::from(size));
-    Seq::try_from(due).unwrap_or(Seq::MAX).saturating_add(FIRST_SEQ)
+    Seq::try_from(due).unwrap_or(Seq::MAX)
 }
 
-/// Returns the time at which a packet is due at such a rate.
-fn after(seq: Seq, rate: u32, size: u64) -> Duration {
-    let nanos = u128::from(seq - FIRST_SEQ) * 1_000_000_000 * u128::from(size);
-    let nanos = nanos / u128::from(rate.max(1));
+/// Returns the maximum number of bytes before a message that is due after `elapsed`.
+fn in_bytes(elapsed: Duration, rate: u32) -> u128 {
+    // As the times of messages are whole nanoseconds, rounded down, the nanosecond that has begun
+    // counts.
+    (elapsed.as_nanos() + 1).saturating_mul(rate.into()).saturating_sub(1) / 1_000_000_000
+}
+
+/// Returns the time that `count` units take at `rate` per second.
+fn after(count: u128, rate: u32) -> Duration {
+    let nanos = count * 1_000_000_000 / u128::from(rate.max(1));
     let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX);
     Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).unwrap_or(0))
 }
@@ -146,8 +230,12 @@ impl FromStr for Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
+    use crate::base::seq::to_index;
     use crate::tape::in_memory::Tape;
+    use crate::tape::itch_market::ItchMarket;
     use alloc::sync::Arc;
+    use alloc::vec::Vec;
 
     #[test]
     fn paces_parse() {
@@ -192,10 +280,64 @@ mod tests {
         let mut tape = Arc::new(Tape::sample(5));
         for rate in [1, 3, 50_000, u32::MAX] {
             for pace in [Pace::PerSecond(rate), Pace::BytesPerSecond(rate)] {
-                assert_eq!(pace.limit(Duration::ZERO), 1, "the first packet comes at once");
-                for seq in [1, 2, 5, 1000, 2_000_000_000] {
-                    let due = pace.due(&mut tape, seq);
-                    assert!(pace.limit(due + Duration::from_nanos(1)) >= seq, "{pace}: {seq}");
+                let mut clock = StreamClock::new(7);
+                let first = clock.limit(pace, &tape, Duration::ZERO);
+                assert_eq!(first, 7, "the first packet comes at once");
+                for seq in [7, 8, 11, 1000, 2_000_000_000] {
+                    let due = clock.due(pace, &mut tape, seq);
+                    let limit = clock.limit(pace, &tape, due + Duration::from_nanos(1));
+                    assert!(limit >= seq, "{pace}: {seq}");
+                }
+            }
+        }
+    }
+
+    /// Returns a market of ITCH messages, and the bytes before each message and before the end.
+    fn itch(len: Seq) -> (ItchMarket, Vec<u64>) {
+        let mut tape = ItchMarket::seeded(4, len);
+        let mut before = alloc::vec![0, 0];
+        for seq in 1..=len {
+            let message = tape.messages(SeqRange::one(seq)).iter().next().unwrap().1.len() as u64;
+            before.push(before.last().unwrap() + message);
+        }
+        (tape, before)
+    }
+
+    #[test]
+    fn a_pace_in_bytes_counts_the_bytes_of_messages() {
+        let (mut tape, before) = itch(5000);
+        let pace = Pace::BytesPerSecond(1000);
+        let mut rng = Rng::new(2);
+        for first in [1, 17, 4000] {
+            let mut clock = StreamClock::new(first);
+            for _ in 0..300 {
+                // Forwards and backwards.
+                let seq = Seq::from(rng.between(u32::try_from(first).unwrap(), 5001));
+                let bytes = before[to_index(seq)] - before[to_index(first)];
+                assert_eq!(clock.due(pace, &mut tape, seq), Duration::from_millis(bytes), "{seq}");
+            }
+        }
+    }
+
+    #[test]
+    fn messages_of_any_length_are_due_when_their_times_say() {
+        let (mut tape, _) = itch(3000);
+        for rate in [1, 999, 1_000_003, u32::MAX] {
+            let pace = Pace::BytesPerSecond(rate);
+            let (mut clock, mut times) = (StreamClock::new(1), StreamClock::new(1));
+            for range in [(1, 3000), (1024, 1030), (5, 5)] {
+                let range = SeqRange::new(range.0, range.1).unwrap();
+                for seq in [range.first(), range.first() + 3, 2000].map(|seq| seq.min(range.last()))
+                {
+                    let at = times.due(pace, &mut tape, seq);
+                    let late = (range.first()..=range.last())
+                        .find(|&seq| times.due(pace, &mut tape, seq) > at);
+                    let last = late.unwrap_or(range.last() + 1) - 1;
+                    let due = clock.due_of(pace, &mut tape, range, at);
+                    assert_eq!(due, SeqRange::new(range.first(), last), "{rate} {seq}");
+                    let early = at.checked_sub(Duration::from_nanos(1));
+                    let due = early.and_then(|at| clock.due_of(pace, &mut tape, range, at));
+                    assert!(due.is_none_or(|due| due.last() < seq), "{rate} {seq}");
                 }
             }
         }

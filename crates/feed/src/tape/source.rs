@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use crate::tape::file::{Layout, TapeFile, TapeFileError};
 use crate::tape::in_memory::Tape;
 use crate::tape::windows::{Window, Windows};
-use crate::wire::{Messages, SessionId};
+use crate::wire::{FRAME_LEN, Messages, SessionId};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -26,6 +26,12 @@ pub trait TapeSource {
     /// Returns messages from the beginning of `range`: all of them, or as many as are at hand, at
     /// least one. Returns none if the tape ends before, or can no longer be read.
     fn messages(&mut self, range: SeqRange) -> Messages<'_>;
+
+    /// Returns the number of bytes of each message, if all have the same and none must be looked at
+    /// for it; `None` otherwise.
+    fn message_len(&self) -> Option<u64> {
+        None
+    }
 
     /// Returns the time when a packet was received as the tape was recorded, in nanoseconds since
     /// 1970. It is never earlier than that of the packet before. `None` if unknown.
@@ -71,6 +77,10 @@ impl TapeSource for Arc<Tape> {
 
     fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         Messages::Packets(self.slice(range))
+    }
+
+    fn message_len(&self) -> Option<u64> {
+        Some(FRAME_LEN as u64)
     }
 }
 
@@ -214,6 +224,10 @@ impl<S: Storage> TapeSource for FileTapeSource<S> {
 
     fn messages(&mut self, range: SeqRange) -> Messages<'_> {
         self.window(range.first()).map_or(Messages::NONE, |window| window.messages(range))
+    }
+
+    fn message_len(&self) -> Option<u64> {
+        self.has_order_packets().then_some(FRAME_LEN as u64)
     }
 
     fn arrived(&mut self, seq: Seq) -> Option<u64> {

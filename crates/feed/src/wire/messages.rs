@@ -210,6 +210,18 @@ impl<'a> Messages<'a> {
         }
     }
 
+    /// Returns the number of bytes of the messages, without the bytes in front of them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Packets(frames) => frames.as_flattened().len() as u64,
+            Self::Run(run) => {
+                let headers = run.range.len().saturating_mul(run.framing.header_bytes() as u64);
+                (run.bytes.len() as u64).saturating_sub(headers)
+            }
+        }
+    }
+
     /// Returns true if there are no messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::args::secret::Secret;
 use crate::error::Failure;
 use crate::net::{GroupAddress, GroupSockets, LineSource, RECEIVE_BUFFER};
 use crate::terminal::message::message;
-use feed::client::{LINES_MAX, LineProtocol, MoldFeed, SoupLogin};
+use feed::client::{LINES_MAX, LineProtocol, MoldFeed, SessionPayload, SoupLogin};
 use feed::wire::Protocol;
 use feed::wire::soup::{Password, Text};
 use std::io::ErrorKind;
@@ -151,6 +151,13 @@ fn check_flags(args: &FetchArgs, lines: &[FeedAddress]) -> Result<(), Failure> {
         return refused(
             "--password-file",
             "needs an exchange with logins, such as soup://127.0.0.1:3001",
+        );
+    }
+    if args.expected_payload() == SessionPayload::Messages && speak(lines, Protocol::Betacrew) {
+        return refused(
+            "--payload",
+            "is for messages of soup:// and mold:// exchanges; the exercise's protocol has order \
+             packets alone. Leave it out",
         );
     }
     if lines.iter().all(|line| line.protocol == Protocol::Betacrew) {

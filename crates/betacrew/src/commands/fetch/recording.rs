@@ -24,7 +24,7 @@ use crate::terminal::signals;
 use crate::text::formatting::{count, noun};
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, SeqSet};
-use feed::client::{IncompleteReason, Recorder};
+use feed::client::{IncompleteReason, Recorder, SessionPayload};
 use feed::session::completeness::{Facts, GapPolicy};
 use feed::wire::{Info, SessionId, VERSION};
 use std::ffi::OsStr;
@@ -83,7 +83,7 @@ impl<'a> FetchRecording<'a> {
         for path in &args.output {
             if !args.is_streamed(path) {
                 let format = args.format_of(path)?;
-                let output = Output::begin_as(&own(path), format)?;
+                let output = Output::begin_as(&own(path), format)?.with_payload(args.payload);
                 count(path, output.written());
                 outputs.push((output.with_durability(durability), format));
             } else if path == Path::new("-") {
@@ -92,13 +92,14 @@ impl<'a> FetchRecording<'a> {
                     None => (SessionOrder::First, args.from),
                     Some(_) => (SessionOrder::Later, FIRST_SEQ),
                 };
-                let stdout = Stdout::new(format, order, from, stop)?;
+                let stdout = Stdout::new((format, args.payload), order, from, stop)?;
                 count(path, stdout.written());
                 outlets.push(Box::new(stdout));
             } else {
                 // Rotated files have their session in their names anyway.
                 let format = args.format_of(path)?;
                 let files = RotatingFiles::new(path, format, &args.rotate, durability)?;
+                let files = files.with_payload(args.payload);
                 count(path, files.written());
                 outlets.push(Box::new(files));
             }
@@ -339,12 +340,16 @@ fn open(
 ) -> Result<(RecordingStore, Recorder), Failure> {
     let protocols = || lines.protocols.clone();
     // Files of a later session have its name, so they must get packets of no other session.
-    let new_recorder = || match turn.name {
-        Some(SessionName { session, .. }) => {
-            let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
-            Recorder::resume(args.options(), protocols(), 0, &SeqSet::new(), Some(info))
-        }
-        None => Recorder::new(args.options(), protocols()),
+    let new_recorder = || {
+        let mut recorder = match turn.name {
+            Some(SessionName { session, .. }) => {
+                let info = Info { session, version: VERSION, first: FIRST_SEQ, last: 0 };
+                Recorder::resume(args.options(), protocols(), 0, &SeqSet::new(), Some(info))
+            }
+            None => Recorder::new(args.options(), protocols()),
+        };
+        recorder.expect_payload(args.expected_payload());
+        recorder
     };
     let Some(place) = place(args, turn.name) else {
         return Ok((RecordingStore::unnamed()?, new_recorder()));
@@ -362,7 +367,10 @@ fn open(
         capture.gaps.request_rest(highest);
     }
     let mut recorder = Recorder::resume(args.options(), protocols(), highest, &missing, session);
-    recorder.expect_payload(capture.payload());
+    recorder.expect_payload(match capture.payload() {
+        SessionPayload::Unknown => args.expected_payload(),
+        recorded => recorded,
+    });
     let noun = noun(&recorder);
     crate::terminal::message::message!(
         "continuing {}: {} recorded earlier",

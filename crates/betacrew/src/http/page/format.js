@@ -5,6 +5,12 @@ const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 /** Formats a number as 1,234,567; an unknown one as a dash. */
 export const number = (value) => (value == null ? "–" : whole.format(value));
 
+const money = new Intl.NumberFormat("en-GB",
+  { minimumFractionDigits: 2, maximumFractionDigits: 4 });
+
+/** Formats a number of dollars as 1,234.50; an unknown one as a dash. */
+export const dollars = (value) => (value == null ? "–" : money.format(value));
+
 /** Formats a number with three digits and a unit: 12.3k, 4.56M. */
 export function short(value, digits = 3) {
   if (value == null) return "–";

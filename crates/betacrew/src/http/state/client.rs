@@ -131,6 +131,7 @@ impl<'a> ClientMonitor<'a> {
         let lines = self.lines(recorder, now);
         let feed = self.feed(recorder, now, &lines);
         let gaps = gap_history.gaps(recorder.line_count());
+        let books = self.book_snapshot.get();
         let state = State {
             now: events::now(),
             recording_began: Some(self.clock.origin.get()),
@@ -167,7 +168,9 @@ impl<'a> ClientMonitor<'a> {
             open_gaps: Some(ledger.gaps().len() as u64),
             gaps: Some(gaps.iter().rev().take(GAPS_SHOWN).cloned().collect()),
             lines: Some(self.shown(recorder, &lines)),
-            book: Some(self.book_snapshot.get()),
+            book: books.books,
+            book_total: books.total,
+            book_refused: books.refused,
             events: events::newest(),
             ..loop_handle.last_snapshot().state.clone()
         };

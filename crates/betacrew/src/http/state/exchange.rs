@@ -318,6 +318,7 @@ impl ExchangeController {
         let behind = |view: ConnectionView| Some((tape.last() + 1).saturating_sub(view.next?));
         let packets = stats.packets;
         let (rates, _) = self.rates.update(now, (packets, stats.bytes), &Histogram::default());
+        let books = self.book_snapshot.get();
         let shown_connections = connections.iter().take(SHOWN_MAX).zip(views.clone());
         let state = State {
             now: events::now(),
@@ -353,7 +354,9 @@ impl ExchangeController {
             listeners: Some(self.scenario_info.listeners.clone()),
             mold: MoldLineState::all(exchange.mold_lines()),
             soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
-            book: Some(self.book_snapshot.get()),
+            book: books.books,
+            book_total: books.total,
+            book_refused: books.refused,
             faults: Some(self.in_force(exchange)),
             events: events::newest(),
             ..published.unwrap_or_default()

@@ -25,7 +25,7 @@ use crate::base::seq::{FIRST_SEQ, Seq};
 use crate::exchange::server::{EVENTS_MAX, ServerEvent};
 use crate::faults::engine::{FaultEngine, RunId};
 use crate::faults::scenario::FaultPlace;
-use crate::tape::pace::Pace;
+use crate::tape::pace::{Pace, StreamClock};
 use crate::wire::Protocol;
 use crate::wire::mold::{COUNT_MAX, PayloadLimit, Session};
 use alloc::collections::VecDeque;
@@ -119,6 +119,8 @@ pub(super) struct MoldLine {
     phase: Phase,
     /// Next message to be sent.
     next: Seq,
+    /// Clock of the session's messages.
+    clock: StreamClock,
     /// Number of datagrams made, those that faults have dropped included. Faults pick by it.
     datagrams: u64,
     /// Messages of the tape that were read ahead.
@@ -226,6 +228,7 @@ impl MoldLine {
             session: None,
             phase: Phase::Playing,
             next: FIRST_SEQ,
+            clock: StreamClock::new(FIRST_SEQ),
             datagrams: 0,
             stage: Stage::default(),
             sized: None,

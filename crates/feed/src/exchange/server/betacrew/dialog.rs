@@ -1,13 +1,14 @@
 //! Dialog of a connection in the exercise's protocol.
 
 use super::{BetacrewConnection, Closing, SendContext};
+use crate::base::seq::FIRST_SEQ;
 use crate::exchange::Step;
 use crate::exchange::server::closing::LINGER;
 use crate::exchange::server::connection::{ConnectionBase, Dialog};
 use crate::exchange::server::control::ConnectionPosition;
 use crate::exchange::server::{MockExchange, ONE_BY_ONE, OWED_MAX};
 use crate::faults::scenario::Scenario;
-use crate::tape::pace::{Pace, STEP};
+use crate::tape::pace::{Pace, STEP, StreamClock};
 use crate::tape::source::TapeSource;
 use core::time::Duration;
 
@@ -92,7 +93,8 @@ impl<P: TapeSource> Dialog<P> for BetacrewConnection {
             return None;
         }
         let (began, next) = self.paced_packet()?;
-        let due = began + exchange.scenario.pace.due(&mut exchange.tapes[0], next);
+        let (pace, tape) = (exchange.scenario.pace, &mut exchange.tapes[0]);
+        let due = began + StreamClock::new(FIRST_SEQ).due(pace, tape, next);
         Some(due.max(self.base.traffic.active + STEP))
     }
 

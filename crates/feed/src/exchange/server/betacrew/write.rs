@@ -2,12 +2,12 @@
 
 use super::reply::Reply;
 use super::{BetacrewConnection, EndCause};
-use crate::base::seq::{Seq, SeqRange};
+use crate::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use crate::exchange::server::betacrew::faulted_run::{FaultedRun, PartlySent, SendAction};
 use crate::exchange::server::betacrew::send_buffer::SendBuffer;
 use crate::exchange::server::write_sizes::WriteSizes;
 use crate::faults::engine::FaultEngine;
-use crate::tape::pace::Pace;
+use crate::tape::pace::{Pace, StreamClock};
 use crate::tape::source::TapeSource;
 use crate::wire::{FRAME_LEN, Frame, Protocol, encode};
 use core::time::Duration;
@@ -151,13 +151,14 @@ impl BetacrewConnection {
                     let SendContext { tape, faults, pace, .. } = context;
                     // A live session has a pace of its own.
                     let pace = if *last == Seq::MAX { Pace::Unlimited } else { *pace };
-                    let to = tape.last().min(*last).min(pace.limit(elapsed));
+                    let mut clock = StreamClock::new(FIRST_SEQ);
+                    let to = tape.last().min(*last).min(clock.limit(pace, *tape, elapsed));
                     let from = match pace {
                         Pace::Unlimited => out.put_kept(*tape, faults, *run_id, (*next, to)),
                         _ => *next,
                     };
                     faults.kept(*run_id, from, to).all(|part| {
-                        let due = pace.due_of(*tape, part, elapsed);
+                        let due = clock.due_of(pace, *tape, part, elapsed);
                         due.is_some_and(|due| out.put_range(*tape, due)) && due == Some(part)
                     })
                 }
@@ -225,9 +226,10 @@ fn refill<P: TapeSource>(run: &mut FaultedRun, began: Duration, context: &mut Se
     let elapsed = context.now.saturating_sub(began);
     let mut due = if run.is_endless() { end } else { Seq::MAX };
     if !run.is_endless() && context.pace != Pace::Unlimited && run.is_stream() {
-        due = context.pace.limit(elapsed);
+        let mut clock = StreamClock::new(FIRST_SEQ);
+        due = clock.limit(context.pace, context.tape, elapsed);
         let next = SeqRange::new(run.next(), end.min(due).min(run.next().saturating_add(255)));
-        due = match next.and_then(|next| context.pace.due_of(context.tape, next, elapsed)) {
+        due = match next.and_then(|next| clock.due_of(context.pace, context.tape, next, elapsed)) {
             Some(range) => range.last(),
             None if run.next() > end => Seq::MAX,
             None => 0,

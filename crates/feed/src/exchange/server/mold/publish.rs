@@ -8,7 +8,7 @@ use crate::exchange::datagrams::DatagramBatch;
 use crate::exchange::server::closing::Ending;
 use crate::exchange::server::mold::stage::{Scan, ScanEnd};
 use crate::faults::scenario::{Direction, FaultPlace};
-use crate::tape::pace::{Pace, STEP};
+use crate::tape::pace::{Pace, STEP, StreamClock};
 use crate::tape::source::TapeSource;
 use crate::wire::Protocol;
 use crate::wire::mold::{BLOCK_HEADER_BYTES, HEADER_BYTES, Header, Session};
@@ -36,6 +36,7 @@ impl MoldLine {
         self.session = Some(LineSession { number, name, began: now + lead, live });
         self.phase = Phase::Playing;
         self.next = if number == 0 { self.first } else { FIRST_SEQ };
+        self.clock = StreamClock::new(FIRST_SEQ);
         self.shifted_at = 0;
         self.stage.clear();
         self.sized = None;
@@ -139,14 +140,16 @@ impl MoldLine {
         let Some(elapsed) = now.checked_sub(session.began) else {
             return Next::Waits(Some(session.began));
         };
-        let due = pace.due(context.tape, self.next);
+        let due = self.clock.due(pace, context.tape, self.next);
         if due > elapsed {
             return Next::Waits(Some((session.began + due).max(now + STEP)));
         }
         let limits = self.limits(context);
         // Messages that may share the datagram, and those of them that are due.
-        let together = due_before(pace, context.tape, all, limits, due + self.options.flush);
-        let available = due_before(pace, context.tape, together, limits, elapsed);
+        let clock = (&mut self.clock, pace);
+        let together = due_before(clock, context.tape, all, limits, due + self.options.flush);
+        let clock = (&mut self.clock, pace);
+        let available = due_before(clock, context.tape, together, limits, elapsed);
         let scan = self.stage.scan(context.tape, available, limits);
         let flush_at = match session.live {
             true => self.seen_at(now) + self.options.flush,
@@ -426,7 +429,7 @@ impl MoldLine {
 /// Returns the part of `range` that a datagram may have and that is due after `elapsed`; its first
 /// message always is.
 fn due_before<P: TapeSource>(
-    pace: Pace,
+    (clock, pace): (&mut StreamClock, Pace),
     tape: &mut P,
     range: SeqRange,
     limits: DatagramLimits,
@@ -439,7 +442,7 @@ fn due_before<P: TapeSource>(
     // No further than a datagram of empty messages reaches: the times of far messages cost much.
     let room = limits.payload.bytes().saturating_sub(HEADER_BYTES) / BLOCK_HEADER_BYTES;
     let most = first.saturating_add(Seq::from(limits.messages.max(1) - 1).min(room as Seq));
-    let last = range.last().min(most).min(pace.limit(elapsed)).max(first);
-    let due = SeqRange::new(first, last).and_then(|due| pace.due_of(tape, due, elapsed));
+    let last = range.last().min(most).min(clock.limit(pace, tape, elapsed)).max(first);
+    let due = SeqRange::new(first, last).and_then(|due| clock.due_of(pace, tape, due, elapsed));
     due.unwrap_or(SeqRange::one(first))
 }

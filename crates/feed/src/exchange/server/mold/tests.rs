@@ -15,6 +15,7 @@ use crate::faults::scenario::{
 use crate::tape::growing::{ArrivalRate, GrowingTape};
 use crate::tape::in_memory::Tape;
 use crate::tape::itch_market::ItchMarket;
+use crate::tape::pace::STEP;
 use crate::tape::source::TapeSource;
 use crate::wire::mold::{Content, Datagram, HEADER_BYTES, Header, Request};
 use alloc::sync::Arc;
@@ -200,6 +201,31 @@ fn the_datagrams_of_a_paced_tape_do_not_depend_on_when_the_driver_asks() {
     for step in [1, 7, 300] {
         assert!(play(Duration::from_millis(step)).0 == exact, "asked each {step} ms");
     }
+}
+
+#[test]
+fn a_pace_in_bytes_counts_messages_without_their_headers() {
+    let scenario = Scenario { pace: Pace::BytesPerSecond(17_000), ..Scenario::clean(1) };
+    let options = LineOptions { flush: SECOND, ..of(1) };
+    let packets = Run::new(exchange(20, scenario.clone(), options.clone())).send_until(0, SECOND);
+    let of_messages = packets.iter().filter(|(_, datagram)| datagram.len() > HEADER_BYTES);
+    let times: Vec<Duration> = of_messages.map(|(time, _)| *time).collect();
+    assert_eq!(times, (0..20).map(Duration::from_millis).collect::<Vec<_>>());
+
+    let tape = ItchMarket::seeded(1, 2000);
+    let mut clock = StreamClock::new(1);
+    let exchange = MockExchange::new(tape.clone(), scenario.clone()).with_line(options);
+    let sent = Run::new(exchange).send_until(0, SECOND);
+    let of_messages = sent.iter().filter(|(_, datagram)| datagram.len() > HEADER_BYTES);
+    let mut tape = tape;
+    let mut count = 0;
+    for (at, datagram) in of_messages {
+        count += 1;
+        assert_eq!(sequences(datagram), [count]);
+        let due = clock.due(scenario.pace, &mut tape, count);
+        assert!(*at >= due && *at <= due + STEP * 2, "message {count} at {at:?} for {due:?}");
+    }
+    assert!((400..700).contains(&count), "{count} messages of about 30 bytes");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::base::seq::{FIRST_SEQ, Seq};
 use crate::exchange::server::MockExchange;
 use crate::exchange::server::users::Turn;
 use crate::faults::scenario::{Direction, FaultPlace};
-use crate::tape::pace::Pace;
+use crate::tape::pace::{Pace, StreamClock};
 use crate::tape::source::TapeSource;
 use crate::wire::SessionId;
 use crate::wire::soup::{
@@ -133,7 +133,7 @@ impl<P: TapeSource> MockExchange<P> {
         conn.stage = Stage::Streaming(Stream {
             run_id: conn.run_id(FaultPlace::Stream, pass),
             next: first,
-            first,
+            clock: StreamClock::new(first),
             began: now,
             pace: is_live.then_some(Pace::Unlimited),
             timeout: client_timeout(request.heartbeat_timeout),

@@ -9,7 +9,7 @@ use crate::faults::engine::{BLOCK, FaultEngine, RunId};
 use crate::faults::scenario::{
     Direction, ExtraPacket, FaultAction, FaultPlace, INSERTED_MAX, WriteSize,
 };
-use crate::tape::pace::Pace;
+use crate::tape::pace::{Pace, StreamClock};
 use crate::tape::source::TapeSource;
 use crate::wire::soup::{Packet, RejectReason, kind};
 use alloc::collections::VecDeque;
@@ -59,8 +59,8 @@ pub(super) struct Stream {
     pub(super) run_id: RunId,
     /// Next message that is not in the plan.
     pub(super) next: Seq,
-    /// First message of the stream, which is due at once.
-    pub(super) first: Seq,
+    /// Clock that begins with the first message of the login.
+    pub(super) clock: StreamClock,
     /// Time of the login.
     pub(super) began: Duration,
     /// Pace of the stream; unlimited in a live session, which has a pace of its own.
@@ -352,25 +352,18 @@ fn inserted(packet: ExtraPacket, len: u16, key: u64) -> SendAction {
 }
 
 impl Stream {
-    /// Returns the pace of the stream and the time that it has run, as if it had begun with the
-    /// tape.
-    fn clock<P: TapeSource>(&self, context: &mut PlanContext<'_, P>) -> (Pace, Duration) {
-        let pace = self.pace.unwrap_or(context.pace);
-        // The first message of a stream is due at once, wherever it is in the tape.
-        let skipped = pace.due(context.tape, self.first);
-        (pace, context.now.saturating_sub(self.began) + skipped)
-    }
-
     /// Returns the next messages that are due, a bounded number of them.
-    fn due<P: TapeSource>(&self, context: &mut PlanContext<'_, P>) -> Option<SeqRange> {
-        let (pace, elapsed) = self.clock(context);
+    fn due<P: TapeSource>(&mut self, context: &mut PlanContext<'_, P>) -> Option<SeqRange> {
+        let pace = self.pace.unwrap_or(context.pace);
+        let elapsed = context.now.saturating_sub(self.began);
         let last = context.tape.last();
         if pace == Pace::Unlimited {
             return SeqRange::new(self.next, last);
         }
         let most = self.next.saturating_add(PLANNED_MAX - 1);
-        let range = SeqRange::new(self.next, last.min(most).min(pace.limit(elapsed)))?;
-        pace.due_of(context.tape, range, elapsed)
+        let limit = self.clock.limit(pace, context.tape, elapsed);
+        let range = SeqRange::new(self.next, last.min(most).min(limit))?;
+        self.clock.due_of(pace, context.tape, range, elapsed)
     }
 
     /// Returns the time at which the next message is due that is on the tape already.
@@ -379,9 +372,12 @@ impl Stream {
         context: &mut PlanContext<'_, P>,
     ) -> Option<Duration> {
         let is_open = self.flow == Flow::Open && self.next <= context.tape.last();
-        let (pace, elapsed) = self.clock(context);
-        let due = pace.due(context.tape, self.next);
-        is_open.then(|| context.now + due.saturating_sub(elapsed))
+        let pace = self.pace.unwrap_or(context.pace);
+        is_open.then(|| {
+            let mut clock = self.clock;
+            let due = clock.due(pace, context.tape, self.next);
+            context.now.max(self.began + due)
+        })
     }
 
     /// Returns the part of `range` before the first message that a fault picks; `None` if that is

@@ -77,6 +77,27 @@ fn a_pace_counts_from_the_first_message_of_the_login() {
 }
 
 #[test]
+fn a_pace_in_bytes_counts_messages_without_their_packets() {
+    let lengths = [30, 0, 100, 70, 1];
+    let messages: Vec<Vec<u8>> = lengths.map(|len| vec![b'x'; len]).to_vec();
+    for (first, took) in [(1, 200), (3, 170), (4, 70)] {
+        for at_once in [1, 10] {
+            let tape = MessageTape::new(messages.clone(), Framing::Length, at_once);
+            let scenario = Scenario { pace: Pace::BytesPerSecond(1000), ..Scenario::clean(1) };
+            let mut session = Session::new(tape, scenario);
+            session.login(first);
+            session.run();
+            let sent = session.exchange.stats().packets;
+            assert_eq!(sent, 1, "message {first} alone: the next one waits for its bytes");
+            assert_eq!(session.run_until(SECOND * 10), Step::Finish);
+            assert_eq!(session.exchange.stats().packets, 6 - first);
+            let (took, expected) = (session.now - SECOND, Duration::from_millis(took));
+            assert!(took >= expected && took < expected + Duration::from_millis(5), "{took:?}");
+        }
+    }
+}
+
+#[test]
 fn faults_of_logins() {
     let second = |action| {
         let mut fault = fault(action, FaultPlace::Login);
