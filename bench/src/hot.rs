@@ -35,11 +35,11 @@ pub struct Case {
     pub name: &'static str,
     /// Description of the case.
     pub about: &'static str,
-    /// Prepares it; what this returns can be run any number of times.
+    /// Prepares the case; the returned function can be run any number of times.
     pub make: fn() -> Box<dyn FnMut()>,
 }
 
-/// All of them.
+/// All cases.
 pub const CASES: [Case; 19] = [
     Case { name: "scan", about: "the ledger takes a stream with 25 % dropped", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },

@@ -51,7 +51,7 @@ pub(crate) fn has_node() -> bool {
 pub(crate) struct Exchange {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// From its start until it listened.
+    /// Time from the start of the process until it listened.
     pub(crate) ready: Duration,
     pub(crate) descriptors_at_start: usize,
 }

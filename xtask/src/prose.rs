@@ -1,4 +1,4 @@
-//! Prose rules that a test can check: how doc comments begin.
+//! Prose rules that a test can check: how doc comments begin, and that they name what they mean.
 //!
 //! A doc comment stands alone in a hover box. Its first sentence therefore names its subject; the
 //! words of [`OPENERS`] refer to something else, or put off saying what the thing is.
@@ -54,6 +54,28 @@ const OPENERS: [&str; 44] = [
     "Why",
 ];
 
+/// Pronouns that stand for nothing in a doc comment that is read alone.
+const PRONOUNS: [&str; 5] = ["it", "its", "them", "their", "they"];
+
+/// Prepositions that lead to a pronoun: "Number of its bytes."
+const PREPOSITIONS: [&str; 7] = ["of", "at", "in", "from", "by", "for", "to"];
+
+/// Returns the pronoun without a noun before it with which a doc comment's first line begins:
+/// "Starts it.", "Number of their bytes."
+fn pronoun(text: &str) -> Option<&'static str> {
+    let is_pronoun = |word: &str| {
+        let word = word.trim_end_matches(['.', ',', ';', ':']);
+        PRONOUNS.into_iter().find(|pronoun| *pronoun == word)
+    };
+    let mut words = text.split_whitespace();
+    let (first, second) = (words.next()?, words.next()?);
+    match PREPOSITIONS.contains(&second) {
+        true => words.next().and_then(is_pronoun),
+        // "Session: its name and extent." has its noun.
+        false => is_pronoun(second).filter(|_| !first.ends_with([':', ','])),
+    }
+}
+
 /// Returns the forbidden words with which a doc comment's first line begins.
 fn opener(text: &str) -> Option<&'static str> {
     OPENERS.into_iter().find(|words| {
@@ -76,6 +98,10 @@ fn complaints(text: &str) -> Vec<String> {
                 found.push(format!(
                     "line {number}: the doc comment begins with \"{words}\": name the thing that \
                      it describes, or begin with a verb (\"Returns\", \"Opens\")"
+                ));
+            } else if let Some(word) = pronoun(doc).filter(|_| !continues) {
+                found.push(format!(
+                    "line {number}: \"{word}\" stands for nothing in the doc comment: name it"
                 ));
             }
         }
@@ -103,4 +129,11 @@ fn a_doc_comment_without_a_subject_is_noticed() {
     assert!(complaints("//! Whether it rains.").len() == 1);
     assert!(complaints("/// Number of gaps\n/// that are open.\n/// And more.").is_empty());
     assert!(complaints("/// Android is no opener.").is_empty());
+    for pronoun in ["/// Number of their bytes.", "/// Starts it.", "//! Name of its tape."] {
+        assert_eq!(complaints(pronoun).len(), 1, "{pronoun}");
+    }
+    for named in ["/// Session: its name.", "/// Number of bytes in it.", "/// Time.\n/// Ends it."]
+    {
+        assert!(complaints(named).is_empty(), "{named}");
+    }
 }

@@ -31,7 +31,7 @@ impl Reading {
     }
 }
 
-/// Runs it.
+/// Runs the example.
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let readings = [21_500, 21_750, -3_250].map(|t| Reading { sensor: 7, millidegrees: t });
     // A run is consecutive messages, each behind its length.

@@ -104,7 +104,7 @@ fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
     Ok((packets, traded))
 }
 
-/// Runs it.
+/// Runs the example.
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // An exchange that loses a quarter of what it streams.
     let scenario = Scenario::losing(7, "25%".parse()?);

@@ -123,13 +123,13 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
         ));
     }
     let view = args.view(seed)?;
-    let (mut capture, recorder, time) = play(&view.tape, view.scenario.clone(), stop)?;
-    let facts = Facts::of(&recorder, capture.packets());
+    let (mut store, recorder, time) = play(&view.tape, view.scenario.clone(), stop)?;
+    let facts = Facts::of(&recorder, store.packets());
     if let Some(outcome) = recorder.outcome() {
-        capture.conclude(outcome.last, &facts)?;
+        store.conclude(outcome.last, &facts)?;
     }
     if facts.completeness() != Completeness::Complete {
-        let (addresses, recording) = (["the demo".to_owned()], (&recorder, &capture));
+        let (addresses, recording) = (["the demo".to_owned()], (&recorder, &store));
         crate::terminal::message::show_text(&summary::text(
             &addresses, recording, time, None, &facts,
         ));
@@ -140,16 +140,16 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
             exit => exit,
         });
     }
-    output.encode(format, |put| capture.read_for(format, put).map(|()| capture.session_facts()))?;
+    output.encode(format, |put| store.read_for(format, put).map(|()| store.session_facts()))?;
     check(args, &view.tape)?;
-    print(&story(args, &view, &capture, recorder.stats().resend_calls, time))
+    print(&story(args, &view, &store, recorder.stats().resend_calls, time))
 }
 
 /// Returns the text and the pictures that the demo prints.
 fn story(
     args: &DemoArgs,
     view: &DemoView,
-    capture: &RecordingStore,
+    store: &RecordingStore,
     calls: u64,
     time: Duration,
 ) -> String {
@@ -161,7 +161,7 @@ fn story(
     ];
     let last = view.tape.last();
     let packets = count(last, "packet");
-    let dropped: SeqSet = capture.gaps.filled.iter().flatten().map(|filled| filled.range).collect();
+    let dropped: SeqSet = store.gaps.filled.iter().flatten().map(|filled| filled.range).collect();
     let mut text = format!(
         "An exchange plays {packets} over TCP {} (seed {}):\n\n",
         view.faults, view.scenario.seed
@@ -202,19 +202,19 @@ fn play(
         let stop = exchange_stop.clone();
         move || net::serve(vec![listener], &mut mock, &stop, |_, _| {})
     });
-    let mut capture = RecordingStore::unnamed()?;
-    capture.gaps.keep_history();
+    let mut store = RecordingStore::unnamed()?;
+    store.gaps.keep_history();
     let mut recorder = Recorder::new(RecorderOptions::default(), 1);
     let began = Instant::now();
-    let done = net::fetch(&[vec![address].into()], &mut recorder, &mut capture, stop, |_| {});
+    let done = net::fetch(&[vec![address].into()], &mut recorder, &mut store, stop, |_| {});
     let time = began.elapsed();
     exchange_stop.stop();
     let served =
         exchange.join().unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
     served.map_err(system("the exchange stopped"))?;
     done.map_err(system("cannot watch connections"))?;
-    capture.end()?;
-    Ok((capture, recorder, time))
+    store.end()?;
+    Ok((store, recorder, time))
 }
 
 /// Reads the output back and checks that it equals the tape.

@@ -27,11 +27,11 @@ pub struct ScenariosArgs {
 struct ListedScenario {
     /// Name, for `serve --scenario`.
     name: &'static str,
-    /// Heading of its group in the list for people.
+    /// Heading of the scenario's group in the list for people.
     group: &'static str,
     /// Description in one line.
     about: String,
-    /// Name of its tape.
+    /// Name of the scenario's tape.
     tape: String,
     /// Protocols in which it does something.
     protocols: Vec<&'static str>,

@@ -18,7 +18,7 @@ const FULL_INTERVAL: Duration = Duration::from_millis(20);
 /// Sink that records, and hands packets to live outputs as far as no gap is before them.
 pub(crate) struct FanOut<'a> {
     /// Recording, from which late outputs read.
-    capture: &'a mut RecordingStore,
+    store: &'a mut RecordingStore,
     outs: Vec<FanOutTarget>,
     abandoned: AbandonedPackets,
     missing: MissingPackets,
@@ -73,7 +73,7 @@ impl<'a> FanOut<'a> {
     /// # Errors
     /// Errors of an output.
     pub(crate) fn new(
-        capture: &'a mut RecordingStore,
+        store: &'a mut RecordingStore,
         outlets: Vec<Box<dyn PacketSink>>,
         abandoned: AbandonedPackets,
         missing: MissingPackets,
@@ -85,9 +85,9 @@ impl<'a> FanOut<'a> {
             behind: None,
             read: Duration::ZERO,
         });
-        let (outs, session) = (outs.collect(), capture.known_session());
+        let (outs, session) = (outs.collect(), store.known_session());
         let mut sink =
-            Self { capture, outs, abandoned, missing, skipped: SeqSet::new(), failure: None };
+            Self { store, outs, abandoned, missing, skipped: SeqSet::new(), failure: None };
         if session.is_some() {
             sink.begin(session, Duration::ZERO);
         }
@@ -99,16 +99,16 @@ impl<'a> FanOut<'a> {
     /// # Errors
     /// Errors of the recording or an output. A closed pipe is not an error.
     pub(crate) fn end(mut self) -> Result<(), Failure> {
-        self.capture.end()?;
+        self.store.end()?;
         if self.failure.is_none() {
             self.begin(None, Duration::ZERO);
         }
         let mut done = self.failure.take().map_or(Ok(()), Err);
         // A NATS stream may already have later packets than this recording.
-        let end = self.capture.highest().saturating_add(1);
+        let end = self.store.highest().saturating_add(1);
         for mut out in self.outs {
             let whole = match done.is_ok() && !out.closed {
-                true => out.end(self.capture, &self.skipped, end),
+                true => out.end(self.store, &self.skipped, end),
                 false => Ok(()),
             };
             for result in [whole, out.outlet.finish()] {
@@ -142,10 +142,10 @@ impl<'a> FanOut<'a> {
         if self.failure.is_some() || !self.outs.iter().any(due) {
             return;
         }
-        self.capture.flush();
+        self.store.flush();
         for out in self.outs.iter_mut().filter(|out| due(out)) {
             out.read = now;
-            match out.catch_up(self.capture, &self.skipped) {
+            match out.catch_up(self.store, &self.skipped) {
                 Ok(full) => out.behind = full.then_some(now + FULL_INTERVAL),
                 Err(failure) => out.fail(failure, &mut self.failure),
             }
@@ -163,9 +163,9 @@ impl FanOutTarget {
     }
 
     /// Hands on all remaining packets before `end`.
-    fn end(&mut self, capture: &RecordingStore, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
+    fn end(&mut self, store: &RecordingStore, skipped: &SeqSet, end: Seq) -> Result<(), Failure> {
         loop {
-            match self.catch_up(capture, skipped)? {
+            match self.catch_up(store, skipped)? {
                 true => self.outlet.wait()?,
                 false if self.outlet.settled(self.next.min(end))? => return Ok(()),
                 false => {}
@@ -190,11 +190,11 @@ impl FanOutTarget {
     }
 
     /// Hands on packets from the recording up to the next gap. Returns whether the output is full.
-    fn catch_up(&mut self, capture: &RecordingStore, skipped: &SeqSet) -> Result<bool, Failure> {
+    fn catch_up(&mut self, store: &RecordingStore, skipped: &SeqSet) -> Result<bool, Failure> {
         self.next = self.outlet.wants(self.next)?;
         loop {
             let mut until = None;
-            let read = capture.read_from(self.next, &mut |messages, arrival| {
+            let read = store.read_from(self.next, &mut |messages, arrival| {
                 until = self.put(messages, arrival)?;
                 if until.is_some() { Err(Failure::Stopped) } else { Ok(()) }
             });
@@ -252,11 +252,11 @@ fn next_in_order(messages: Messages<'_>, next: Seq) -> (Messages<'_>, bool) {
 #[warn(clippy::missing_trait_methods)]
 impl Sink for FanOut<'_> {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
-        self.capture.on_messages(origin, messages, now);
+        self.store.on_messages(origin, messages, now);
         if self.outs.is_empty() || self.failure.is_some() {
             return;
         }
-        let arrival = self.capture.arrival(origin, now);
+        let arrival = self.store.arrival(origin, now);
         let takes = |out: &&mut FanOutTarget| out.next > 0 && out.behind.is_none() && !out.closed;
         for out in self.outs.iter_mut().filter(takes) {
             // Packets after a gap wait in the recording.
@@ -270,15 +270,15 @@ impl Sink for FanOut<'_> {
     }
 
     fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
-        self.capture.on_duplicates(origin, messages)
+        self.store.on_duplicates(origin, messages)
     }
 
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {
-        self.capture.on_gap(gap, now);
+        self.store.on_gap(gap, now);
     }
 
     fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.capture.on_fill(piece, age, origin, now);
+        self.store.on_fill(piece, age, origin, now);
         self.skipped.remove(piece);
         for out in &mut self.outs {
             out.gap_closed(piece, now);
@@ -286,7 +286,7 @@ impl Sink for FanOut<'_> {
     }
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.capture.on_gap_abandoned(range, now);
+        self.store.on_gap_abandoned(range, now);
         if self.abandoned == AbandonedPackets::LeaveOut {
             self.skipped.insert(range);
             for out in &mut self.outs {
@@ -297,14 +297,14 @@ impl Sink for FanOut<'_> {
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
         // Outputs begin only now, so packets that the recording discards were never handed on.
-        let distrusted = self.capture.on_session(info, vouched, now);
+        let distrusted = self.store.on_session(info, vouched, now);
         self.begin(Some(info.session), now);
         distrusted
     }
 
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
         self.catch_up(now, Duration::ZERO);
-        let mut next = self.capture.on_idle(now);
+        let mut next = self.store.on_idle(now);
         for out in self.outs.iter_mut().filter(|out| !out.closed) {
             match out.idle(now) {
                 Ok(time) => next = [next, time, out.behind].into_iter().flatten().min(),
@@ -323,10 +323,10 @@ impl Sink for FanOut<'_> {
     }
 
     fn has_failed(&self) -> bool {
-        self.capture.has_failed() || self.failure.is_some()
+        self.store.has_failed() || self.failure.is_some()
     }
 
     fn on_request(&mut self, piece: SeqRange, now: Duration) {
-        self.capture.on_request(piece, now);
+        self.store.on_request(piece, now);
     }
 }

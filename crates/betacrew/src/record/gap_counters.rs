@@ -158,31 +158,31 @@ mod tests {
 
     #[test]
     fn distrusted_packets_do_not_count_as_missed_even_next_to_a_gap() {
-        let mut capture = RecordingStore::unnamed().unwrap();
+        let mut store = RecordingStore::unnamed().unwrap();
         let origin = |source| Origin { line: 0, source };
         let (stream, resend) = (origin(Source::Stream { pass: 1 }), origin(Source::Resend));
         let range = |first, last| SeqRange::new(first, last).unwrap();
         let (tape, at) = (Tape::random(100, 1), Duration::from_millis);
         // Packets 11 to 20 are missed before the session is announced, and nothing vouches for the
         // others.
-        capture.on_messages(stream, Messages::Packets(tape.slice(range(1, 10))), at(1));
-        capture.on_gap(range(11, 20), at(2));
-        capture.on_messages(stream, Messages::Packets(tape.slice(range(21, 30))), at(2));
+        store.on_messages(stream, Messages::Packets(tape.slice(range(1, 10))), at(1));
+        store.on_gap(range(11, 20), at(2));
+        store.on_messages(stream, Messages::Packets(tape.slice(range(21, 30))), at(2));
         let info = Info { session: SessionId::of(*b"TOLD"), version: 1, first: 1, last: 100 };
-        let distrusted = capture.on_session(info, &[], at(3));
-        assert_eq!((distrusted.count(), capture.gaps.distrusted), (20, 20));
-        distrusted.ranges().iter().for_each(|gap| capture.on_gap(*gap, at(3)));
-        capture.on_fill(range(1, 15), at(5), resend, at(8));
-        capture.on_messages(resend, Messages::Packets(tape.slice(range(1, 15))), at(8));
-        capture.on_fill(range(16, 30), at(5), stream, at(9));
-        capture.on_messages(stream, Messages::Packets(tape.slice(range(16, 30))), at(9));
-        assert_eq!((capture.gaps.found, capture.gaps.missed), (1, 10));
-        assert_eq!(capture.gaps.recovered, (5, 5));
+        let distrusted = store.on_session(info, &[], at(3));
+        assert_eq!((distrusted.count(), store.gaps.distrusted), (20, 20));
+        distrusted.ranges().iter().for_each(|gap| store.on_gap(*gap, at(3)));
+        store.on_fill(range(1, 15), at(5), resend, at(8));
+        store.on_messages(resend, Messages::Packets(tape.slice(range(1, 15))), at(8));
+        store.on_fill(range(16, 30), at(5), stream, at(9));
+        store.on_messages(stream, Messages::Packets(tape.slice(range(16, 30))), at(9));
+        assert_eq!((store.gaps.found, store.gaps.missed), (1, 10));
+        assert_eq!(store.gaps.recovered, (5, 5));
         assert_eq!(overlap(&distrusted, range(5, 7)), 3, "inside one piece");
         assert_eq!(overlap(&distrusted, range(5, 25)), 11);
         // Packets that are missed later count.
-        capture.on_gap(range(31, 40), at(9));
-        capture.on_fill(range(31, 40), at(1), resend, at(10));
-        assert_eq!((capture.gaps.missed, capture.gaps.recovered), (20, (15, 5)));
+        store.on_gap(range(31, 40), at(9));
+        store.on_fill(range(31, 40), at(1), resend, at(10));
+        assert_eq!((store.gaps.missed, store.gaps.recovered), (20, (15, 5)));
     }
 }

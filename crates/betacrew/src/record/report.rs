@@ -179,7 +179,7 @@ impl RecordingReport {
     pub fn new(
         addresses: &[String],
         recorder: &Recorder,
-        capture: &RecordingStore,
+        store: &RecordingStore,
         took: Duration,
         facts: Facts,
     ) -> Self {
@@ -196,7 +196,7 @@ impl RecordingReport {
             Tail::Unknown => ("unknown", 0.0),
         };
         let missing = outcome.missing.ranges();
-        let filled = capture.gaps.filled.iter().flatten().map(|piece| gap(piece, addresses.len()));
+        let filled = store.gaps.filled.iter().flatten().map(|piece| gap(piece, addresses.len()));
         let never = missing.iter().map(|range| ReportGap {
             first: range.first(),
             last: range.last(),
@@ -214,7 +214,7 @@ impl RecordingReport {
             reason: facts.reason.map(|reason| reason.to_string()),
             session: recorder.session().map(|id| id.to_string()),
             last: outcome.last,
-            packets: capture.packets(),
+            packets: store.packets(),
             missing: missing.iter().copied().map(ReportRange::from).collect(),
             end: ReportEnd { known, confidence },
             took_ms: ms(took),
@@ -224,8 +224,8 @@ impl RecordingReport {
                 .zip(addresses)
                 .map(|(line, address)| line_report(line, address))
                 .collect(),
-            requests: ReportRequests::of(recorder, capture, outcome),
-            violations: violations(addresses, recorder, capture),
+            requests: ReportRequests::of(recorder, store, outcome),
+            violations: violations(addresses, recorder, store),
             gaps: filled.chain(never).collect(),
         }
     }
@@ -300,12 +300,12 @@ fn line_report(line: &LineStats, address: &str) -> ReportLine {
 fn violations(
     addresses: &[String],
     recorder: &Recorder,
-    capture: &RecordingStore,
+    store: &RecordingStore,
 ) -> ReportViolations {
     let found = recorder.violations();
     ReportViolations {
         conflicting_packets: found.conflicts,
-        conflicts: capture.conflict_texts(addresses),
+        conflicts: store.conflict_texts(addresses),
         undecodable_frames: found.undecodable,
         first_undecodable: found
             .first_undecodable

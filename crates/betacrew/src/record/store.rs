@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Recording in a tape file, with an optional history of its gaps.
 #[derive(Debug)]
 pub struct RecordingStore {
-    keeper: TapeRecorder<FileStorage>,
+    tape: TapeRecorder<FileStorage>,
     path: PathBuf,
     /// Right to the name of the file, which the first packet uses.
     claim: Option<Claim>,
@@ -46,25 +46,25 @@ impl RecordingStore {
     pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
         let storage = match successor::begin(path, Existing::Continue)? {
             Begun::Empty(storage, claim) => {
-                let capture = Self::new(storage, path, sync, Some(claim))?;
-                return Ok((capture, None));
+                let store = Self::new(storage, path, sync, Some(claim))?;
+                return Ok((store, None));
             }
             Begun::Recording(storage) => storage,
         };
-        let (keeper, resumed) = TapeRecorder::open(storage, sync, since_1970())
+        let (tape, resumed) = TapeRecorder::open(storage, sync, since_1970())
             .map_err(|error| failure(error, path))?;
-        if resumed.packets == 0 && resumed.damages == 0 && keeper.file().left_out() == 0 {
+        if resumed.packets == 0 && resumed.damages == 0 && tape.file().left_out() == 0 {
             // A file without packets is started again, so that its session does not bind this one.
-            let cleared = keeper.into_storage().cleared().map_err(|source| Failure::Storage {
+            let cleared = tape.into_storage().cleared().map_err(|source| Failure::Storage {
                 action: "record into",
                 path: path.to_owned(),
                 source,
             })?;
             return Ok((Self::new(cleared, path, sync, Some(Claim::Own))?, None));
         }
-        let mut capture = Self::with(keeper, path, sync, None);
-        capture.gaps.start_with(&resumed.missing);
-        Ok((capture, Some(resumed)))
+        let mut store = Self::with(tape, path, sync, None);
+        store.gaps.start_with(&resumed.missing);
+        Ok((store, Some(resumed)))
     }
 
     /// Creates a tape file that replaces a recording at `path` once it has its first packet.
@@ -97,9 +97,8 @@ impl RecordingStore {
         sync: SyncPolicy,
         claim: Option<Claim>,
     ) -> Result<Self, Failure> {
-        let keeper =
-            TapeRecorder::create(storage, sync, since_1970(), crate::args::parse::random())
-                .map_err(|error| failure(error, path))?;
+        let tape = TapeRecorder::create(storage, sync, since_1970(), crate::args::parse::random())
+            .map_err(|error| failure(error, path))?;
         if sync != SyncPolicy::Never && matches!(claim, Some(Claim::Own | Claim::New(_))) {
             // After a power failure a file whose name was not synced cannot be found.
             crate::storage::sync_folder(path).map_err(|source| Failure::Storage {
@@ -108,18 +107,18 @@ impl RecordingStore {
                 source,
             })?;
         }
-        Ok(Self::with(keeper, path, sync, claim))
+        Ok(Self::with(tape, path, sync, claim))
     }
 
     fn with(
-        keeper: TapeRecorder<FileStorage>,
+        tape: TapeRecorder<FileStorage>,
         path: &Path,
         sync: SyncPolicy,
         claim: Option<Claim>,
     ) -> Self {
         Self {
-            len: keeper.file().size(),
-            keeper,
+            len: tape.file().size(),
+            tape,
             path: path.to_owned(),
             claim,
             sync,
@@ -132,13 +131,13 @@ impl RecordingStore {
     /// Returns the number of recorded packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.keeper.packets()
+        self.tape.packets()
     }
 
     /// Returns the highest recorded sequence, or 0 if there is none.
     #[must_use]
     pub fn highest(&self) -> Seq {
-        self.keeper.file().span().map_or(0, |span| span.last())
+        self.tape.file().span().map_or(0, |span| span.last())
     }
 
     /// Returns the counters of the tape file, which include bytes that are still buffered.
@@ -150,19 +149,19 @@ impl RecordingStore {
     /// Returns the session, if an exchange announced it.
     #[must_use]
     pub fn known_session(&self) -> Option<SessionId> {
-        self.keeper.file().session_id()
+        self.tape.file().session_id()
     }
 
     /// Returns the facts that the tape file has about its session.
     #[must_use]
     pub fn session_facts(&self) -> SessionFacts {
-        SessionFacts::of(self.keeper.file())
+        SessionFacts::of(self.tape.file())
     }
 
     /// Returns the kind of the messages that the recording has so far.
     #[must_use]
     pub fn payload(&self) -> SessionPayload {
-        match self.keeper.file().layout() {
+        match self.tape.file().layout() {
             None => SessionPayload::Unknown,
             Some(Layout::Packets) => SessionPayload::Packets,
             Some(Layout::Run(_)) => SessionPayload::Messages,
@@ -173,7 +172,7 @@ impl RecordingStore {
     /// packets, not even packets of an unknown session.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        let file = self.keeper.file();
+        let file = self.tape.file();
         file.packets() == 0 && file.left_out() == 0 && file.session_id().is_none()
     }
 
@@ -191,13 +190,13 @@ impl RecordingStore {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        self.keeper.end().map_err(|error| failure(error, &self.path))
+        self.tape.end().map_err(|error| failure(error, &self.path))
     }
 
     /// Gives the file its name, once it has a packet.
     fn take_name(&mut self, claim: Claim) {
         // The packet is written first, because taking the name removes the earlier recording.
-        let done = self.keeper.end().map_err(|error| failure(error, &self.path));
+        let done = self.tape.end().map_err(|error| failure(error, &self.path));
         let failed = |source| {
             let path = self.path.clone();
             Failure::Storage { action: "record into", path, source }
@@ -233,7 +232,7 @@ impl RecordingStore {
     /// # Errors
     /// Errors of the file.
     pub fn conclude(&mut self, last: Seq, facts: &Facts) -> Result<(), Failure> {
-        let done = self.keeper.conclude(last, facts.end(), since_1970());
+        let done = self.tape.conclude(last, facts.end(), since_1970());
         done.map_err(|error| failure(error, &self.path))?;
         self.end()
     }
@@ -246,18 +245,18 @@ impl RecordingStore {
         if let Some(claim) = self.claim.take() {
             claim.keep();
         }
-        self.keeper.finish(since_1970()).map_err(|error| failure(error, &self.path))
+        self.tape.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
     /// Writes buffered packets to the file.
     pub fn flush(&mut self) {
-        self.keeper.flush();
+        self.tape.flush();
     }
 
     /// Returns the arrival of packets that arrive now.
     #[must_use]
     pub fn arrival(&self, origin: Origin, now: Duration) -> Arrival {
-        Arrival { at: self.keeper.stamp(now), origin: Some(origin) }
+        Arrival { at: self.tape.stamp(now), origin: Some(origin) }
     }
 
     /// Reads all packets in order.
@@ -279,7 +278,7 @@ impl RecordingStore {
         if format.has_arrival() {
             return self.read(each);
         }
-        let mut reading = self.keeper.in_order(FIRST_SEQ);
+        let mut reading = self.tape.in_order(FIRST_SEQ);
         loop {
             match reading.merged() {
                 Ok(messages) if messages.is_empty() => return Ok(()),
@@ -294,7 +293,7 @@ impl RecordingStore {
     /// # Errors
     /// Errors of the file and of `each`.
     pub fn read_from(&self, from: Seq, each: &mut MessageConsumer<'_>) -> Result<(), Failure> {
-        let mut reading = self.keeper.in_order(from);
+        let mut reading = self.tape.in_order(from);
         loop {
             match reading.next() {
                 Ok(Some(piece)) => each(piece.messages, Arrival::of(&piece.block))?,
@@ -322,7 +321,7 @@ impl RecordingStore {
             let kept_from = conflict.kept_from.map_or_else(before, line);
             format!("{kept}{kept_from}, then {came}{}", line(conflict.came_from))
         };
-        self.keeper.conflicts().iter().map(text).collect()
+        self.tape.conflicts().iter().map(text).collect()
     }
 }
 
@@ -353,18 +352,18 @@ fn failure(error: TapeFileError<io::Error>, path: &Path) -> Failure {
 impl Sink for RecordingStore {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
         self.gaps.on_arrival(origin);
-        self.keeper.on_messages(origin, messages, now);
+        self.tape.on_messages(origin, messages, now);
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
         }
-        let len = self.keeper.file().size();
+        let len = self.tape.file().size();
         self.written.add(messages.len(), len.saturating_sub(self.len));
         self.len = len;
     }
 
     fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
         self.gaps.note_stream(origin);
-        self.keeper.on_duplicates(origin, messages)
+        self.tape.on_duplicates(origin, messages)
     }
 
     fn on_gap(&mut self, gap: SeqRange, _: Duration) {
@@ -381,32 +380,32 @@ impl Sink for RecordingStore {
         if let Some(claim) = self.claim.take_if(|claim| !claim.replaces()) {
             claim.keep();
         }
-        let distrusted = self.keeper.on_session(info, vouched, now);
+        let distrusted = self.tape.on_session(info, vouched, now);
         self.gaps.on_distrusted(&distrusted);
         distrusted
     }
 
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.on_idle(now)
+        self.tape.on_idle(now)
     }
 
     fn has_failed(&self) -> bool {
-        self.failure.is_some() || self.keeper.has_failed()
+        self.failure.is_some() || self.tape.has_failed()
     }
 
     fn on_request(&mut self, piece: SeqRange, now: Duration) {
-        self.keeper.on_request(piece, now);
+        self.tape.on_request(piece, now);
     }
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.keeper.on_gap_abandoned(range, now);
+        self.tape.on_gap_abandoned(range, now);
     }
 
     fn is_closed(&self) -> bool {
-        self.keeper.is_closed()
+        self.tape.is_closed()
     }
 
     fn wants_missing(&self) -> bool {
-        self.keeper.wants_missing()
+        self.tape.wants_missing()
     }
 }

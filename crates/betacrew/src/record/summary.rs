@@ -18,7 +18,7 @@ const LISTED: usize = 8;
 /// Returns the summary. `places` are the files that were written, if any were.
 pub(crate) fn text(
     addresses: &[String],
-    (recorder, capture): (&Recorder, &RecordingStore),
+    (recorder, store): (&Recorder, &RecordingStore),
     time: Duration,
     places: Option<&[PathBuf]>,
     facts: &Facts,
@@ -29,12 +29,12 @@ pub(crate) fn text(
     if !facts.reached {
         return text;
     }
-    losses(&mut text, capture, noun(recorder));
+    losses(&mut text, store, noun(recorder));
     lines(&mut text, addresses, recorder);
     logins(&mut text, addresses, recorder);
     datagrams::lines(&mut text, addresses, recorder);
     ending(&mut text, outcome, recorder);
-    violations(&mut text, addresses, recorder, capture);
+    violations(&mut text, addresses, recorder, store);
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
     if recorder.is_following() {
@@ -135,30 +135,30 @@ fn headline(
 }
 
 /// Writes the missed messages and how they were recovered.
-fn losses(text: &mut String, capture: &RecordingStore, noun: &str) {
-    if capture.gaps.rest() > 0 {
-        let rest = count(capture.gaps.rest(), noun);
+fn losses(text: &mut String, store: &RecordingStore, noun: &str) {
+    if store.gaps.rest() > 0 {
+        let rest = count(store.gaps.rest(), noun);
         let _ = writeln!(text, "  rest     {rest} beyond the earlier recording");
     }
-    if capture.gaps.distrusted > 0 {
-        let packets = count(capture.gaps.distrusted, noun);
+    if store.gaps.distrusted > 0 {
+        let packets = count(store.gaps.distrusted, noun);
         let _ = writeln!(
             text,
             "  again    {packets} recorded before the exchange announced its session: requested \
              again"
         );
     }
-    if capture.gaps.missed == 0 {
+    if store.gaps.missed == 0 {
         let _ = writeln!(text, "  missed   nothing");
         return;
     }
-    let (resent, streamed) = capture.gaps.recovered;
+    let (resent, streamed) = store.gaps.recovered;
     let recovered = match resent + streamed {
         0 => "none recovered".to_owned(),
-        all if all == capture.gaps.missed => "all recovered".to_owned(),
+        all if all == store.gaps.missed => "all recovered".to_owned(),
         some => format!("{} recovered", grouped(some)),
     };
-    let how = match capture.gaps.recovered {
+    let how = match store.gaps.recovered {
         (0, 0) => String::new(),
         (_, 0) => " by resend".to_owned(),
         (0, _) => " by further passes or lines".to_owned(),
@@ -170,13 +170,13 @@ fn losses(text: &mut String, capture: &RecordingStore, noun: &str) {
     };
     let slowest = match resent + streamed {
         0 => String::new(),
-        _ => format!(", the slowest after {}", took(capture.gaps.longest)),
+        _ => format!(", the slowest after {}", took(store.gaps.longest)),
     };
     let _ = writeln!(
         text,
         "  missed   {} in {}: {recovered}{how}{slowest}",
-        count(capture.gaps.missed, noun),
-        count(capture.gaps.found, "gap"),
+        count(store.gaps.missed, noun),
+        count(store.gaps.found, "gap"),
     );
 }
 
@@ -270,7 +270,7 @@ fn violations(
     text: &mut String,
     addresses: &[String],
     recorder: &Recorder,
-    capture: &RecordingStore,
+    store: &RecordingStore,
 ) {
     let found = recorder.violations();
     if found.conflicts > 0 {
@@ -279,7 +279,7 @@ fn violations(
             "  WARNING  {} arrived again with different content; the first version was kept:",
             count(found.conflicts, noun(recorder))
         );
-        for conflict in capture.conflict_texts(addresses) {
+        for conflict in store.conflict_texts(addresses) {
             let _ = writeln!(text, "           {conflict}");
         }
     }

@@ -105,7 +105,7 @@ impl Client {
         Self { child, reader }
     }
 
-    /// Ends it one way or the other; what it wrote until then counts.
+    /// Ends the process one way or the other; what it wrote until then counts.
     fn end(mut self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         self.child.ends();

@@ -36,7 +36,7 @@ impl Follower {
         self.lines.by_ref().take(count).map(|line| sequence(&line.unwrap()).unwrap()).collect()
     }
 
-    /// Ends it as Ctrl+C does; returns its exit code, the lines left and what it said.
+    /// Ends the process as Ctrl+C does; returns its exit code, the rest of its lines and stderr.
     fn interrupt(self) -> (i32, Vec<String>, String) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         self.ends()

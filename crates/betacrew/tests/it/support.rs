@@ -49,12 +49,12 @@ impl<E: Exchange + Send + 'static> Serving<E> {
         Self { address, stop, thread: Some(thread) }
     }
 
-    /// Waits until it dies, and returns it.
+    /// Waits until the exchange dies, and returns it.
     pub(crate) fn dies(mut self) -> E {
         self.thread.take().unwrap().join().unwrap()
     }
 
-    /// Ends it and returns what it has become.
+    /// Stops the loop of the exchange, and returns the exchange.
     pub(crate) fn end(mut self) -> E {
         self.stop.stop();
         self.thread.take().unwrap().join().unwrap()
@@ -197,7 +197,7 @@ pub(crate) struct ServeProcess {
 }
 
 impl ServeProcess {
-    /// Starts it on a free port; returns once it listens.
+    /// Starts an exchange on a free port; returns once it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
         Self::listening(&["127.0.0.1:0"], args)
     }
@@ -211,13 +211,13 @@ impl ServeProcess {
         Self::spawn(command, on.len())
     }
 
-    /// Starts it on a free port once a shell has run `limit`, such as `ulimit -n 64`.
+    /// Starts an exchange on a free port once a shell has run `limit`, such as `ulimit -n 64`.
     #[cfg(unix)]
     pub(crate) fn limited(limit: &str, args: &[&str]) -> Self {
         Self::limited_on("127.0.0.1:0", limit, args)
     }
 
-    /// Starts it on a free port of another protocol, such as `soup://127.0.0.1:0`.
+    /// Starts an exchange on a free port of another protocol, such as `soup://127.0.0.1:0`.
     #[cfg(unix)]
     pub(crate) fn limited_on(on: &str, limit: &str, args: &[&str]) -> Self {
         let mut command = Command::new("sh");

@@ -179,7 +179,7 @@ fn hostile(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
     bytes
 }
 
-/// Reads it in every way. What is given out must be packets, ascending, and no more than fit.
+/// Reads a file in every way. The result must be packets, ascending, and no more than fit.
 fn read(bytes: &[u8], rng: &mut Rng) -> bool {
     let fit = bytes.len() / 2;
     let mut indexed = false;

@@ -103,7 +103,7 @@ impl Server {
         Self { child: None, config, port, folder }
     }
 
-    /// Starts it, with what it had; returns once it listens.
+    /// Starts the server with its earlier files; returns once it listens.
     pub(crate) fn again(&mut self) {
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
         let child = Command::new(program().unwrap())
@@ -122,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Starts it if it was killed.
+    /// Starts the server if it was killed.
     pub(crate) fn again_if_killed(&mut self) {
         if self.child.is_none() {
             self.again();

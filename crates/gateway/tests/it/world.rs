@@ -75,7 +75,7 @@ struct Node {
     has: u64,
     /// Which orders wait for an answer.
     waiting: HashSet<u64>,
-    /// When it is woken next.
+    /// Time at which the node is woken next.
     wake: Option<u64>,
 }
 
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// Gives it what it wants, and carries out what it orders.
+    /// Gives a node the packets that it wants, and carries out its orders.
     fn turn(&mut self, gateway: usize) {
         let now = self.time();
         loop {

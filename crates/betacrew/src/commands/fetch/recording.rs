@@ -38,7 +38,7 @@ pub(super) struct FetchRecording<'a> {
     lines: &'a FetchLines,
     /// Session in the names of its files; `None` for the names that were typed.
     named: Option<SessionName>,
-    capture: RecordingStore,
+    store: RecordingStore,
     recorder: Recorder,
     outputs: Vec<(Output, Format)>,
     outlets: Vec<Box<dyn PacketSink>>,
@@ -114,22 +114,11 @@ impl<'a> FetchRecording<'a> {
         let report = report.map(|output| output.with_durability(durability));
         // From here on files exist, which a signal must not leave unfinished.
         let orderly = signals::orderly();
-        let (mut capture, recorder) = open(args, lines, turn)?;
+        let (mut store, recorder) = open(args, lines, turn)?;
         if report.is_some() {
-            capture.gaps.keep_history();
+            store.gaps.keep_history();
         }
-        Ok(Self {
-            args,
-            lines,
-            named,
-            capture,
-            recorder,
-            outputs,
-            outlets,
-            report,
-            written,
-            orderly,
-        })
+        Ok(Self { args, lines, named, store, recorder, outputs, outlets, report, written, orderly })
     }
 
     /// Records the session, writes the outputs, prints the summary and closes the recording.
@@ -141,7 +130,7 @@ impl<'a> FetchRecording<'a> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
-        let counters = OutputCounters { tape: self.capture.written(), outputs };
+        let counters = OutputCounters { tape: self.store.written(), outputs };
         let history = ClientMonitor::new(web, &self.lines.labels, counters);
         self.outlets.extend(web.map(Web::books).transpose()?);
         let (took, handed_on) = self.record(&mut progress, stop, &history)?;
@@ -152,21 +141,16 @@ impl<'a> FetchRecording<'a> {
             false => GapPolicy::Refuse,
         });
         if let Some(outcome) = self.recorder.outcome() {
-            self.capture.conclude(outcome.last, &facts)?;
+            self.store.conclude(outcome.last, &facts)?;
         }
         let outputs = std::mem::take(&mut self.outputs);
         if wanted {
             let tick = || history.tick(&self.recorder);
-            write(outputs, &self.capture, &mut progress, stop, tick)?;
+            write(outputs, &self.store, &mut progress, stop, tick)?;
         }
         if let Some(report) = self.report.take() {
-            let content = RecordingReport::new(
-                &self.lines.labels,
-                &self.recorder,
-                &self.capture,
-                took,
-                facts,
-            );
+            let content =
+                RecordingReport::new(&self.lines.labels, &self.recorder, &self.store, took, facts);
             let _blocks = report.is_stream().then(signals::may_block);
             report.put(|out| {
                 let mut out = std::io::BufWriter::new(out);
@@ -202,7 +186,7 @@ impl<'a> FetchRecording<'a> {
             true => MissingPackets::Wanted,
             false => MissingPackets::Unwanted,
         };
-        let sink = FanOut::new(&mut self.capture, outlets, abandoned, missing)?;
+        let sink = FanOut::new(&mut self.store, outlets, abandoned, missing)?;
         let mut sink = GapObserver { sink, history };
         let FetchLines { labels, sources, .. } = self.lines;
         net::fetch(sources, &mut self.recorder, &mut sink, stop, |event| match event {
@@ -226,7 +210,7 @@ impl<'a> FetchRecording<'a> {
 
     /// Keeps the recording although its outputs are incomplete, and prints how to continue.
     fn keep(&mut self) -> Result<(), Failure> {
-        self.capture.finish()?;
+        self.store.finish()?;
         if let Some(place) = place(self.args, self.named) {
             let place = shown(&place);
             crate::terminal::message::message!(
@@ -254,7 +238,7 @@ impl<'a> FetchRecording<'a> {
     /// Returns the facts about the recording, once it has ended.
     fn facts(&self) -> Facts {
         let outputs = self.has_outputs();
-        Facts { outputs, ..Facts::of(&self.recorder, self.capture.packets()) }
+        Facts { outputs, ..Facts::of(&self.recorder, self.store.packets()) }
     }
 
     /// Prints the summary of the recording.
@@ -262,7 +246,7 @@ impl<'a> FetchRecording<'a> {
         let args = self.args;
         let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
         let places = written.then_some(places.as_slice());
-        let recording = (&self.recorder, &self.capture);
+        let recording = (&self.recorder, &self.store);
         let text = summary::text(&self.lines.labels, recording, took, places, facts);
         crate::terminal::message::show_text(&text);
         if let (Some(last), Some(outcome)) = (args.last, self.recorder.outcome())
@@ -290,9 +274,9 @@ impl<'a> FetchRecording<'a> {
                 shown(&place)
             );
         } else if self.args.tape.is_some() {
-            self.capture.finish()?;
-        } else if !facts.keeps_recording() || self.capture.is_blank() {
-            return self.capture.remove();
+            self.store.finish()?;
+        } else if !facts.keeps_recording() || self.store.is_blank() {
+            return self.store.remove();
         } else if facts.reason == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!(
                 "  the received {}s are kept in {}",
@@ -359,15 +343,15 @@ fn open(
     if args.restart && !turn.again {
         return Ok((RecordingStore::anew(&place, args.sync)?, new_recorder()));
     }
-    let (capture, resumed) = RecordingStore::open(&place, args.sync)?;
-    let Some(before) = resumed else { return Ok((capture, new_recorder())) };
+    let (store, resumed) = RecordingStore::open(&place, args.sync)?;
+    let Some(before) = resumed else { return Ok((store, new_recorder())) };
     let Resumed { packets, highest, missing, session, damages, .. } = before;
-    let mut capture = capture;
+    let mut store = store;
     if !args.follows() {
-        capture.gaps.request_rest(highest);
+        store.gaps.request_rest(highest);
     }
     let mut recorder = Recorder::resume(args.options(), protocols(), highest, &missing, session);
-    recorder.expect_payload(match capture.payload() {
+    recorder.expect_payload(match store.payload() {
         SessionPayload::Unknown => args.expected_payload(),
         recorded => recorded,
     });
@@ -383,13 +367,13 @@ fn open(
             "  it is damaged in {places}; the {noun}s there are requested again"
         );
     }
-    Ok((capture, recorder))
+    Ok((store, recorder))
 }
 
 /// Writes the recording to its outputs. If that fails, prints which of several were replaced.
 fn write(
     outputs: Vec<(Output, Format)>,
-    capture: &RecordingStore,
+    store: &RecordingStore,
     progress: &mut Progress,
     stop: &Stop,
     tick: impl Fn(),
@@ -402,9 +386,9 @@ fn write(
         let written = output.written();
         let bytes = move || written.look().1;
         let _blocks = output.is_stream().then(|| signals::may_block_writing(bytes));
-        progress.writing(output.path(), capture.packets());
+        progress.writing(output.path(), store.packets());
         let done = output.encode(format, |put| {
-            capture.read_for(format, &mut |frames, arrival| {
+            store.read_for(format, &mut |frames, arrival| {
                 progress.wrote(frames.len());
                 if stop.times() > stops {
                     return Err(Failure::Stopped);
@@ -413,7 +397,7 @@ fn write(
                 tick();
                 Ok(())
             })?;
-            Ok(capture.session_facts())
+            Ok(store.session_facts())
         });
         progress.end();
         if let Err(failure) = done {
@@ -458,14 +442,14 @@ mod tests {
     #[test]
     fn a_stop_between_two_outputs_replaces_the_first_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut capture = RecordingStore::unnamed().unwrap();
+        let mut store = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
-        capture.on_messages(
+        store.on_messages(
             origin,
             Messages::Packets(Tape::random(5000, 1).frames()),
             Duration::ZERO,
         );
-        capture.end().unwrap();
+        store.end().unwrap();
         let places = ["a.csv", "b.csv"].map(|name| folder.path().join(name));
         places.iter().for_each(|place| std::fs::write(place, "old").unwrap());
         let outputs = places.each_ref().map(|place| Output::begin_as(place, Format::Csv).unwrap());
@@ -481,13 +465,9 @@ mod tests {
         // What is left of the second one is read in more than one piece.
         let origin = Origin { line: 0, source: Source::Resend };
         let tape = Tape::random(9000, 1);
-        capture.on_messages(
-            origin,
-            Messages::Packets(tape.slice(seqs(5001, 9000))),
-            Duration::ZERO,
-        );
-        capture.end().unwrap();
-        let done = write(outputs, &capture, &mut progress, &stop, tick);
+        store.on_messages(origin, Messages::Packets(tape.slice(seqs(5001, 9000))), Duration::ZERO);
+        store.end().unwrap();
+        let done = write(outputs, &store, &mut progress, &stop, tick);
         assert!(matches!(done, Err(Failure::Stopped)), "{done:?}");
         let read = |place: &Path| std::fs::read_to_string(place).unwrap();
         assert_eq!(read(&places[0]).lines().count(), 9001);
@@ -501,19 +481,19 @@ mod tests {
     #[test]
     fn who_looks_is_told_how_far_writing_has_come() {
         let folder = tempfile::tempdir().unwrap();
-        let mut capture = RecordingStore::unnamed().unwrap();
+        let mut store = RecordingStore::unnamed().unwrap();
         let origin = Origin { line: 0, source: Source::Stream { pass: 1 } };
         let tape = Tape::random(5000, 1);
-        capture.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
-        capture.end().unwrap();
-        assert_eq!(capture.written().look().0, 5000);
-        assert!(capture.written().look().1 >= 5000 * 17);
+        store.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
+        store.end().unwrap();
+        assert_eq!(store.written().look().0, 5000);
+        assert!(store.written().look().1 >= 5000 * 17);
         let path = folder.path().join("out.csv");
         let output = Output::begin_as(&path, Format::Csv).unwrap();
         let (written, seen) = (output.written(), Cell::new(0));
         let mut progress = Progress::new(Duration::from_secs(1));
         let tick = || seen.set(written.look().0);
-        write(vec![(output, Format::Csv)], &capture, &mut progress, &Stop::new(), tick).unwrap();
+        write(vec![(output, Format::Csv)], &store, &mut progress, &Stop::new(), tick).unwrap();
         assert_eq!(seen.get(), 5000);
         assert_eq!(written.look(), (5000, path.metadata().unwrap().len()));
     }

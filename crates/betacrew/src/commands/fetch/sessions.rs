@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let args = typed(folder.path(), &["--tape", "x.tape"]);
         for (name, session) in [("x.tape", b"AAAA"), ("x-BBBB.tape", b"BBBB")] {
-            let (mut capture, _) =
+            let (mut store, _) =
                 RecordingStore::open(&folder.path().join(name), SyncPolicy::Never).unwrap();
             let (origin, tape) = (
                 Origin { line: 0, source: Source::Stream { pass: 1 } },
@@ -230,9 +230,9 @@ mod tests {
             );
             let session = SessionId::of(*session);
             let info = feed::wire::Info { session, version: 1, first: 1, last: 14 };
-            capture.on_session(info, &[], Duration::ZERO);
-            capture.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
-            capture.finish().unwrap();
+            store.on_session(info, &[], Duration::ZERO);
+            store.on_messages(origin, Messages::Packets(tape.frames()), Duration::ZERO);
+            store.finish().unwrap();
         }
         std::fs::write(folder.path().join("x-BBBB.json"), "its output").unwrap();
         let mut sessions = SessionOutputs::new(Duration::ZERO);

@@ -81,7 +81,7 @@ impl ReportRequests {
     /// Returns the requests of a recorder; `None` if no line speaks MoldUDP64.
     pub(super) fn of(
         recorder: &Recorder,
-        capture: &RecordingStore,
+        store: &RecordingStore,
         outcome: &Outcome,
     ) -> Option<Self> {
         let mut lines = (0..).map_while(|line| recorder.line(line));
@@ -93,7 +93,7 @@ impl ReportRequests {
             timed_out: stats.timed_out,
             partial: stats.partial,
             slowest_ms: ms(stats.slowest),
-            missed_by_all_lines: capture.gaps.recovered.0 + outcome.missing.count(),
+            missed_by_all_lines: store.gaps.recovered.0 + outcome.missing.count(),
             served_from: recorder.served_from(),
         })
     }

@@ -27,7 +27,7 @@ pub(super) struct Stage {
 pub(super) struct Scan {
     /// Number of messages.
     pub(super) count: u16,
-    /// Number of their bytes.
+    /// Number of the messages' bytes.
     pub(super) bytes: usize,
     pub(super) end: ScanEnd,
 }
