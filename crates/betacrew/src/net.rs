@@ -19,7 +19,7 @@ pub use group::{GroupSockets, RECEIVE_BUFFER};
 pub(crate) use lines::LINES_MAX;
 pub use lines::LineSockets;
 pub(crate) use serve::LISTENERS_MAX;
-pub use serve::{serve, serve_at};
+pub use serve::{serve, serve_controlled};
 
 use feed::wire::Protocol;
 use mio::Waker;

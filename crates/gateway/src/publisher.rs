@@ -71,11 +71,11 @@ impl Options {
 /// Order to the driver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// Ask for the log's state, and pass it to [`told`](Publisher::told).
+    /// Ask for the log's state, and pass it to [`on_state`](Publisher::on_state).
     Ask,
-    /// Read a message, and pass it to [`read`](Publisher::read).
+    /// Read a message, and pass it to [`on_block`](Publisher::on_block).
     Read(u64),
-    /// Publish a message, and pass the answer to [`answered`](Publisher::answered).
+    /// Publish a message, and pass the answer to [`on_answer`](Publisher::on_answer).
     Publish(Flight),
 }
 

@@ -336,7 +336,8 @@ impl ServeArgs {
             ScenarioInfo::new(plot, played, &addresses),
             written,
         );
-        net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
+        net::serve_controlled(sockets, &mut exchange, stop, log, &mut controller)
+            .map_err(system)?;
         let finished = exchange.tape_mut().finish();
         let exit = report_end(&exchange)?;
         if let (Err(reason), Some(path)) = (finished, &self.record) {
@@ -364,7 +365,7 @@ fn play(
     }
     let info = ScenarioInfo::new(plot, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
-    net::serve_at(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
+    net::serve_controlled(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)
 }
 

@@ -43,7 +43,7 @@ pub fn serve<E: Exchange>(
     stop: &Stop,
     on_event: impl FnMut(&E, E::Event),
 ) -> io::Result<()> {
-    serve_at(sockets, exchange, stop, on_event, &mut NoController)
+    serve_controlled(sockets, exchange, stop, on_event, &mut NoController)
 }
 
 /// Runs `exchange` as [`serve`] does, with a controller that gets a turn whenever the loop is woken
@@ -52,7 +52,7 @@ pub fn serve<E: Exchange>(
 /// # Errors
 /// Returns errors of polling and listening, and [`ErrorKind::InvalidInput`] for more than 1024
 /// listeners or 64 lines. Errors of connections only end these.
-pub fn serve_at<E: Exchange>(
+pub fn serve_controlled<E: Exchange>(
     sockets: impl Into<Sockets>,
     exchange: &mut E,
     stop: &Stop,

@@ -348,16 +348,21 @@ fn a_full_disk_is_an_error_and_the_recording_goes_on_once_there_is_room() {
     }
 }
 
-#[test]
-fn any_flipped_bit_is_noticed_or_harmless() {
-    let tape = Tape::random(400, 3);
+/// Returns a finished file of a tape, in blocks of 50 packets.
+fn finished(tape: &Tape) -> Disk {
     let mut file = new();
     for piece in tape.frames().chunks(50) {
         file.append(origin(1), 0, piece).unwrap();
         file.flush().unwrap();
     }
     file.finish(1).unwrap();
-    let good = file.into_storage();
+    file.into_storage()
+}
+
+#[test]
+fn any_flipped_bit_is_noticed_or_harmless() {
+    let tape = Tape::random(400, 3);
+    let good = finished(&tape);
     let mut rng = Rng::new(5);
     for byte in 0..good.bytes().len() {
         let mut bytes = good.bytes().to_vec();
@@ -382,13 +387,7 @@ fn any_flipped_bit_is_noticed_or_harmless() {
 #[test]
 fn truncation_anywhere_keeps_what_is_before() {
     let tape = Tape::random(400, 3);
-    let mut file = new();
-    for piece in tape.frames().chunks(50) {
-        file.append(origin(1), 0, piece).unwrap();
-        file.flush().unwrap();
-    }
-    file.finish(1).unwrap();
-    let good = file.into_storage();
+    let good = finished(&tape);
     let block = 64 + 50 * 17;
     for len in 48..good.bytes().len() {
         let cut = Disk::with(good.bytes()[..len].to_vec());
