@@ -1,0 +1,43 @@
+//! Simulated run of a seed, over connections or over datagrams.
+
+use super::groups::{self, GroupPlan};
+use super::report::{SimReport, Violation};
+use super::run::{self, SimPlan};
+use alloc::boxed::Box;
+
+/// Number of seeds of which one draws lines of MoldUDP64.
+const GROUPS_OF: u64 = 8;
+
+/// Remainder of such a seed.
+const GROUPS_AT: u64 = 3;
+
+/// Plan that a seed draws.
+#[derive(Clone, Debug)]
+pub enum LifePlan {
+    /// Lines over connections: the exercise's protocol and SoupBinTCP.
+    Connections(Box<SimPlan>),
+    /// Lines of MoldUDP64.
+    Groups(Box<GroupPlan>),
+}
+
+impl LifePlan {
+    /// Draws the plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        match seed % GROUPS_OF == GROUPS_AT {
+            true => Self::Groups(Box::new(GroupPlan::draw(seed))),
+            false => Self::Connections(Box::new(SimPlan::draw(seed))),
+        }
+    }
+}
+
+/// Simulates the run of a seed.
+///
+/// # Errors
+/// Returns the violation, with the trace of the run if `narrate` is true.
+pub fn live(seed: u64, narrate: bool) -> Result<SimReport, Violation> {
+    match LifePlan::draw(seed) {
+        LifePlan::Connections(_) => run::live(seed, narrate),
+        LifePlan::Groups(plan) => groups::live(seed, *plan, narrate),
+    }
+}
