@@ -49,6 +49,14 @@ fn limits(text: &str) -> Result<DatagramLimits, String> {
     }
 }
 
+/// Returns the number of lines among the typed addresses.
+pub(super) fn count(typed: &[String]) -> u16 {
+    let is_line = |text: &&String| {
+        address::split_protocol(text).is_ok_and(|(protocol, _)| protocol == Protocol::Mold)
+    };
+    u16::try_from(typed.iter().filter(is_line).count()).unwrap_or(u16::MAX)
+}
+
 /// Lines whose sockets are open.
 #[derive(Default)]
 pub(super) struct OpenLines {
