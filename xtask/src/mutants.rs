@@ -36,8 +36,19 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 10] =
-    ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold", "soup", "soup_lies"];
+const CHECKS: [&str; 11] = [
+    "life",
+    "faults",
+    "steps",
+    "follow",
+    "torn",
+    "claims",
+    "lies",
+    "untold",
+    "soup",
+    "soup_lies",
+    "mold",
+];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";
