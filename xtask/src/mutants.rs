@@ -36,8 +36,19 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 10] =
-    ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold", "soup", "soup_lies"];
+const CHECKS: [&str; 11] = [
+    "life",
+    "faults",
+    "steps",
+    "follow",
+    "torn",
+    "claims",
+    "lies",
+    "untold",
+    "soup",
+    "soup_lies",
+    "mold",
+];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";
@@ -64,8 +75,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let all = mutants(LIST)?;
     let chosen = all.iter().filter(|it| only.is_none_or(|text| it.name.contains(text)));
     let began = Instant::now();
+    let (checks, longest) = (Mutex::new(CHECKS.iter()), Mutex::new(Duration::ZERO));
+    on_each_processor(|worker| try_without_mutant(&scratch(worker), &checks, &longest))?;
+    let longest = longest.into_inner().map_err(|error| error.to_string())?;
+    let patience = longest.min(PATIENCE / TIMES) * TIMES + SOME;
     let (queue, tried) = (Mutex::new(chosen), Mutex::new((0, String::new())));
-    on_each_processor(|worker| work(worker, &queue, &tried))?;
+    on_each_processor(|worker| work(&scratch(worker), patience, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
     eprintln!("{count} bugs tried in {:.0?}", began.elapsed());
     match failed.is_empty() && count > 0 {
@@ -74,31 +89,47 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// Returns the folder of a processor's copy.
+fn scratch(worker: usize) -> PathBuf {
+    Path::new(ROOT).join("target/mutants").join(worker.to_string())
+}
+
+/// Copies the core, and runs checks of a queue without a bug. Notes the longest time of a check.
+fn try_without_mutant<'a>(
+    scratch: &Path,
+    checks: &Mutex<impl Iterator<Item = &'a &'static str>>,
+    longest: &Mutex<Duration>,
+) -> Result<(), String> {
+    lay_out(scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    loop {
+        let next = checks.lock().map_err(|error| error.to_string())?.next();
+        let Some(check) = next else { return Ok(()) };
+        build(scratch, check)??;
+        let began = Instant::now();
+        match verdict(scratch, check, PATIENCE)? {
+            Verdict::Survived => {}
+            Verdict::Caught(what) | Verdict::Senseless(what) => {
+                return Err(format!("{check} fails without any bug put in: {what}"));
+            }
+        }
+        let mut longest = longest.lock().map_err(|error| error.to_string())?;
+        *longest = longest.max(began.elapsed());
+    }
+}
+
 /// Tries mutants of a queue in a copy of the core, until there are no more. Counts them, and notes
 /// those that are not noticed.
 fn work<'a>(
-    worker: usize,
+    scratch: &Path,
+    patience: Duration,
     queue: &Mutex<impl Iterator<Item = &'a Mutant<'a>>>,
     tried: &Mutex<(u32, String)>,
 ) -> Result<(), String> {
-    let scratch = Path::new(ROOT).join("target/mutants").join(worker.to_string());
-    lay_out(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
-    build(&scratch)??;
-    let began = Instant::now();
-    for check in CHECKS {
-        match verdict(&scratch, check, PATIENCE)? {
-            Verdict::Survived => {}
-            Verdict::Caught(what) | Verdict::Senseless(what) => {
-                return Err(format!("the tests fail without any bug put in: {what}"));
-            }
-        }
-    }
-    let patience = began.elapsed().min(PATIENCE / TIMES) * TIMES + SOME;
     loop {
         let next = queue.lock().map_err(|error| error.to_string())?.next();
         let Some(mutant) = next else { return Ok(()) };
         let Mutant { name, breaks, by, .. } = mutant;
-        let (told, failure) = match attempt(&scratch, mutant, patience) {
+        let (told, failure) = match attempt(scratch, mutant, patience) {
             Ok(Verdict::Caught(what)) => (format!("{name:28} {by:10} {what}"), None),
             Ok(Verdict::Survived) => (
                 format!("{name:28} SURVIVED"),
@@ -180,7 +211,8 @@ fn attempt(scratch: &Path, mutant: &Mutant<'_>, patience: Duration) -> Result<Ve
     verdict
 }
 
-/// Copies the core and its own tests.
+/// Copies the core and its own tests, each check as a program of its own, so that a mutant compiles
+/// only the tests that must notice it.
 fn lay_out(scratch: &Path) -> std::io::Result<()> {
     let (from, to) = (Path::new(ROOT).join("crates/feed"), scratch.join("crates/feed"));
     let text = fs::read_to_string(Path::new(ROOT).join("Cargo.toml"))?;
@@ -197,13 +229,33 @@ fn lay_out(scratch: &Path) -> std::io::Result<()> {
     let text = text.split("[dev-dependencies]").next().unwrap_or_default();
     keep(&to.join("Cargo.toml"), text)?;
     copy(&from.join("src"), &to.join("src"))?;
-    let mut main = "#![allow(clippy::unwrap_used, clippy::panic, dead_code)]\n".to_owned();
-    for check in CHECKS.into_iter().chain(["seen", "by_hand"]) {
-        let _ = writeln!(main, "mod {check};");
-        let name = format!("tests/it/{check}.rs");
-        keep(&to.join(&name), &fs::read_to_string(from.join(&name))?)?;
+    for check in CHECKS {
+        let mut main = "#![allow(clippy::unwrap_used, clippy::panic, dead_code)]\n".to_owned();
+        for module in modules(&from, check)? {
+            let _ = writeln!(main, "#[path = \"it/{module}.rs\"]\nmod {module};");
+            let name = format!("tests/it/{module}.rs");
+            keep(&to.join(&name), &fs::read_to_string(from.join(&name))?)?;
+        }
+        keep(&to.join(format!("tests/{check}.rs")), &main)?;
     }
-    keep(&to.join("tests/it/main.rs"), &main)
+    Ok(())
+}
+
+/// Returns a module of the core's tests and those that it uses.
+fn modules(core: &Path, check: &str) -> std::io::Result<Vec<String>> {
+    let mut found = vec![check.to_owned()];
+    let mut read = 0;
+    while let Some(module) = found.get(read) {
+        let text = fs::read_to_string(core.join(format!("tests/it/{module}.rs")))?;
+        read += 1;
+        for rest in text.split("crate::").skip(1) {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            if !found.iter().any(|module| *module == rest[..end]) {
+                found.push(rest[..end].to_owned());
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -228,12 +280,15 @@ fn keep(path: &Path, text: &str) -> std::io::Result<()> {
     fs::write(path, text)
 }
 
-/// Builds the copy. Returns the program of the tests, or the reason why it does not compile.
-fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
-    let test = "test --offline --package feed --features sim --test it --no-run --jobs 1";
-    let built = command(test, &[])
+/// Builds a check of the copy. Returns its program, or the reason why it does not compile.
+fn build(scratch: &Path, check: &str) -> Result<Result<PathBuf, String>, String> {
+    let test =
+        format!("test --offline --package feed --features sim --test {check} --no-run --jobs 1");
+    let built = command(&test, &[])
         .current_dir(scratch)
         .env("CARGO_TARGET_DIR", scratch.join("target"))
+        // Each mutant changes little.
+        .env("CARGO_INCREMENTAL", "1")
         .output()
         .map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&built.stderr);
@@ -248,7 +303,7 @@ fn build(scratch: &Path) -> Result<Result<PathBuf, String>, String> {
 
 /// Builds the copy as it is and runs a check.
 fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, String> {
-    let program = match build(scratch)? {
+    let program = match build(scratch, check)? {
         Ok(program) => program,
         Err(error) => return Ok(Verdict::Senseless(error)),
     };

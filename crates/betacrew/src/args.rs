@@ -8,3 +8,4 @@ pub(crate) mod line_address;
 pub(crate) mod nats_env;
 pub(crate) mod parse;
 pub(crate) mod secret;
+mod zone;

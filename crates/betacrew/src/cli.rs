@@ -5,7 +5,9 @@ mod log_targets;
 mod suggestions;
 mod verbosity;
 
-use crate::commands::{completions, convert, demo, fetch, man, scenarios, serve, sim, version};
+use crate::commands::{
+    completions, convert, demo, fetch, health, man, scenarios, serve, sim, version,
+};
 use crate::error::{Exit, Failure};
 use crate::net::Stop;
 use crate::terminal::message;
@@ -73,6 +75,8 @@ enum Command {
     Grade(grade::GradeArgs),
     /// Watch an exchange drop packets and a client recover them
     Demo(demo::DemoArgs),
+    /// Ask a running exchange or client over HTTP whether it is ready
+    Health(health::HealthArgs),
     /// Print the completions of a shell: bash, zsh, fish, powershell or elvish
     Completions(completions::CompletionsArgs),
     /// Print the manual page of a command, or write those of all commands
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args, &stop),
         Command::Grade(args) => grade::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
+        Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args, help::arrange(Cli::command())),
         Command::Man(args) => man::run(&args, help::arrange(Cli::command())),
         Command::Version => version::run(),

@@ -4,6 +4,7 @@ pub mod completions;
 pub mod convert;
 pub mod demo;
 pub mod fetch;
+pub mod health;
 pub mod man;
 pub mod scenarios;
 pub mod serve;

@@ -114,6 +114,20 @@ pub(crate) fn impossible_faults(scenario: &Scenario, played: Played) -> Vec<Stri
     found.map(|(_, fault, why)| format!("`{}` ({why})", fault_text(fault))).collect()
 }
 
+/// Returns the faults of a scenario that name lines in MoldUDP64 which do not exist, as the reason
+/// of a refusal; `None` if there are none.
+pub(crate) fn unknown_lines(scenario: &Scenario, played: Played) -> Option<String> {
+    let named: Vec<String> = scenario
+        .unknown_lines(played)
+        .map(|(fault, line)| format!("`{}` names line {line}", fault_text(fault)))
+        .collect();
+    let lines = match played.lines {
+        1 => "there is 1 line in MoldUDP64".to_owned(),
+        count => format!("there are {count} lines in MoldUDP64"),
+    };
+    (!named.is_empty()).then(|| format!("{}, but {lines}", named.join("; ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +142,7 @@ mod tests {
             let last = tapes.into_iter().flatten().map(last).max();
             let impossible = impossible_faults(
                 &plot.scenario,
-                Played { last, live: false, protocols: plot.protocols() },
+                Played { last, live: false, protocols: plot.protocols(), lines: 2 },
             );
             assert!(impossible.is_empty(), "{}: {impossible:?}", entry.name);
         }

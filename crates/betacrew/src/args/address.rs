@@ -1,5 +1,6 @@
 //! Network addresses as people type them.
 
+use crate::args::zone;
 use crate::error::Failure;
 use crate::text::location::shown;
 use feed::wire::Protocol;
@@ -115,13 +116,17 @@ pub fn resolve_peer(text: &str) -> Result<Vec<SocketAddr>, Failure> {
 /// # Errors
 /// Returns [`Failure::Usage`] if the text is not an address or its host is not known.
 pub fn resolve_with(text: &str, default: u16) -> Result<Vec<SocketAddr>, Failure> {
-    let Named { host, port } = split(text, default).map_err(|reason| {
+    let wrong = |reason| {
         Failure::Usage(format!(
             "`{}` is not an address: {reason}; expected HOST:PORT, such as 127.0.0.1:{default} or \
              [::1]:{default}, or a port of this machine",
             shown(text)
         ))
-    })?;
+    };
+    if let Some(address) = zone::with_zone(text.trim(), default) {
+        return Ok(vec![address.map_err(wrong)?]);
+    }
+    let Named { host, port } = split(text, default).map_err(wrong)?;
     if host.eq_ignore_ascii_case(LOCALHOST) {
         // Resolvers differ: some know only one of the two loopback addresses by this name.
         let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());

@@ -2,11 +2,15 @@
 
 use crate::args::address;
 use crate::args::group_address::{GroupAddress, GroupParameters};
+use crate::args::zone;
 use crate::error::Failure;
 use crate::text::location::shown;
 use feed::wire::Protocol;
 use feed::wire::soup::Text;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// What `interface=` needs for a group of IPv4.
+const NEEDS_IP: &str = "interface= needs an IP address, such as interface=192.0.2.7";
 
 /// Address of an exchange: `HOST:PORT`, `betacrew://HOST:PORT`,
 /// `soup://[USER@]HOST:PORT[/SESSION]` or
@@ -47,7 +51,13 @@ impl FeedAddress {
         };
         let (rest, group) = match (protocol, rest.split_once('?')) {
             (Protocol::Mold, Some((rest, query))) => {
-                (rest, GroupParameters::parse(query).map_err(not_address)?)
+                let group = GroupParameters::parse(query).map_err(not_address)?;
+                let interface = group.interface.as_ref();
+                if interface.is_some_and(|it| !rest.contains('[') && it.parse::<IpAddr>().is_err())
+                {
+                    return Err(not_address(NEEDS_IP.to_owned()));
+                }
+                (rest, group)
             }
             _ => (rest, GroupParameters::default()),
         };
@@ -115,12 +125,35 @@ impl FeedAddress {
             found.ok_or_else(|| Failure::Usage(format!("`{}` has no address", shown(text))))
         };
         let servers = self.group.requests.iter().map(|server| first(server));
+        let (group, interface) = self.on_interface(first(&self.peer)?)?;
         Ok(GroupAddress {
-            interface: self.group.interface,
+            interface,
             source: self.group.source,
             servers: servers.collect::<Result<_, _>>()?,
-            ..GroupAddress::new(first(&self.peer)?)
+            ..GroupAddress::new(group)
         })
+    }
+
+    /// Returns the group on the interface that was typed: a group of IPv6 has it as its zone, one
+    /// of IPv4 beside it.
+    fn on_interface(&self, group: SocketAddr) -> Result<(SocketAddr, Option<IpAddr>), Failure> {
+        let Some(typed) = &self.group.interface else { return Ok((group, None)) };
+        let wrong = |reason: String| {
+            let typed = shown(typed);
+            Failure::Usage(format!("interface={typed} of {}: {reason}", self.label()))
+        };
+        match zone::zone_of(&group) {
+            None => {
+                let parsed = typed.parse().map_err(|_| wrong(NEEDS_IP.to_owned()))?;
+                Ok((group, Some(parsed)))
+            }
+            Some(0) if typed.parse::<IpAddr>().is_err() => {
+                let number = zone::interface_number(typed).map_err(wrong)?;
+                Ok((zone::in_zone(group, number), None))
+            }
+            Some(0) => Err(wrong("a group of IPv6 needs the name or number".to_owned())),
+            Some(_) => Err(wrong("the group has its interface behind its %".to_owned())),
+        }
     }
 
     /// Returns the socket addresses to connect to.
@@ -190,5 +223,30 @@ mod tests {
         let plain = FeedAddress::parse("mold://30001").unwrap().group().unwrap();
         assert_eq!(plain, GroupAddress::new(parsed("127.0.0.1:30001")));
         assert!(FeedAddress::parse("mold://239.1.1.1:0").unwrap().group().is_err());
+    }
+
+    #[test]
+    fn a_group_of_ipv6_has_an_interface_by_name_or_number() {
+        let group = |typed: &str| FeedAddress::parse(typed).unwrap().group();
+        let scoped =
+            SocketAddr::V6(std::net::SocketAddrV6::new("ff15::1".parse().unwrap(), 7, 0, 1));
+        for typed in ["mold://[ff15::1%1]:7", "mold://[ff15::1]:7?interface=1"] {
+            assert_eq!(group(typed).unwrap(), GroupAddress::new(scoped), "{typed}");
+        }
+        assert_eq!(group("mold://[ff15::1]:7").unwrap().group, "[ff15::1]:7".parse().unwrap());
+        if cfg!(target_os = "linux") {
+            let lo = group("mold://[ff15::1%lo]:7").unwrap();
+            assert_eq!(lo, group("mold://[ff15::1]:7?interface=lo").unwrap());
+        }
+        for (typed, word) in [
+            ("mold://[ff15::1]:7?interface=::1", "name or number"),
+            ("mold://[ff15::1%1]:7?interface=1", "behind its %"),
+            ("mold://[ff15::1%no-such-one]:7", "interface"),
+            ("mold://[ff15::1]:7?interface=no-such-one", "interface"),
+            ("mold://[::1]:7?interface=lo", "needs an IP address"),
+        ] {
+            let text = group(typed).unwrap_err().to_string();
+            assert!(text.contains(word), "{typed}: {text}");
+        }
     }
 }

@@ -9,10 +9,11 @@ const REQUEST_SERVERS_MAX: usize = 64;
 /// Addresses of a MoldUDP64 line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupAddress {
-    /// Group and port that the datagrams are sent to, or an address of this machine.
+    /// Group and port that the datagrams are sent to, or an address of this machine. The zone of a
+    /// group of IPv6 is the interface to join it on; 0 leaves the choice to the system.
     pub group: SocketAddr,
-    /// Address of the interface to join the group on; `None` joins on the loopback interface and on
-    /// the one that the system chooses.
+    /// Address of the interface to join a group of IPv4 on; `None` joins on the loopback interface
+    /// and on the one that the system chooses.
     pub interface: Option<IpAddr>,
     /// Only sender whose datagrams are believed; `None` believes any.
     pub source: Option<IpAddr>,
@@ -33,8 +34,8 @@ impl GroupAddress {
 pub(crate) struct GroupParameters {
     /// Request servers.
     pub(crate) requests: Vec<String>,
-    /// Address of the interface to join the group on.
-    pub(crate) interface: Option<IpAddr>,
+    /// Interface to join the group on: its address, or for a group of IPv6 its name or number.
+    pub(crate) interface: Option<String>,
     /// Only sender that is believed.
     pub(crate) source: Option<IpAddr>,
 }
@@ -61,12 +62,15 @@ impl GroupParameters {
                     return Err(format!("it has more than {REQUEST_SERVERS_MAX} request servers"));
                 }
                 "request" => parameters.requests.push(value.to_owned()),
-                "interface" => parameters.interface = Some(ip()?),
+                "interface" if value.is_empty() => {
+                    return Err("interface= needs the IP address of an interface".to_owned());
+                }
+                "interface" => parameters.interface = Some(value.to_owned()),
                 "source" => parameters.source = Some(ip()?),
                 _ => {
                     return Err(format!(
-                        "its parameters are request=HOST:PORT, interface=IP and source=IP, not \
-                         `{}`",
+                        "its parameters are request=HOST:PORT, interface=IP (of a group of IPv6 \
+                         the name) and source=IP, not `{}`",
                         shown(parameter)
                     ));
                 }

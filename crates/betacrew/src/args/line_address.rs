@@ -1,6 +1,6 @@
 //! Addresses of lines in MoldUDP64, as people type them for `serve`.
 
-use crate::args::{address, parse};
+use crate::args::{address, parse, zone};
 use crate::error::Failure;
 use crate::text::location::shown;
 use feed::exchange::server::mold::{LineOptions, Retention};
@@ -14,7 +14,8 @@ pub(crate) struct LineAddress {
     pub(crate) receivers: Vec<SocketAddr>,
     /// Address of the request server.
     pub(crate) request: Option<SocketAddr>,
-    /// Address of the interface from which datagrams are sent.
+    /// Address of the interface from which datagrams of IPv4 are sent. Groups of IPv6 have theirs
+    /// as their zone.
     pub(crate) interface: Option<Ipv4Addr>,
     /// Number of networks that datagrams may cross; 0 keeps them on this machine.
     pub(crate) ttl: Option<u8>,
@@ -43,7 +44,7 @@ impl LineAddress {
             ttl: None,
             options: LineOptions::default(),
         };
-        let mut seen = Vec::new();
+        let (mut seen, mut named) = (Vec::new(), None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             if key != "to" && seen.contains(&key) {
@@ -55,10 +56,7 @@ impl LineAddress {
             match key {
                 "to" => line.receivers.push(receiver_of(value)?),
                 "request" => line.request = address::resolve(value)?.first().copied(),
-                "interface" => {
-                    let address = value.parse().map_err(|_| not("an IPv4 address"))?;
-                    line.interface = Some(address);
-                }
+                "interface" => named = Some(value),
                 "ttl" => line.ttl = Some(value.parse().map_err(|_| not("from 0 to 255"))?),
                 "rate" => {
                     let rate = value.parse().ok().filter(|&rate| rate > 0);
@@ -75,10 +73,37 @@ impl LineAddress {
                 _ => return Err(wrong(&format!("`{}` is not a key; {KEYS}", shown(key)))),
             }
         }
+        if let Some(named) = named {
+            line.set_interface(named).map_err(|why| wrong(&why))?;
+        }
         match line.contradiction() {
             Some(why) => Err(wrong(&why)),
             None => Ok(line),
         }
+    }
+
+    /// Sets the interface: its address, or the name or number if there are groups of IPv6.
+    fn set_interface(&mut self, typed: &str) -> Result<(), String> {
+        let not = |what: &str| format!("`interface` must be {what}, not `{}`", shown(typed));
+        let is_of_v6 = |receiver: &SocketAddr| zone::zone_of(receiver).is_some();
+        if !self.receivers.iter().any(is_of_v6) {
+            let address = typed.parse().map_err(|_| not("an IPv4 address"))?;
+            self.interface = Some(address);
+            return Ok(());
+        }
+        if typed.parse::<IpAddr>().is_ok() {
+            return Err(not("the name or number of an interface, because the group is of IPv6"));
+        }
+        let number = zone::interface_number(typed)
+            .map_err(|error| format!("`interface={}`: {error}", shown(typed)))?;
+        self.receivers.iter_mut().for_each(|to| *to = zone::in_zone(*to, number));
+        Ok(())
+    }
+
+    /// Returns the number of the interface from which datagrams to groups of IPv6 are sent, if the
+    /// line has such groups.
+    pub(crate) fn zone(&self) -> Option<u32> {
+        self.receivers.iter().find_map(zone::zone_of)
     }
 
     /// Returns why parts of the address do not fit together.
@@ -87,8 +112,16 @@ impl LineAddress {
         if !v4.is_empty() && !v6.is_empty() {
             return Some("one line has receivers of IPv4 or of IPv6, not of both");
         }
-        if v6.iter().any(|to: &&SocketAddr| to.ip().is_multicast()) {
-            return Some("groups of IPv6 are not supported: use one of IPv4, such as 239.1.1.1");
+        let mut zones = v6.iter().filter_map(|to| zone::zone_of(to));
+        match (self.zone(), zones.all(|zone| Some(zone) == self.zone())) {
+            (Some(0), true) => {
+                return Some(
+                    "a group of IPv6 needs its interface, by name or number: [GROUP%eth0]:PORT, or \
+                     interface=eth0",
+                );
+            }
+            (_, true) => {}
+            (_, false) => return Some("the groups of a line are on one interface"),
         }
         if self.interface.is_some() && v4.is_empty() {
             return Some("`interface` needs receivers of IPv4");
@@ -108,7 +141,7 @@ impl LineAddress {
         let is_v4 = self.receivers.iter().all(SocketAddr::is_ipv4);
         match self.interface {
             Some(interface) => interface.into(),
-            None if self.has_group() => Ipv4Addr::LOCALHOST.into(),
+            None if self.has_group() && is_v4 => Ipv4Addr::LOCALHOST.into(),
             None if is_v4 => Ipv4Addr::UNSPECIFIED.into(),
             None => std::net::Ipv6Addr::UNSPECIFIED.into(),
         }
@@ -124,7 +157,9 @@ impl LineAddress {
     pub(crate) fn client_address(&self, request: Option<SocketAddr>) -> String {
         let receiver = self.receivers.first().map(SocketAddr::to_string).unwrap_or_default();
         let mut text = receiver;
-        let interface = self.has_group().then(|| format!("interface={}", self.source()));
+        // A group of IPv6 shows its interface as its zone.
+        let shows_interface = self.has_group() && self.zone().is_none();
+        let interface = shows_interface.then(|| format!("interface={}", self.source()));
         let request = request.map(|request| format!("request={request}"));
         for (pair, between) in request.into_iter().chain(interface).zip(["?", "&"]) {
             text += between;
@@ -172,6 +207,11 @@ mod tests {
         let line = LineAddress::parse("239.1.1.1:30001?age=1m&request=1").unwrap();
         assert_eq!(line.options.retention, Some(Retention::Time(Duration::from_secs(60))));
         assert_eq!((line.source(), line.group_ttl()), (IpAddr::from([127, 0, 0, 1]), 0));
+        for typed in ["[ff15::1%7]:30001?to=[ff15::2%7]:1", "[ff15::1]:30001?interface=7&ttl=1"] {
+            let line = LineAddress::parse(typed).unwrap();
+            assert_eq!((line.zone(), line.group_ttl(), line.has_group()), (Some(7), 1, true));
+            assert_eq!(line.client_address(real), "[ff15::1%7]:30001?request=127.0.0.1:4444");
+        }
         let line = LineAddress::parse("127.0.0.1:30001").unwrap();
         assert_eq!((line.source(), line.request), (IpAddr::from([0, 0, 0, 0]), None));
         assert_eq!(line.client_address(None), "127.0.0.1:30001");
@@ -191,7 +231,11 @@ mod tests {
             ("127.0.0.1:1?loss=1", "not a key; the keys are"),
             ("127.0.0.1:1?request", "it is empty"),
             ("127.0.0.1:1?to=[::1]:5", "not of both"),
-            ("[ff02::1]:5", "groups of IPv6"),
+            ("[ff02::1]:5", "needs its interface, by name or number"),
+            ("[ff02::1%no-such-one]:5", "interface"),
+            ("[ff02::1%0]:5", "numbered from 1"),
+            ("[ff02::1]:5?interface=::1", "the name or number of an interface"),
+            ("[ff02::1%1]:5?to=[ff02::2%2]:5", "are on one interface"),
             ("[::1]:5?interface=127.0.0.1", "needs receivers of IPv4"),
         ] {
             let text = LineAddress::parse(typed).unwrap_err().to_string();

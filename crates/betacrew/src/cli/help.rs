@@ -16,7 +16,7 @@ struct CommandHelp {
 }
 
 /// Help of every command.
-const COMMANDS: [CommandHelp; 11] = [
+const COMMANDS: [CommandHelp; 12] = [
     CommandHelp {
         name: "serve",
         shown: &["listen", "tape", "scenario", "drop", "skip", "pace", "live", "seed", "http"],
@@ -101,6 +101,15 @@ const COMMANDS: [CommandHelp; 11] = [
                 betacrew demo --packets 200 --drop 50%",
     },
     CommandHelp {
+        name: "health",
+        shown: &["address", "timeout"],
+        about: "Asks a running exchange or client over HTTP whether it is ready. The exit code is \
+                0 if it is, and 5 if it is not or does not answer: a health check for containers \
+                that have no other program.\n\n\
+                Example: check the exchange of `betacrew serve --http 8080`\n  \
+                betacrew health 8080",
+    },
+    CommandHelp {
         name: "completions",
         shown: &["shell"],
         about: "Prints the completions of commands and flags for a shell.\n\n\
@@ -160,8 +169,8 @@ mod tests {
     const SCREEN: usize = 40;
 
     /// Commands whose `-h` fits on the smallest usual screen, of 24 lines.
-    const SMALL: [&str; 7] =
-        ["convert", "scenarios", "sim", "demo", "completions", "man", "version"];
+    const SMALL: [&str; 8] =
+        ["convert", "scenarios", "sim", "demo", "health", "completions", "man", "version"];
 
     /// Returns the program's help and each command's, as `-h` and as `--help`.
     fn helps() -> Vec<(String, String, String)> {

@@ -53,8 +53,8 @@ pub struct ServeArgs {
     ///
     /// mold://HOST:PORT?request=HOST:PORT is a line: its datagrams go to the first address, a group
     /// or a single receiver, and the second one is its request server. More keys follow behind `&`:
-    /// to=HOST:PORT (a further receiver), interface=IP, ttl=N (for groups 127.0.0.1 and 0, which
-    /// stay on this machine), age=N or age=TIME (older messages are not sent again), rate=N
+    /// to=HOST:PORT (a further receiver), interface=IP or for a group of IPv6 its name, ttl=N (for
+    /// groups 127.0.0.1 and 0, which stay on this machine), age=N or age=TIME (older messages are not sent again), rate=N
     /// (requests of a client in a second), start=TIME (heartbeats before the first message). Two
     /// lines drop independently.
     #[arg(long, value_name = "ADDR")]
@@ -206,11 +206,14 @@ impl ServeArgs {
     }
 }
 
-/// Returns the facts about the played tapes that faults depend on.
-fn played(tape: &AnyTape, next: Option<&AnyTape>, live: bool, protocols: Protocols) -> Played {
-    let last = |tape: &AnyTape| (!tape.is_endless()).then(|| tape.last());
-    let longest = |last: Seq| last.max(next.map_or(0, TapeSource::last));
-    Played { last: last(tape).map(longest), live, protocols }
+impl ServeArgs {
+    /// Returns the facts about the played tapes and the listeners that faults depend on.
+    fn played(&self, tape: &AnyTape, next: Option<&AnyTape>, protocols: Protocols) -> Played {
+        let last = |tape: &AnyTape| (!tape.is_endless()).then(|| tape.last());
+        let longest = |last: Seq| last.max(next.map_or(0, TapeSource::last));
+        let (last, lines) = (last(tape).map(longest), lines::count(&self.listen));
+        Played { last, live: self.live, protocols, lines }
+    }
 }
 
 /// Runs the command.
@@ -242,7 +245,7 @@ pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     if matches!(plot.scenario.pace, Pace::Recorded(_)) {
         check_arrival_times(&mut tape)?;
     }
-    let played = played(&tape, next.as_ref(), false, protocols);
+    let played = args.played(&tape, next.as_ref(), protocols);
     args.check_faults(&plot, played)?;
     let original = match plot.engine {
         EngineSection::Betacrew => None,
@@ -289,7 +292,7 @@ impl ServeArgs {
         if matches!(rate, ArrivalRate::Recorded(_)) {
             check_arrival_times(&mut tape)?;
         }
-        let played = played(&tape, None, true, protocols);
+        let played = self.played(&tape, None, protocols);
         self.check_faults(plot, played)?;
         // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;

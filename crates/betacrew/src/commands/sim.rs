@@ -6,8 +6,12 @@ use crate::scenario::ScenarioFile;
 use crate::terminal::message::print;
 use crate::terminal::signals;
 use crate::text::formatting::{count, grouped, took};
+use feed::faults::scenario::Scenario;
 use feed::sim::cost::{ExchangeKind, table};
-use feed::sim::run::{SimPlan, SimReport, Violation, live, live_traced};
+use feed::sim::groups::GroupPlan;
+use feed::sim::lives::{LifePlan, live, live_traced};
+use feed::sim::run::{SimPlan, SimReport, Violation};
+use feed::wire::{Protocol, Protocols};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -131,12 +135,43 @@ fn summary(runs: u64, broken: usize, sum: &SimReport, time: Duration) -> String 
     text
 }
 
-/// Simulates one seed and prints its plan as scenario files, its events and its result.
-fn narrate(seed: u64) -> Result<Exit, Failure> {
-    let plan = SimPlan::draw(seed);
-    let mut text = format!("seed {seed}: {} on the tape\n", count(plan.tape.len(), "packet"));
-    for (line, scenario) in plan.scenarios.iter().enumerate() {
-        let tape = format!("random:{}:{seed}", plan.tape.len());
+/// Returns the plan of a seed as text: its protocols, its scenarios as files, its settings.
+fn described(seed: u64) -> String {
+    match LifePlan::draw(seed) {
+        LifePlan::Connections(plan) => {
+            let SimPlan { tape, scenarios, protocols, network, options, session, .. } = &*plan;
+            let (last, protocols) = (tape.len(), protocols.iter().copied());
+            let mut text = head(seed, last, protocols.collect()) + &files(seed, last, scenarios);
+            let _ = writeln!(text, "\n{network:?}\n{options:?}");
+            if let Some(session) = session {
+                let _ = writeln!(text, "followed live: {session:?}");
+            }
+            text
+        }
+        LifePlan::Groups(plan) => {
+            let GroupPlan { messages, scenarios, network, servers, options, tempo, .. } = &*plan;
+            let head = head(seed, *messages, Protocols::of(Protocol::Mold));
+            let mut text = head + &files(seed, *messages, scenarios);
+            let _ = writeln!(text, "\n{network:?}\n{servers:?}\n{options:?}");
+            if let Some(tempo) = tempo {
+                let _ = writeln!(text, "live: {tempo:?}");
+            }
+            text
+        }
+    }
+}
+
+/// Returns the first line about a seed.
+fn head(seed: u64, packets: u64, protocols: Protocols) -> String {
+    let names: Vec<String> = protocols.iter().map(|it| it.to_string()).collect();
+    format!("seed {seed}: {} on the tape, over {}\n", count(packets, "packet"), names.join(" and "))
+}
+
+/// Returns the scenarios of lines as scenario files.
+fn files(seed: u64, packets: u64, scenarios: &[Scenario]) -> String {
+    let mut text = String::new();
+    for (line, scenario) in scenarios.iter().enumerate() {
+        let tape = format!("random:{packets}:{seed}");
         let file = ScenarioFile {
             about: format!("Scenario that the simulator drew from seed {seed} for line {line}"),
             tape: tape.parse().ok().map(crate::scenario::text::QuotedText),
@@ -145,10 +180,12 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
         let toml = toml::to_string(&file).unwrap_or_default();
         let _ = write!(text, "\n--- line {line}, as a scenario ---\n{toml}---\n");
     }
-    let _ = writeln!(text, "\n{:?}\n{:?}", plan.network, plan.options);
-    if let Some(session) = &plan.session {
-        let _ = writeln!(text, "followed live: {session:?}");
-    }
+    text
+}
+
+/// Simulates one seed and prints its plan, its events and its result.
+fn narrate(seed: u64) -> Result<Exit, Failure> {
+    let mut text = described(seed);
     text.push('\n');
     print(&text)?;
     let (story, end, exit) = match live_traced(seed) {

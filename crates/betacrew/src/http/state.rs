@@ -21,6 +21,7 @@ pub(crate) mod recent_rates;
 pub(crate) mod scenario_info;
 pub(crate) mod soup_counters;
 pub(crate) mod strip;
+mod targets;
 
 use crate::http::state::chart_history::Point;
 use crate::http::state::feed_state::{FeedState, LineState};

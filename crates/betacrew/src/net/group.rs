@@ -131,9 +131,9 @@ fn bound_to(group: SocketAddr) -> SocketAddr {
 
 /// Joins a group on its interface, or on the loopback interface and the system's choice.
 fn join(socket: &Socket, address: &GroupAddress) -> io::Result<()> {
-    let group = match address.group.ip() {
-        IpAddr::V4(group) => group,
-        IpAddr::V6(group) => return socket.join_multicast_v6(&group, 0),
+    let group = match address.group {
+        SocketAddr::V4(group) => *group.ip(),
+        SocketAddr::V6(group) => return socket.join_multicast_v6(group.ip(), group.scope_id()),
     };
     let join_on = |interface: Ipv4Addr| match address.source {
         Some(IpAddr::V4(source)) => socket.join_ssm_v4(&source, &group, &interface),

@@ -70,7 +70,7 @@ fn manual_pages_have_the_flags_and_no_date() {
         assert_eq!(printed(&args), text, "{name}");
         pages += 1;
     }
-    assert_eq!(pages, 12);
+    assert_eq!(pages, 13);
     let serve = printed(&["man", "serve"]);
     let lines: Vec<&str> = serve.lines().collect();
     let without_text: Vec<_> =
@@ -160,4 +160,27 @@ fn each_v_logs_more_and_contradictions_are_refused() {
         let (code, _, stderr) = run(betacrew(&["scenarios"]).args(args));
         assert!(code == 2 && stderr.contains("cannot be used with"), "{stderr}");
     }
+}
+
+#[cfg(feature = "web")]
+#[test]
+fn health_is_that_of_the_program_at_the_address() {
+    use crate::http::Program;
+    use std::io::Write;
+    let exchange = Program::exchange(&["--tape", "classic"]);
+    let health = |address: &str| run(&mut betacrew(&["health", address, "--timeout", "5s"]));
+    let (code, stdout, stderr) = health(&exchange.http);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.ends_with(" is ready\n"), "{stdout}");
+    // Nothing, something that is no HTTP server, and one that never answers.
+    let (code, _, stderr) = health(&ReservedPort::new().address());
+    assert!(code == 5 && stderr.contains("not ready"), "{code} {stderr}");
+    let other = crate::support::peer(|mut stream, _| drop(stream.write_all(b"SSH-2.0-x\r\n")));
+    let (code, _, stderr) = health(&other.to_string());
+    assert!(code == 5 && stderr.contains("not HTTP"), "{code} {stderr}");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let (code, _, stderr) = run(&mut betacrew(&["health", &address, "--timeout", "50ms"]));
+    assert!(code == 5 && stderr.contains(&address), "{code} {stderr}");
+    assert_eq!(health("no such host").0, 2);
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 pub(crate) struct Program {
     child: Child,
     pub(crate) feed: String,
-    http: String,
+    pub(crate) http: String,
 }
 
 impl Program {

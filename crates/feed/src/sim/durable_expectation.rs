@@ -4,7 +4,7 @@ use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::ledger::{Origin, Sink};
 use crate::sim::disk::Disk;
 use crate::tape::recorder::{FLUSH, Resumed, SyncPolicy, TapeRecorder};
-use crate::wire::{Info, Messages, sequence_of};
+use crate::wire::{Info, Messages};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -112,14 +112,7 @@ impl DurabilityChecker {
 #[warn(clippy::missing_trait_methods)]
 impl Sink for DurabilityChecker {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
-        for run in
-            messages.packets().chunk_by(|low, high| sequence_of(low) + 1 == sequence_of(high))
-        {
-            let ends = run.first().zip(run.last());
-            let span =
-                ends.and_then(|(low, high)| SeqRange::new(sequence_of(low), sequence_of(high)));
-            self.came.extend(span.map(|span| (now, span)));
-        }
+        self.came.extend(messages.ranges().map(|span| (now, span)));
         self.keeper.on_messages(origin, messages, now);
     }
 

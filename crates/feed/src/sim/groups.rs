@@ -1,14 +1,16 @@
 //! MoldUDP64 in simulated runs: lines of datagrams and request servers, on a network that loses,
 //! repeats, reorders and cuts datagrams.
 //!
-//! [`GroupWorld`] is the network; [`GroupPlan`] is a recording over it that a seed draws, with its
-//! promises: the recording ends, it is complete and equal to the tape, no message is handed on
-//! twice, and requests stay within their bounds.
+//! [`GroupWorld`] is the network; [`GroupPlan`] is a recording over it that a seed draws; [`live`]
+//! runs it over crashes and restarts of the client, with its promises.
 
 mod plan;
+mod run;
 
-pub use plan::{GroupPlan, GroupReport, run};
+pub use plan::GroupPlan;
+pub use run::{live, live_traced};
 
+use super::report::SimTrace;
 use super::{Progress, Stuck};
 use crate::base::rng::Rng;
 use crate::base::seq::Seq;
@@ -16,8 +18,10 @@ use crate::client::{DatagramSource, Input, Output, Recorder};
 use crate::exchange::Exchange;
 use crate::exchange::datagrams::DatagramBatch;
 use crate::ledger::Sink;
-use crate::wire::mold::{HEADER_BYTES, Request};
+use crate::wire::mold::{Datagram, HEADER_BYTES, Request};
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -91,6 +95,12 @@ pub struct GroupWorld<E> {
     /// Number of requests whose answer is still on its way.
     in_flight: u64,
     most_in_flight: u64,
+    /// Number of events so far.
+    steps: u64,
+    /// Number of datagrams that the client has received.
+    delivered: u64,
+    /// Trace of the run, if it was requested.
+    story: Option<SimTrace>,
 }
 
 /// Address of the client.
@@ -114,6 +124,9 @@ impl<E: Exchange> GroupWorld<E> {
             now: Duration::ZERO,
             in_flight: 0,
             most_in_flight: 0,
+            steps: 0,
+            delivered: 0,
+            story: None,
         };
         (0u16..).take(count).for_each(|line| world.serve(line));
         world
@@ -124,9 +137,44 @@ impl<E: Exchange> GroupWorld<E> {
         self.servers.iter_mut().zip(faults).for_each(|(own, faults)| *own = *faults);
     }
 
-    /// Changes the network.
+    /// Changes the network. Runs of lost datagrams end.
     pub fn set_network(&mut self, network: DatagramNetwork) {
         self.network = network;
+        self.losing.fill(0);
+    }
+
+    /// Returns the exchanges.
+    pub fn exchanges(&mut self) -> &mut [E] {
+        &mut self.exchanges
+    }
+
+    /// Gives the lines of exchanges that were changed a turn.
+    pub fn wake(&mut self) {
+        (0u16..).take(self.exchanges.len()).for_each(|line| self.serve(line));
+    }
+
+    /// Records a trace from now on.
+    pub fn narrate(&mut self) {
+        self.story.get_or_insert_default();
+    }
+
+    /// Returns the trace since the last call.
+    pub fn story(&mut self) -> SimTrace {
+        self.story.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Adds an event to the trace.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            story.push((now, what()));
+        }
+    }
+
+    /// Returns the number of events, and of datagrams that the client has received, so far.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.steps, self.delivered)
     }
 
     /// Returns the current time.
@@ -153,17 +201,25 @@ impl<E: Exchange> GroupWorld<E> {
     ) -> Result<Progress, Stuck> {
         self.give(Input::Wake, recorder, sink);
         for _ in 0..STEPS_MAX {
+            self.steps += 1;
             if recorder.is_done() {
                 return Ok(Progress::Done);
             }
             let event = self.events.first_key_value().map(|((time, _), _)| *time);
             let wake = recorder.deadline().map(|deadline| deadline.max(self.now));
-            let Some(next) = event.into_iter().chain(wake).min() else { return Err(Stuck::Waits) };
-            if let Some(until) = until.filter(|until| next >= *until) {
+            let next = event.into_iter().chain(wake).min();
+            // No event is due now, so the sink may write.
+            let idle = match next.is_none_or(|next| next > self.now) {
+                true => sink.on_idle(self.now),
+                false => None,
+            };
+            let next = next.into_iter().chain(idle).min();
+            if let Some(until) = until.filter(|until| next.is_none_or(|next| next >= *until)) {
                 self.now = self.now.max(until);
                 return Ok(Progress::Until);
             }
-            self.now = next;
+            let Some(next) = next else { return Err(Stuck::Waits) };
+            self.now = next.max(self.now);
             match event {
                 Some(time) if time <= next => {
                     if let Some((_, event)) = self.events.pop_first() {
@@ -174,6 +230,24 @@ impl<E: Exchange> GroupWorld<E> {
             }
         }
         Err(Stuck::Endless)
+    }
+
+    /// Lets time pass for the exchanges without a client.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(entry) = self.events.first_entry().filter(|it| it.key().0 <= until) {
+            let ((at, _), event) = entry.remove_entry();
+            self.now = self.now.max(at);
+            match event {
+                GroupEvent::Wake(line) => {
+                    self.wakes[usize::from(line)] = None;
+                    self.serve(line);
+                }
+                GroupEvent::Request(line, request) => self.answer(line, request),
+                GroupEvent::Downstream(..) | GroupEvent::Answer(..) => {}
+            }
+        }
+        self.now = until;
     }
 
     /// Ends the client's process: what is on its way to it is lost.
@@ -206,12 +280,17 @@ impl<E: Exchange> GroupWorld<E> {
                 Output::Join { line } => self.joined[usize::from(line)] = true,
                 Output::Leave { line } => self.joined[usize::from(line)] = false,
                 Output::Request { line, request, .. } => {
+                    self.tell(|| {
+                        let Request { sequence, count, .. } = request;
+                        format!("client: requests {count} from {sequence} on line {line}")
+                    });
                     self.in_flight += 1;
                     self.most_in_flight = self.most_in_flight.max(self.in_flight);
                     let arrival = self.arrival();
                     self.at(arrival, GroupEvent::Request(line, request));
                 }
-                Output::Connect { .. } | Output::Finish(_) | Output::Drop(_) | Output::Note(_) => {}
+                Output::Note(note) => self.tell(|| format!("client: {note:?}")),
+                Output::Connect { .. } | Output::Finish(_) | Output::Drop(_) => {}
             }
         }
     }
@@ -224,6 +303,7 @@ impl<E: Exchange> GroupWorld<E> {
             }
             GroupEvent::Downstream(line, bytes) => {
                 if self.joined[usize::from(line)] {
+                    self.arrived(&bytes, "on the group of", line);
                     let source = DatagramSource::Group;
                     self.give(Input::Datagram { line, source, bytes: &bytes }, recorder, sink);
                 }
@@ -231,10 +311,25 @@ impl<E: Exchange> GroupWorld<E> {
             GroupEvent::Request(line, request) => self.answer(line, request),
             GroupEvent::Answer(line, bytes) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
+                self.arrived(&bytes, "from the server of", line);
                 let source = DatagramSource::Server(0);
                 self.give(Input::Datagram { line, source, bytes: &bytes }, recorder, sink);
             }
         }
+    }
+
+    /// Counts a datagram that the client receives.
+    fn arrived(&mut self, bytes: &[u8], place: &str, line: u16) {
+        self.delivered += 1;
+        self.tell(|| match Datagram::parse(bytes) {
+            Ok(datagram) => {
+                let (first, count) = (datagram.sequence(), datagram.count());
+                format!("client: gets {count} from {first} {place} line {line}")
+            }
+            Err(error) => {
+                format!("client: gets {} bytes {place} line {line}: {error}", bytes.len())
+            }
+        });
     }
 
     /// Sends what a line's exchange has for its group, and notes its next deadline.
@@ -249,6 +344,11 @@ impl<E: Exchange> GroupWorld<E> {
             }
             batch.iter().for_each(|(_, datagram)| self.send(line, datagram));
         }
+        let mut late = DatagramBatch::default();
+        if let Some(lines) = self.exchanges[index].lines() {
+            lines.send_late_answers(0, &mut late, self.now);
+        }
+        self.send_answers(line, &late);
         let due = self.exchanges[index].lines().and_then(|lines| lines.line_deadline(0));
         if let Some(due) = due.map(|due| due.max(self.now))
             && self.wakes[index].is_none_or(|wake| due < wake)
@@ -296,14 +396,26 @@ impl<E: Exchange> GroupWorld<E> {
             let bytes: [u8; HEADER_BYTES] = request.encode();
             lines.receive_request(0, CLIENT, &bytes, &mut batch, self.now);
         }
-        let lost = self.chance(self.network.requests_lost);
-        let Some((_, bytes)) = batch.iter().next().filter(|_| !lost) else {
+        if batch.is_empty() {
             self.in_flight = self.in_flight.saturating_sub(1);
-            return;
-        };
-        for _ in 0..=u32::from(faults.doubled) {
-            let arrival = self.arrival() + faults.slow;
-            self.at(arrival, GroupEvent::Answer(line, bytes.to_vec()));
+        }
+        self.send_answers(line, &batch);
+        // A fault may have delayed the answer.
+        self.serve(line);
+    }
+
+    /// Sends the answers of a line's request server to the client.
+    fn send_answers(&mut self, line: u16, answers: &DatagramBatch) {
+        let faults = self.servers[usize::from(line)];
+        for (_, bytes) in answers.iter() {
+            if self.chance(self.network.requests_lost) {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                continue;
+            }
+            for _ in 0..=u32::from(faults.doubled) {
+                let arrival = self.arrival() + faults.slow;
+                self.at(arrival, GroupEvent::Answer(line, bytes.to_vec()));
+            }
         }
     }
 }

@@ -12,19 +12,19 @@ use super::checks::shown;
 use super::disk::{Disk, DiskFailed};
 use super::plan::Crash;
 pub use super::plan::SimPlan;
+use super::recording_file::RecordingFile;
 use super::session::OutagePlan;
 use super::venue::Venue;
 use super::world::{Progress, SimWorld, Stuck};
 use crate::base::rng::Rng;
-use crate::base::seq::{SeqRange, SeqSet};
+use crate::base::seq::SeqRange;
 use crate::client::{IncompleteReason, Input, Outcome, Recorder};
 use crate::faults::scenario::{Scenario, SlowSubscriberPolicy};
-use crate::ledger::Sink;
 use crate::session::completeness::Facts;
-use crate::sim::durable_expectation::{DurabilityChecker, DurableExpectation};
+use crate::sim::durable_expectation::DurabilityChecker;
 pub use crate::sim::report::{SimReport, SimTrace, Violation};
-use crate::tape::file::{TapeFileError, is_stillborn};
-use crate::tape::recorder::{SyncPolicy, TapeRecorder};
+use crate::tape::file::TapeFileError;
+use crate::tape::recorder::TapeRecorder;
 use crate::tape::source::TapeSource;
 use crate::wire::SessionId;
 use alloc::format;
@@ -65,12 +65,10 @@ pub(super) struct SimRun {
     pub(super) plan: SimPlan,
     rng: Rng,
     pub(super) world: SimWorld<Venue>,
-    disk: Disk,
-    owed: DurableExpectation,
+    file: RecordingFile,
     healed: bool,
     /// Time of the client's last start.
     began: Duration,
-    power_failed: bool,
     /// True if the user has stopped the current or the last recording.
     pub(super) stopped: bool,
     /// Session of the last recording, if its file has one.
@@ -98,16 +96,15 @@ impl SimRun {
         plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
         let lived = SimReport { packets: plan.tape.len(), ..SimReport::default() };
         let rng = Rng::new(!seed);
+        let file = RecordingFile::new(plan.sync);
         Self {
             seed,
             plan,
             rng,
             world,
-            disk: Disk::new(),
-            owed: DurableExpectation::default(),
+            file,
             healed: false,
             began: Duration::ZERO,
-            power_failed: false,
             stopped: false,
             session: None,
             contradicted: None,
@@ -192,7 +189,7 @@ impl SimRun {
         self.lived.tries += 1;
         let crash = self.plan.crashes.pop();
         if let Some((_, Crash::Full(room))) = crash {
-            self.disk.limit(Some(room.into()));
+            self.file.limit(room);
         }
         let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
         let mut keeper = DurabilityChecker::new(keeper);
@@ -237,11 +234,7 @@ impl SimRun {
         if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
             return Err("it does not give up".into());
         }
-        self.owed.forget(&keeper);
-        if !keeper.has_failed() {
-            // If the disk fails only now, then in writing the last packets.
-            self.owed.crashed(&keeper, self.plan.sync, false, self.world.now());
-        }
+        self.file.finished(&keeper, self.world.now());
         self.ended(keeper, outcome, &recorder, crash.is_some())
     }
 
@@ -264,7 +257,7 @@ impl SimRun {
             Ok(()) => {}
             Err(TapeFileError::Storage(DiskFailed)) if crash => {
                 self.world.tell(|| "life: the disk is full".into());
-                self.disk = freed(keeper.into_storage());
+                self.file.give_back(keeper);
                 self.world.abandon();
                 return Ok(Try::Crashed);
             }
@@ -276,11 +269,7 @@ impl SimRun {
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, recorder)?;
         self.completeness_is_true(recorder, &recorded, &keeper, told)?;
-        self.disk = freed(keeper.into_storage());
-        if self.plan.sync != SyncPolicy::Never && !self.disk.is_safe() {
-            return Err("it has ended, and the power must not fail yet".into());
-        }
-        self.owed.ended(recorded, self.plan.sync);
+        self.file.close(keeper, recorded)?;
         // The process ends, which closes its connections.
         self.world.abandon();
         Ok(Try::Over(outcome))
@@ -292,49 +281,17 @@ impl SimRun {
         let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
         let lines = self.plan.lines(lines);
-        let (options, sync) = (self.plan.options.clone(), self.plan.sync);
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
-        let disk = core::mem::take(&mut self.disk);
-        let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
-        if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
-            self.owed.covered_by(&SeqSet::new())?;
-            let mut empty = Disk::new();
-            empty.limit(disk.room());
-            return match TapeRecorder::create(empty, sync, epoch, self.rng.bits()) {
-                Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
-                // The disk is full at once.
-                Err(_) => Ok(None),
-            };
-        }
-        let (keeper, before) = match TapeRecorder::open(disk, sync, epoch) {
-            Ok(opened) => opened,
-            // A file that was never synced may be gone as a whole; the user is told to start over.
-            Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
-                self.world.tell(|| "life: the recording is lost; --restart".into());
-                self.owed.covered_by(&SeqSet::new())?;
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(&error)),
-        };
-        self.world.tell(|| format!("life: goes on with {} packets", before.packets));
-        self.owed.found(&before)?;
-        let recorder =
-            Recorder::resume(options, lines, before.highest, &before.missing, before.session);
-        Ok(Some((keeper, recorder)))
+        let Self { file, world, rng, plan, .. } = self;
+        file.open((plan.options.clone(), lines), epoch, rng, |event| world.tell(|| event))
     }
 
     fn crashed(&mut self, keeper: DurabilityChecker, crash: Crash) {
         self.lived.crashes += 1;
-        let (now, power) = (self.world.now(), crash == Crash::Power);
-        self.owed.crashed(&keeper, self.plan.sync, power, now);
+        let now = self.world.now();
         self.world.tell(|| format!("life: {crash:?}"));
         self.world.abandon();
-        let disk = keeper.keeper.into_storage();
-        self.power_failed |= power;
-        self.disk = match crash {
-            Crash::Power => disk.power_loss(&mut self.rng),
-            Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
-        };
+        self.file.crashed(keeper, crash, now, &mut self.rng);
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
     }
 
@@ -421,16 +378,9 @@ impl SimRun {
     }
 }
 
-fn stuck(how: Stuck) -> String {
+pub(super) fn stuck(how: Stuck) -> String {
     match how {
         Stuck::Waits => "it waits for what will never come".into(),
         Stuck::Endless => "it goes on for ever".into(),
     }
-}
-
-/// Returns the disk with all limits lifted.
-fn freed(disk: Disk) -> Disk {
-    let mut disk = disk;
-    disk.limit(None);
-    disk
 }

@@ -1,6 +1,7 @@
-//! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::run`.
+//! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::lives`.
 
-use feed::sim::run::{SimPlan, SimReport, Violation, live};
+use feed::sim::lives::{LifePlan, live};
+use feed::sim::run::{SimReport, Violation};
 use feed::wire::Protocol;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,13 +65,11 @@ fn lives_are_safe_and_come_to_their_end() {
     }
 }
 
-/// Simulates the runs of `count` seeds whose plans have SoupBinTCP lines.
-#[test]
-fn lives_over_soup_are_safe_and_come_to_their_end() {
+/// Simulates the runs of `count` seeds that `is_wanted` chooses.
+fn lives_of(is_wanted: impl Fn(&LifePlan) -> bool) {
     let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
-    let over_soup = |seed: &u64| SimPlan::draw(*seed).protocols.contains(&Protocol::Soup);
     let mut complete = 0;
-    for seed in (1_000_000..).filter(over_soup).take(count) {
+    for seed in (1_000_000..).filter(|&seed| is_wanted(&LifePlan::draw(seed))).take(count) {
         match live(seed) {
             Ok(lived) => complete += u32::from(lived.tries > 0),
             Err(Violation { seed, what, .. }) => {
@@ -79,4 +78,18 @@ fn lives_over_soup_are_safe_and_come_to_their_end() {
         }
     }
     assert!(complete > 0);
+}
+
+#[test]
+fn lives_over_soup_are_safe_and_come_to_their_end() {
+    let speaks_soup = |plan: &LifePlan| match plan {
+        LifePlan::Connections(plan) => plan.protocols.contains(&Protocol::Soup),
+        LifePlan::Groups(_) => false,
+    };
+    lives_of(speaks_soup);
+}
+
+#[test]
+fn lives_over_mold_are_safe_and_come_to_their_end() {
+    lives_of(|plan| matches!(plan, LifePlan::Groups(_)));
 }

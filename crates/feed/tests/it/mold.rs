@@ -4,7 +4,7 @@ use crate::mold_world::{
     Event, MS, SESSION, World, datagram, end, heartbeat, lines, message, random, seconds,
 };
 use feed::base::rng::Rng;
-use feed::base::seq::SeqSet;
+use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
 use feed::client::{
     DatagramSource, IncompleteReason, Input, MoldViolation, Recorder, RecorderEvent,
@@ -12,7 +12,9 @@ use feed::client::{
 };
 use feed::ledger::Limits;
 use feed::session::completeness::{Completeness, Facts};
-use feed::wire::mold::{ParseError, Session};
+use feed::tape::in_memory::Tape;
+use feed::tape::recording::MemoryRecording;
+use feed::wire::mold::{Builder, ParseError, PayloadLimit, Session};
 use feed::wire::{Info, SessionId};
 use std::time::Duration;
 
@@ -458,4 +460,43 @@ fn a_message_after_a_long_sleep_does_not_keep_the_recording_open() {
     }
     world.run();
     assert_eq!(world.recorder.outcome().unwrap().missing, "1-2535,2537-2623".parse().unwrap());
+}
+
+#[test]
+fn a_datagram_with_a_wrong_sequence_says_nothing_about_a_session_of_order_packets() {
+    let tape = Tape::random(100, 1);
+    let datagram_as = |claimed: Seq, first: Seq| {
+        let (mut bytes, range) = (Vec::new(), SeqRange::counted(first, 10).unwrap());
+        let mut builder = Builder::new(&mut bytes, SESSION, claimed, PayloadLimit::DEFAULT);
+        let pushed = builder.push_all(tape.slice(range).iter().map(|frame| frame.as_slice()));
+        assert_eq!(pushed, 10);
+        drop(builder);
+        bytes
+    };
+    let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
+    let mut recorder = Recorder::new(options, lines(2, 1));
+    let (mut sink, source) = (MemoryRecording::new(), DatagramSource::Group);
+    let mut now = Duration::ZERO;
+    let mut give = |line: u16, bytes: &[u8], recorder: &mut Recorder| {
+        now += MS;
+        recorder.handle(Input::Datagram { line, source, bytes }, now, &mut sink);
+        while recorder.poll().is_some() {}
+    };
+    recorder.handle(Input::Wake, Duration::ZERO, &mut MemoryRecording::new());
+    while recorder.poll().is_some() {}
+    // Neither before the first order packets nor between them.
+    give(0, &datagram_as(7 << 59, 1), &mut recorder);
+    for first in (1..=100).step_by(10) {
+        give(0, &datagram_as(first, first), &mut recorder);
+        give(1, &datagram_as(first, first), &mut recorder);
+        give(0, &datagram_as((7 << 59) + first, first), &mut recorder);
+        give(1, &datagram_as(first + 3, first), &mut recorder);
+    }
+    for line in [0, 1, 0, 1] {
+        give(line, &end(101), &mut recorder);
+    }
+    assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
+    assert!(sink.in_order().flatten().eq(tape.frames()));
+    assert_eq!(recorder.violations().datagrams.malformed, 20);
+    assert_eq!([0, 1].map(|line| recorder.line(line).unwrap().missed), [0, 0]);
 }

@@ -9,7 +9,7 @@ use feed::faults::scenario::{
 use feed::wire::{Protocol, Protocols};
 
 const fn played(last: Option<Seq>, live: bool) -> Played {
-    Played { last, live, protocols: Protocols::of(Protocol::Betacrew) }
+    Played { last, live, protocols: Protocols::of(Protocol::Betacrew), lines: 0 }
 }
 
 const FIVE: Played = played(Some(5), false);

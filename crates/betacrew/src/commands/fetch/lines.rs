@@ -115,6 +115,9 @@ fn open_group(group: GroupAddress, label: &str) -> Result<GroupSockets, Failure>
             (_, true) if interface.is_some() => {
                 "is interface= the address of an interface of this machine that is up?"
             }
+            (_, true) if address.is_ipv6() => {
+                "name the interface of the group: &interface=eth0, or [GROUP%eth0]:PORT"
+            }
             (_, true) => "name the interface of the group: &interface=IP",
             _ => "expected the address that the datagrams are sent to",
         };

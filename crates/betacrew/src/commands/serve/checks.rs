@@ -40,6 +40,12 @@ impl ServeArgs {
         self.check_drops(played.protocols)?;
         let listed = self.scenario.is_some() || !self.skip.is_empty();
         self.check_skip(plot, played)?;
+        if let Some(reason) = scenario::unknown_lines(&plot.scenario, played) {
+            return Err(Failure::Usage(format!(
+                "{reason}: lines are counted from 1 in the order of --listen mold://...; change \
+                 `lines`, or add a line"
+            )));
+        }
         let impossible = scenario::impossible_faults(&plot.scenario, played);
         if impossible.is_empty() || !listed && self.drop.is_none() {
             return Ok(());

@@ -49,6 +49,14 @@ fn limits(text: &str) -> Result<DatagramLimits, String> {
     }
 }
 
+/// Returns the number of lines among the typed addresses.
+pub(super) fn count(typed: &[String]) -> u16 {
+    let is_line = |text: &&String| {
+        address::split_protocol(text).is_ok_and(|(protocol, _)| protocol == Protocol::Mold)
+    };
+    u16::try_from(typed.iter().filter(is_line).count()).unwrap_or(u16::MAX)
+}
+
 /// Lines whose sockets are open.
 #[derive(Default)]
 pub(super) struct OpenLines {
@@ -122,7 +130,11 @@ fn open_sockets(address: &LineAddress) -> Result<LineSockets, Failure> {
 /// Opens the socket from which a line sends.
 fn downstream(address: &LineAddress) -> std::io::Result<UdpSocket> {
     let socket = Socket::from(bound(SocketAddr::new(address.source(), 0))?);
-    if address.has_group() {
+    if let Some(zone) = address.zone() {
+        socket.set_multicast_if_v6(zone)?;
+        socket.set_multicast_hops_v6(address.group_ttl().into())?;
+        socket.set_multicast_loop_v6(true)?;
+    } else if address.has_group() {
         if let std::net::IpAddr::V4(interface) = address.source() {
             socket.set_multicast_if_v4(&interface)?;
         }

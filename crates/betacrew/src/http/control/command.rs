@@ -70,13 +70,28 @@ fn whole_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T
 
 /// Adds the rule to a schema that a connection is named or `all` is true.
 fn one_or_all(schema: &mut schemars::Schema) {
-    let all =
-        serde_json::json!({ "required": ["all"], "properties": { "all": { "const": true } } });
     let one = serde_json::json!({
         "required": ["connection"],
         "properties": { "connection": { "type": "integer" } },
     });
-    schema.insert("anyOf".to_owned(), vec![one, all].into());
+    schema.insert("anyOf".to_owned(), vec![one, all()].into());
+}
+
+/// Adds the rule to a schema that either a connection or a line is named, or `all` is true.
+fn line_or_connection_or_all(schema: &mut schemars::Schema) {
+    let only = |field: &str, other: &str| {
+        serde_json::json!({
+            "required": [field],
+            "properties": { field: { "type": "integer" }, other: { "type": "null" } },
+        })
+    };
+    let rules = vec![only("connection", "line"), only("line", "connection"), all()];
+    schema.insert("anyOf".to_owned(), rules.into());
+}
+
+/// Returns the rule that `all` is true.
+fn all() -> serde_json::Value {
+    serde_json::json!({ "required": ["all"], "properties": { "all": { "const": true } } })
 }
 
 /// Kind of cut.
@@ -90,16 +105,20 @@ pub(crate) enum CutHow {
     Reset,
 }
 
-/// Body of `POST /api/stall`: one connection, or all.
+/// Body of `POST /api/stall`: one connection, one line in MoldUDP64, or all.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(transform = one_or_all)]
+#[schemars(transform = line_or_connection_or_all)]
 pub(crate) struct StallRequest {
     /// Number of the connection.
     #[serde(default, deserialize_with = "optional_whole_number")]
     #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
     pub connection: Option<u64>,
-    /// True for all connections.
+    /// Number of the line in MoldUDP64.
+    #[serde(default, deserialize_with = "optional_whole_number")]
+    #[schemars(range(min = 1, max = 999_999_999_999_999_u64))]
+    pub line: Option<u64>,
+    /// True for all connections and lines.
     #[serde(default)]
     pub all: bool,
     /// Duration of the stall in milliseconds, up to an hour.
@@ -123,8 +142,19 @@ pub(crate) enum ControlCommand {
     Resume,
     /// End one connection, or all.
     Cut(Option<u64>, CutHow),
-    /// Send nothing for this number of milliseconds, on one connection or on all.
-    Stall(Option<u64>, u64),
+    /// Send nothing for this number of milliseconds.
+    Stall(StallTarget, u64),
+}
+
+/// Part of an exchange that a command stalls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StallTarget {
+    /// Connection with this number.
+    Connection(u64),
+    /// Line in MoldUDP64 with this number.
+    Line(u64),
+    /// All connections and lines.
+    All,
 }
 
 /// Answer of a loop to a command.
@@ -204,17 +234,29 @@ pub(crate) fn resume(body: &[u8]) -> Result<ControlCommand, Refusal> {
 
 /// Parses the body of `POST /api/cut`.
 pub(crate) fn cut(body: &[u8]) -> Result<ControlCommand, Refusal> {
-    let allowed = r#"{"connection":3} or {"all":true}, and "how":"close" or "reset""#;
+    let allowed = "{\"connection\":3} or {\"all\":true}, and \"how\":\"close\" or \"reset\"; lines \
+                   in MoldUDP64 have no connections, but can be stalled";
     let CutRequest { connection, all, how } = read(body, allowed)?;
     Ok(ControlCommand::Cut(target_connection(connection, all, allowed)?, how))
 }
 
 /// Parses the body of `POST /api/stall`.
 pub(crate) fn stall(body: &[u8]) -> Result<ControlCommand, Refusal> {
-    let allowed = r#"{"connection":3,"for_ms":500} or {"all":true,"for_ms":500}; 1 to 3600000 ms"#;
-    let StallRequest { connection, all, for_ms } = read(body, allowed)?;
+    let allowed = "one of connection (as 3), line (as 1) and all (true), with for_ms from 1 to \
+                   3600000: {\"connection\":3,\"for_ms\":500}";
+    let StallRequest { connection, line, all, for_ms } = read(body, allowed)?;
     if !(1..=3_600_000).contains(&for_ms) {
         return Err(refusal_of(format!("for_ms {for_ms} is out of range"), allowed));
     }
-    Ok(ControlCommand::Stall(target_connection(connection, all, allowed)?, for_ms))
+    let target = match (connection, line, all) {
+        (Some(0), _, _) => Err("connections are numbered from 1"),
+        (_, Some(0), _) => Err("lines are numbered from 1"),
+        (Some(_), Some(_), _) => Err("both a connection and a line are given"),
+        (None, None, false) => Err("no connection, no line and not all is given"),
+        (_, _, true) => Ok(StallTarget::All),
+        (Some(connection), None, false) => Ok(StallTarget::Connection(connection)),
+        (None, Some(line), false) => Ok(StallTarget::Line(line)),
+    };
+    let target = target.map_err(|error| refusal_of(error, allowed))?;
+    Ok(ControlCommand::Stall(target, for_ms))
 }

@@ -16,15 +16,17 @@ use crate::http::state::mold_lines::MoldLineState;
 use crate::http::state::recent_rates::RecentRates;
 use crate::http::state::scenario_info::ScenarioInfo;
 use crate::http::state::soup_counters::SoupCounters;
-use crate::http::state::strip;
 use crate::http::state::{
     ConnectionState, Counters, EventKind, FaultsInForce, Feed, Refusal, Rule, SessionView, State,
 };
+use crate::http::state::{strip, targets};
 use crate::net::{ConnectionRef, Controller};
 use crate::output::counters::WriteCounters;
 use crate::output::sink::PacketSink;
-use crate::scenario::{EngineSection, ScenarioFile, catalogue, fault_text, impossible_faults};
-use crate::text::formatting::{count, grouped, took};
+use crate::scenario::{
+    EngineSection, ScenarioFile, catalogue, fault_text, impossible_faults, unknown_lines,
+};
+use crate::text::formatting::{grouped, took};
 use feed::base::chance::Chance;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::exchange::Exchange;
@@ -39,8 +41,6 @@ const SHOWN_MAX: usize = 100;
 /// Maximum number of packets that one turn adds to the books. Without it, the first look at a long
 /// tape would stop the loop until all of it is read.
 const BOOKED_MAX: u64 = 1 << 16;
-/// Maximum number of connections named in a log line.
-const LOGGED_MAX: usize = 8;
 
 /// Controller of an exchange that has an HTTP address.
 #[derive(Debug)]
@@ -142,8 +142,10 @@ impl<P: TapeSource> Controller<MockExchange<P>> for ExchangeController {
                     match self.carry_out(command, exchange, connections, now) {
                         Ok(done) => {
                             changed = true;
-                            let text =
-                                format!("control: {done}{}", positions(exchange, connections));
+                            let text = format!(
+                                "control: {done}{}",
+                                targets::positions(exchange, connections)
+                            );
                             tracing::info!(target: events::CONTROL, "{text}");
                             events::note(kind, events::now(), text);
                             ControlAnswer::Done(done)
@@ -180,9 +182,11 @@ impl ExchangeController {
             ControlCommand::DropNext(next) => {
                 self.check_drops()?;
                 exchange.drop_next(next);
+                let mold = self.scenario_info.played.protocols.contains(Protocol::Mold);
+                let whole = if mold { "; on MoldUDP64 with all of their datagrams" } else { "" };
                 Ok(match next {
-                    1 => "the next packet is dropped".to_owned(),
-                    next => format!("the next {} packets are dropped", grouped(next.into())),
+                    1 => format!("the next packet is dropped{whole}"),
+                    next => format!("the next {} packets are dropped{whole}", grouped(next.into())),
                 })
             }
             ControlCommand::Pause => {
@@ -198,16 +202,12 @@ impl ExchangeController {
                     CutHow::Close => (CutKind::Close, "closed"),
                     CutHow::Reset => (CutKind::Reset, "reset"),
                 };
-                let found = for_target(exchange, connections, which, |exchange, connection| {
-                    exchange.cut(connection, cut);
-                })?;
-                Ok(format!("{found} {word}"))
+                let (found, left) = targets::cut(exchange, connections, which, cut)?;
+                Ok(format!("{found} {word}{left}"))
             }
-            ControlCommand::Stall(which, millis) => {
+            ControlCommand::Stall(target, millis) => {
                 let time = Duration::from_millis(millis);
-                let found = for_target(exchange, connections, which, |exchange, connection| {
-                    exchange.stall(connection, time, now);
-                })?;
+                let found = targets::stall(exchange, connections, target, (time, now))?;
                 Ok(format!("{found} stalled for {}", took(time)))
             }
             ControlCommand::Strip { .. } => {
@@ -254,6 +254,9 @@ impl ExchangeController {
             }
             FaultsRequest::Toml(text) => parse_scenario(&text, "from /api/faults", before.seed)?,
         };
+        if let Some(reason) = unknown_lines(&scenario, self.scenario_info.played) {
+            return Err(refusal_of(reason, "lines from 1 on, in the order of --listen mold://..."));
+        }
         let mut warning = String::new();
         let impossible = impossible_faults(&scenario, self.scenario_info.played);
         if is_scenario && !impossible.is_empty() {
@@ -352,7 +355,7 @@ impl ExchangeController {
             ),
             connections_total: Some(connections.len() as u64),
             listeners: Some(self.scenario_info.listeners.clone()),
-            mold: MoldLineState::all(exchange.mold_lines()),
+            mold: MoldLineState::all(exchange.mold_lines(), now),
             soup: SoupCounters::of(&stats.soup, self.scenario_info.played.protocols),
             book: books.books,
             book_total: books.total,
@@ -411,49 +414,6 @@ fn parse_scenario(
         ));
     }
     Ok((resolved.name, resolved.about, Scenario { seed, ..resolved.scenario }))
-}
-
-/// Applies `action` to one connection, or to all.
-fn for_target<P: TapeSource>(
-    exchange: &mut MockExchange<P>,
-    connections: &mut [ConnectionRef<'_, ServerConnection>],
-    which: Option<u64>,
-    mut action: impl FnMut(&mut MockExchange<P>, &mut ServerConnection),
-) -> Result<String, Refusal> {
-    let mut found = 0;
-    for connection in connections {
-        if which.is_none_or(|which| exchange.view(connection.conn).connection == which) {
-            action(exchange, connection.conn);
-            found += 1;
-        }
-    }
-    match which {
-        Some(which) if found == 0 => Err(not_found(
-            format!("no connection {which} is open"),
-            "one of /api/state's connections",
-        )),
-        Some(which) => Ok(format!("connection {which}")),
-        None => Ok(count(found, "connection")),
-    }
-}
-
-/// Returns the next sequence of each stream, for the log.
-fn positions<P: TapeSource>(
-    exchange: &MockExchange<P>,
-    connections: &[ConnectionRef<'_, ServerConnection>],
-) -> String {
-    let mut text = String::new();
-    let at = connections.iter().map(|connection| exchange.view(connection.conn));
-    let mut at = at.filter_map(|view| Some((view.connection, view.next?)));
-    for (connection, next) in at.by_ref().take(LOGGED_MAX) {
-        text += if text.is_empty() { " (" } else { ", " };
-        text += &format!("connection {connection} before packet {next}");
-    }
-    match (text.is_empty(), at.count()) {
-        (true, _) => text,
-        (false, 0) => text + ")",
-        (false, more) => format!("{text} and {} more)", grouped(more as u64)),
-    }
 }
 
 fn shown(

@@ -3,6 +3,7 @@
 use feed::exchange::server::mold::MoldLineView;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Line of an exchange in MoldUDP64.
 #[derive(Clone, Default, Debug, Serialize, JsonSchema)]
@@ -13,6 +14,8 @@ pub(crate) struct MoldLineState {
     pub phase: &'static str,
     /// Next message to be sent.
     pub next: u64,
+    /// True while a command or a fault holds back the sending.
+    pub stalled: bool,
     /// Number of datagrams with messages sent downstream.
     pub datagrams: u64,
     /// Number of messages sent downstream.
@@ -57,16 +60,20 @@ pub(crate) struct MoldLineState {
 
 impl MoldLineState {
     /// Returns the lines of an exchange, if there are some.
-    pub(crate) fn all(lines: impl ExactSizeIterator<Item = MoldLineView>) -> Option<Vec<Self>> {
-        (lines.len() > 0).then(|| lines.map(|line| Self::new(&line)).collect())
+    pub(crate) fn all(
+        lines: impl ExactSizeIterator<Item = MoldLineView>,
+        now: Duration,
+    ) -> Option<Vec<Self>> {
+        (lines.len() > 0).then(|| lines.map(|line| Self::new(&line, now)).collect())
     }
 
-    fn new(view: &MoldLineView) -> Self {
+    fn new(view: &MoldLineView, now: Duration) -> Self {
         let stats = view.stats;
         Self {
             line: view.line,
             phase: view.phase,
             next: view.next,
+            stalled: view.held_until.is_some_and(|until| until > now),
             datagrams: stats.datagrams,
             messages: stats.messages,
             bytes: stats.bytes,

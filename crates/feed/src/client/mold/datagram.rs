@@ -3,7 +3,7 @@
 use super::line::{EndClaim, MoldPhase, OtherSession};
 use super::requests::RequestScope;
 use super::violation::MoldViolation;
-use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq};
+use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::client::event::DatagramSource;
 use crate::client::timers::END_WAIT;
 use crate::client::{Recorder, RecorderEvent};
@@ -187,10 +187,14 @@ impl Recorder {
             _ => Source::Stream { pass },
         };
         let origin = Origin { line: id, source: kind };
+        // A datagram that is not believed, perhaps a damaged one, says nothing about the others.
+        let payload_before = self.payload;
         self.payload = self.payload.after(&run);
         let highest = self.ledger.highest();
-        let Some(taken) = self.take_mold_run(id, run, origin, now, sink) else { return };
-        let range = run.range();
+        let Some((taken, range)) = self.take_mold_run(id, run, origin, now, sink) else {
+            self.payload = payload_before;
+            return;
+        };
         self.requests.on_datagram(usize::from(datagram.count()), bytes);
         self.count_mold_run(id, origin, range.last(), taken);
         let line = &mut self.lines[usize::from(id)];
@@ -215,8 +219,9 @@ impl Recorder {
         }
     }
 
-    /// Takes messages into the ledger. Returns `None` if they are too far ahead to be believed, or
-    /// would open too many gaps: then they count as not received.
+    /// Takes messages into the ledger, and returns which. Returns `None` if they are too far ahead to
+    /// be believed, would open too many gaps, or are no order packets of these sequences although
+    /// the session's are: then they count as not received, and say nothing about their line.
     fn take_mold_run(
         &mut self,
         id: u16,
@@ -224,18 +229,20 @@ impl Recorder {
         origin: Origin,
         now: Duration,
         sink: &mut impl Sink,
-    ) -> Option<TakeResult> {
+    ) -> Option<(TakeResult, SeqRange)> {
         loop {
             let plausible = self.highest_plausible(&self.lines[usize::from(id)]);
             let mut track = StreamPosition { plausible, ..StreamPosition::default() };
             let (taken, foreign) = self.take_numbered(run, origin, &mut track, now, sink);
+            let mut range = run.range();
             if let Some(seq) = foreign {
                 self.on_malformed(id, MoldViolation::NotAnOrderPacket(seq));
+                range = SeqRange::new(range.first(), seq - 1)?;
             }
             match taken.stop {
                 None => {
                     self.on_plausible_sequence(id);
-                    return Some(taken);
+                    return Some((taken, range));
                 }
                 Some(StopReason::Jump(seq)) if taken.frames == 0 => {
                     if !self.believes_far_ahead(id, seq) {

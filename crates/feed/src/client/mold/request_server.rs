@@ -34,6 +34,10 @@ const CHANCE_MAX: u64 = 1_000_000;
 /// Maximum number of requests for a message to one server, whatever share of them it answers.
 const TRIES_MAX: u32 = 64;
 
+/// Maximum number of answers, and of time-outs, of a round that count for the share of unanswered
+/// requests.
+const ROUND_MAX: u32 = 1 << 16;
+
 /// Answers and time-outs since a time.
 #[derive(Clone, Copy, Default, Debug)]
 struct Round {
@@ -80,6 +84,9 @@ pub(super) struct RequestServer {
     patience: u32,
     /// Share of the requests that were not answered lately, in parts of 1024.
     unanswered: u32,
+    /// Number of requests that were not answered in the rounds without an answer since the last
+    /// one with an answer.
+    timed_out_in_silence: u32,
     /// True if the server was overloaded in the last round in which it answered.
     was_overloaded: bool,
     round: Round,
@@ -100,6 +107,7 @@ impl RequestServer {
             silent_rounds: 0,
             patience: 1,
             unanswered: 0,
+            timed_out_in_silence: 0,
             was_overloaded: false,
             round: Round { since: Duration::ZERO, answered: 0, timed_out: 0, late: 0 },
             slot: (Duration::ZERO, 0),
@@ -132,6 +140,11 @@ impl RequestServer {
             tries += 1;
         }
         tries.max(retries.saturating_add(1))
+    }
+
+    /// Returns whether the server has been silent for longer than chance explains.
+    pub(super) fn is_silent(&self, retries: u32) -> bool {
+        self.silent_rounds >= self.tries(retries)
     }
 
     /// Returns whether the server has room for one more request.
@@ -208,6 +221,21 @@ impl RequestServer {
         timed_out > answered && (answered > 0 || self.was_overloaded)
     }
 
+    /// Learns from a round which share of the requests is not answered. Rounds without an answer
+    /// count once the server answers again: a server with one request in flight would otherwise
+    /// seem to answer all of them. The share falls slowly, because a round may have few requests.
+    fn learn_unanswered(&mut self, answered: u32, timed_out: u32) {
+        let timed_out = timed_out.saturating_add(self.timed_out_in_silence).min(ROUND_MAX);
+        if answered == 0 {
+            self.timed_out_in_silence = timed_out;
+            return;
+        }
+        self.timed_out_in_silence = 0;
+        let share = (timed_out << 10) / (answered.min(ROUND_MAX) + timed_out);
+        let (old, weight) = (self.unanswered, if share > self.unanswered { 4 } else { 16 });
+        self.unanswered = (old * (weight - 1) + share).div_ceil(weight);
+    }
+
     fn end_round(&mut self, now: Duration) {
         let Round { answered, timed_out, late, .. } = self.round;
         // The round-trip time of a request that was sent again is not known, so answers that come
@@ -217,11 +245,7 @@ impl RequestServer {
             _ if late > answered / 4 => (self.patience * 2).min(PATIENCE_MAX),
             _ => self.patience,
         };
-        if let Some(share) = (timed_out << 10).checked_div(answered + timed_out)
-            && answered > 0
-        {
-            self.unanswered = (self.unanswered * 3 + share).div_ceil(4);
-        }
+        self.learn_unanswered(answered, timed_out);
         // A burst of time-outs may go on in a round without answers. A second such round is
         // silence.
         let is_overloaded = self.is_overloaded() && self.silent_rounds == 0;
@@ -241,6 +265,7 @@ impl RequestServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -297,6 +322,35 @@ mod tests {
         }
         assert_eq!(server.tries(4), 20, "one in a million");
         assert_eq!(server.tries(30), 31);
+    }
+
+    #[test]
+    fn a_server_that_loses_many_requests_is_not_taken_for_silent() {
+        for (seed, lost_of_100) in (0..20).flat_map(|seed| [(seed, 10), (seed, 40), (seed, 60)]) {
+            let (mut server, mut rng) = (RequestServer::new(0, 0), Rng::new(seed));
+            let (mut now, mut silent) = (Duration::ZERO, 0);
+            // A slow feed: one request or two in each round.
+            for round in 0..5000 {
+                let room = if server.silent_rounds > 0 { 1 } else { 2 };
+                for _ in 0..rng.between(1, room) {
+                    match rng.below(100) < lost_of_100 {
+                        true => server.on_timeout(),
+                        false => server.on_answer(None, now),
+                    }
+                }
+                now += ANSWER_WAIT_MAX * 2;
+                server.end_round_if_due(now);
+                // The first rounds know too little.
+                silent += u32::from(round > 50 && server.is_silent(4));
+            }
+            assert!(silent <= 1, "{silent} times at {lost_of_100} %, seed {seed}");
+            (0..64).for_each(|_| {
+                now += ANSWER_WAIT_MAX * 2;
+                server.on_timeout();
+                server.end_round_if_due(now);
+            });
+            assert!(server.is_silent(4), "one that answers nothing any more");
+        }
     }
 
     #[test]

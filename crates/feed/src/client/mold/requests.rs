@@ -395,7 +395,7 @@ impl Requests {
         }
         self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
         let is_dead =
-            |server: &RequestServer| !server.is_usable || server.silent_rounds > self.retries_max;
+            |server: &RequestServer| !server.is_usable || server.is_silent(self.retries_max);
         if self.servers.iter().all(is_dead) {
             // Pieces that still wait need not be tried one after the other.
             let probe = self.reach.probe();

@@ -16,6 +16,8 @@ pub struct Played {
     pub live: bool,
     /// Protocols of the listeners.
     pub protocols: Protocols,
+    /// Number of lines in MoldUDP64.
+    pub lines: u16,
 }
 
 /// Reason for which a fault can never apply.
@@ -86,6 +88,16 @@ impl Scenario {
             FaultPlace::Heartbeat => (!played.live).then_some(Impossible::NotLive),
             FaultPlace::Stream | FaultPlace::Resend => self.no_packet(fault, played),
         }
+    }
+
+    /// Returns the faults that name a line in MoldUDP64 which does not exist, each with that line.
+    /// Exchanges without such lines have none of these faults.
+    pub fn unknown_lines(&self, played: Played) -> impl Iterator<Item = (&Fault, Seq)> {
+        let has_lines = played.protocols.contains(Protocol::Mold);
+        self.faults.iter().filter_map(move |fault| {
+            let highest = fault.lines.as_ref()?.ranges().last()?.last();
+            (has_lines && highest > played.lines.into()).then_some((fault, highest))
+        })
     }
 
     /// Returns the faults that can never apply to the tape, each with its index and the reason.

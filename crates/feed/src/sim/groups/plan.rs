@@ -1,27 +1,24 @@
 //! Recordings of MoldUDP64 lines that a seed draws.
 
-use super::{DatagramNetwork, GroupWorld, ServerFaults};
-use crate::base::rng::Rng;
-use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
-use crate::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
-use crate::client::{LineProtocol, MoldFeed, Outcome, Recorder, RecorderOptions};
-use crate::exchange::server::MockExchange;
+use super::{DatagramNetwork, ServerFaults};
+use crate::base::chance::Chance;
+use crate::base::rng::{Rng, nth};
+use crate::base::span::{Span, TimeSpan};
+use crate::client::RecorderOptions;
 use crate::exchange::server::mold::{DatagramLimits, LineOptions};
-use crate::faults::scenario::Scenario;
-use crate::ledger::{Origin, Sink};
-use crate::sim::Progress;
-use crate::sim::draw::pick;
-use crate::tape::in_memory::Tape;
-use crate::tape::recording::MemoryRecording;
-use crate::wire::{Info, Messages, SessionId};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use crate::faults::scenario::{
+    CorruptedField, Direction, Fault, FaultAction, FaultPlace, FaultSelector, Scenario, WriteSize,
+};
+use crate::sim::draw::{pick, set, span};
+use crate::sim::plan::Crash;
+use crate::tape::growing::ArrivalRate;
+use crate::tape::recorder::SyncPolicy;
+use crate::wire::Protocol;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Time within which every plan's recording must end.
-const ENDS_WITHIN: Duration = Duration::from_secs(120);
+/// Key that separates the random numbers of datagram plans from all others of a seed.
+const GROUPS: u64 = 0x6d6f_6c64;
 
 /// Recording that a seed draws.
 #[derive(Clone, Debug)]
@@ -30,217 +27,222 @@ pub struct GroupPlan {
     pub messages: u64,
     /// Maximum number of messages in a datagram.
     pub per: u16,
-    /// Number of lines.
-    pub lines: u16,
+    /// Faults of each line's exchange.
+    pub scenarios: Vec<Scenario>,
+    /// Arrival rate of the messages of a live session; `None` for a finished tape.
+    pub tempo: Option<ArrivalRate>,
+    /// Time of heartbeats before the first message of a finished tape.
+    pub lead: Duration,
     /// Network while faults strike.
     pub network: DatagramNetwork,
-    /// Faults of each line's request server. One server at least answers.
+    /// Faults of each line's request server.
     pub servers: Vec<ServerFaults>,
     /// Settings of the recorder.
     pub options: RecorderOptions,
-    /// Times after which the client's process is killed and started again.
-    pub kills: Vec<Duration>,
+    pub(super) sync: SyncPolicy,
+    pub(super) crashes: Vec<(Duration, Crash)>,
+    /// Time after which no fault strikes any more.
+    pub(super) heals: Duration,
 }
 
 impl GroupPlan {
     /// Draws the plan of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = Rng::new(nth(seed, GROUPS));
         let lines = pick(&mut rng, &[1_u16, 1, 2, 2, 3]);
-        let latency = Duration::from_micros(pick(&mut rng, &[20, 500, 10_000, 80_000]));
-        let burst = pick(&mut rng, &[1_u32, 1, 3, 20]);
-        let network = DatagramNetwork {
-            latency,
-            jitter: match rng.below(3) {
-                0 => Duration::ZERO,
-                1 => latency / 10,
-                _ => Duration::from_micros(rng.between(0, 5_000).into()),
+        let messages = pick(&mut rng, &[0, 1, 2, 20, 300, 300, 1_500, 3_000]);
+        let most = pick(&mut rng, &[0, 0, 1, 3, 5]);
+        let crashes = pick(&mut rng, &[0, 0, 0, 1, 1, 2, 3]);
+        Self {
+            messages,
+            per: pick(&mut rng, &[1, 3, 10, 80]),
+            scenarios: (0..lines).map(|_| scenario(&mut rng, messages, most)).collect(),
+            tempo: (rng.below(3) == 0).then(|| tempo(&mut rng, messages)),
+            lead: Duration::from_millis(pick(&mut rng, &[0, 20, 200, 1_000])),
+            network: network(&mut rng),
+            servers: (0..lines).map(|_| server(&mut rng)).collect(),
+            options: RecorderOptions {
+                // A MoldUDP64 line is always followed until its session ends.
+                follow: true,
+                reorder_wait: Duration::from_millis(pick(&mut rng, &[0, 0, 5])),
+                retries: pick(&mut rng, &[0, 4, 4, 12]),
+                timeout: Duration::from_secs(pick(&mut rng, &[3, 10, 60])),
+                ..RecorderOptions::default()
             },
-            // Half of the datagrams at most, so that some end of session arrives.
-            lost: pick(&mut rng, &[0, 1, 10, 50, 200, 500]) / burst,
-            burst,
-            duplicated: pick(&mut rng, &[0, 0, 20, 300]),
-            cut: pick(&mut rng, &[0, 0, 20]),
-            requests_lost: pick(&mut rng, &[0, 0, 50, 300]),
-            keeps_ends: false,
-        };
-        let server = |rng: &mut Rng| match rng.below(8) {
-            0 => ServerFaults { silent: true, ..ServerFaults::default() },
-            1 => ServerFaults {
-                slow: Duration::from_millis(rng.between(1, 400).into()),
-                ..ServerFaults::default()
-            },
-            2 => ServerFaults { doubled: true, ..ServerFaults::default() },
-            3 => {
-                ServerFaults { most: Some(pick(rng, &[1, 2, 3, 4, 5])), ..ServerFaults::default() }
-            }
-            4 => ServerFaults { shifted: rng.between(1, 9).into(), ..ServerFaults::default() },
-            _ => ServerFaults::default(),
-        };
-        let mut servers: Vec<ServerFaults> = (0..lines).map(|_| server(&mut rng)).collect();
-        if let Some(first) = servers.first_mut() {
-            // A recording can be complete only if some server tells the truth.
-            (first.silent, first.shifted) = (false, 0);
+            sync: pick(
+                &mut rng,
+                &[SyncPolicy::Never, SyncPolicy::End, SyncPolicy::Every(Duration::from_millis(30))],
+            ),
+            crashes: (0..crashes).map(|_| crash(&mut rng)).collect(),
+            heals: Duration::from_millis(rng.between(0, 4_000).into()),
         }
-        let kills = (0..pick(&mut rng, &[0, 0, 1, 2]))
-            .map(|_| Duration::from_millis(rng.between(900, 2_500).into()))
-            .collect();
-        let options = RecorderOptions {
-            reorder_wait: Duration::from_millis(pick(&mut rng, &[0, 0, 5])),
-            // With half of the requests lost, some pieces fail often.
-            retries: 12,
-            timeout: Duration::from_secs(60),
-            ..RecorderOptions::default()
-        };
-        let messages = rng.between(0, 3_000).into();
-        let per = pick(&mut rng, &[1, 3, 10, 80]);
-        Self { messages, per, lines, network, servers, options, kills }
+    }
+
+    /// Returns the settings of each line.
+    pub(super) fn line_options(&self) -> LineOptions {
+        let limits = DatagramLimits { messages: self.per, ..DatagramLimits::default() };
+        LineOptions { limits, lead: self.lead, ..LineOptions::default() }
+    }
+
+    /// Returns true if an end of session, or datagrams of another session, may arrive that look
+    /// legal and are not those of the tape.
+    pub(super) fn deceives(&self) -> bool {
+        let faults = self.scenarios.iter().flat_map(|scenario| &scenario.faults);
+        faults.map(Fault::action).any(|action| {
+            matches!(
+                action,
+                FaultAction::EndSession | FaultAction::Corrupt { field: CorruptedField::Session }
+            )
+        })
     }
 }
 
-/// Recording that has ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct GroupReport {
-    /// Requests sent by the last client.
-    pub requests: u64,
-    /// Messages recovered by requests, by the last client.
-    pub recovered: u64,
-    /// Time in simulated seconds.
-    pub took: Duration,
-}
-
-/// Recording in memory that notes a message that is handed on twice.
-#[derive(Default)]
-struct CheckedRecording {
-    recording: MemoryRecording,
-    twice: Option<Seq>,
-    session: Option<SessionId>,
-}
-
-impl Sink for CheckedRecording {
-    fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
-        for range in messages.ranges() {
-            let mut seqs = range.first()..=range.last();
-            let again = seqs.find(|seq| self.recording.get(*seq).is_some());
-            self.twice = self.twice.or(again);
-        }
-        self.recording.on_messages(origin, messages, now);
-    }
-
-    fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
-        self.recording.on_duplicates(origin, messages)
-    }
-
-    fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.session = Some(info.session);
-        self.recording.on_session(info, vouched, now)
+fn network(rng: &mut Rng) -> DatagramNetwork {
+    let latency = Duration::from_micros(pick(rng, &[20, 500, 10_000, 80_000]));
+    let burst = pick(rng, &[1_u32, 1, 3, 20]);
+    DatagramNetwork {
+        latency,
+        jitter: match rng.below(3) {
+            0 => Duration::ZERO,
+            1 => latency / 10,
+            _ => Duration::from_micros(rng.between(0, 5_000).into()),
+        },
+        lost: pick(rng, &[0, 1, 10, 50, 200, 500]) / burst,
+        burst,
+        duplicated: pick(rng, &[0, 0, 20, 300]),
+        cut: pick(rng, &[0, 0, 20]),
+        requests_lost: pick(rng, &[0, 0, 50, 300]),
+        keeps_ends: false,
     }
 }
 
-impl CheckedRecording {
-    /// Returns a recorder that goes on with the recording.
-    fn recorder(&self, plan: &GroupPlan) -> Recorder {
-        let lines: Vec<LineProtocol> =
-            (0..plan.lines).map(|_| LineProtocol::Mold(MoldFeed { servers: 1 })).collect();
-        let have: SeqSet = self
-            .recording
-            .in_order()
-            .filter_map(|frames| Messages::Packets(frames).span())
-            .collect();
-        let highest = have.ranges().last().map_or(0, |range| range.last());
-        let mut missing = SeqSet::new();
-        let mut next = FIRST_SEQ;
-        for range in have.ranges() {
-            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| missing.insert(gap));
-            next = range.last() + 1;
-        }
-        let info = self.session.map(|session| Info { session, version: 1, first: 1, last: 0 });
-        Recorder::resume(plan.options.clone(), lines, highest, &missing, info)
+fn server(rng: &mut Rng) -> ServerFaults {
+    let usual = ServerFaults::default();
+    match rng.below(8) {
+        0 => ServerFaults { silent: true, ..usual },
+        1 => ServerFaults { slow: Duration::from_millis(rng.between(1, 400).into()), ..usual },
+        2 => ServerFaults { doubled: true, ..usual },
+        3 => ServerFaults { most: Some(pick(rng, &[1, 2, 3, 4, 5])), ..usual },
+        4 => ServerFaults { shifted: rng.between(1, 9).into(), ..usual },
+        _ => usual,
     }
 }
 
-/// Runs the plan of a seed to its end.
-///
-/// # Errors
-/// Returns the promise that was broken, in words.
-pub fn run(plan: &GroupPlan, seed: u64) -> Result<GroupReport, String> {
-    let tape = Arc::new(Tape::random(plan.messages, seed));
-    let limits = DatagramLimits { messages: plan.per, ..DatagramLimits::default() };
-    let options = LineOptions { limits, request_rate: 1_000_000, ..LineOptions::default() };
-    let exchange =
-        |_| MockExchange::new(Arc::clone(&tape), Scenario::clean(seed)).with_line(options);
-    let exchanges = (0..plan.lines).map(exchange).collect();
-    let mut world = GroupWorld::new(exchanges, plan.network, seed);
-    world.server_faults(&plan.servers);
-    let mut checked = CheckedRecording::default();
-    let mut kills = plan.kills.iter();
+fn tempo(rng: &mut Rng, messages: u64) -> ArrivalRate {
+    let takes = pick(rng, &[100, 1_000, 3_000]);
+    let rate = u32::try_from((messages * 1_000 / takes).max(1)).unwrap_or(u32::MAX);
+    match rng.below(3) {
+        0 => ArrivalRate::Steady(rate),
+        1 => ArrivalRate::Poisson(rate),
+        _ => ArrivalRate::Bursts { rate, size: rng.between(1, 200) },
+    }
+}
+
+fn scenario(rng: &mut Rng, last: u64, most: u32) -> Scenario {
+    let mut scenario = Scenario::clean(rng.bits());
+    scenario.keep_last = rng.below(2) == 0;
+    for _ in 0..rng.between(0, most) {
+        scenario.faults.push(fault(rng, last));
+    }
+    scenario
+}
+
+/// Draws a fault of a MoldUDP64 line or of its request server.
+fn fault(rng: &mut Rng, last: u64) -> Fault {
     loop {
-        let mut recorder = checked.recorder(plan);
-        let until = kills.next().map(|after| world.now() + *after);
-        let driven = world.drive(&mut recorder, &mut checked, until);
-        match driven.map_err(|stuck| format!("{stuck:?}: {}", recorder.timers()))? {
-            Progress::Until => world.abandon(),
-            Progress::Done => return judge(plan, &tape, &recorder, &checked, &world),
+        let places = [
+            FaultPlace::Stream,
+            FaultPlace::Stream,
+            FaultPlace::Stream,
+            FaultPlace::Resend,
+            FaultPlace::Resend,
+            FaultPlace::Heartbeat,
+            FaultPlace::End,
+        ];
+        let (place, action) = (pick(rng, &places), action(rng));
+        let happens = |fault: &Fault| fault.happens_on(Protocol::Mold);
+        let Some(mut fault) = Fault::new(action, place).filter(happens) else { continue };
+        let has_packets = matches!(place, FaultPlace::Stream | FaultPlace::Resend);
+        if has_packets && rng.below(3) == 0 {
+            fault.sequences = Some(set(rng, last));
+        }
+        if has_packets && rng.below(8) == 0 {
+            fault.last = Some(rng.between(1, 3));
+        }
+        let chance = pick(rng, &[(1, 100), (1, 20), (1, 4), (1, 2), (9, 10)]);
+        let chance = Chance::of(chance.0, chance.1).unwrap_or(Chance::NEVER);
+        fault.pick = match rng.below(4) {
+            0 => FaultSelector::All,
+            1 => FaultSelector::Every(rng.between(1, 20)),
+            _ => FaultSelector::Random { chance, burst: span(rng, 1, 9) },
+        };
+        let stops = matches!(
+            action,
+            FaultAction::Hold
+                | FaultAction::Silence
+                | FaultAction::Restart { .. }
+                | FaultAction::Delay { .. }
+                | FaultAction::EndSession
+        );
+        if rng.below(3) == 0 || stops && rng.below(8) > 0 {
+            fault.times = Some(rng.between(1, 3));
+        }
+        return fault;
+    }
+}
+
+fn action(rng: &mut Rng) -> FaultAction {
+    let millis =
+        |rng: &mut Rng, most| TimeSpan::one(Duration::from_millis(rng.between(0, most).into()));
+    let fields = [
+        CorruptedField::Sequence,
+        CorruptedField::Count,
+        CorruptedField::Length,
+        CorruptedField::Session,
+    ];
+    match rng.below(16) {
+        0..4 => FaultAction::Drop,
+        4 => {
+            let (copies, after) = (rng.between(1, 3), span(rng, 0, 5));
+            FaultAction::Duplicate { copies, after, changed: None }
+        }
+        5 => FaultAction::Reorder { by: span(rng, 1, 9) },
+        6 => FaultAction::Delay { time: millis(rng, 300) },
+        7 => FaultAction::Silence,
+        8 => FaultAction::Hold,
+        9 => {
+            let sizes = [
+                WriteSize::Packets(span(rng, 1, 40)),
+                WriteSize::Bytes(Span::one(rng.between(40, 1_400))),
+            ];
+            FaultAction::Write { size: pick(rng, &sizes), pause: TimeSpan::one(Duration::ZERO) }
+        }
+        10 => FaultAction::Truncate { bytes: span(rng, 1, 60) },
+        11 => FaultAction::Corrupt { field: pick(rng, &fields) },
+        12 => FaultAction::Garbage { bytes: span(rng, 1, 40) },
+        13 if rng.below(4) == 0 => FaultAction::EndSession,
+        13 => FaultAction::Replace { by: rng.between(1, 3) },
+        14 => FaultAction::Shift {
+            by: rng.between(1, 20),
+            direction: pick(rng, &[Direction::Later, Direction::Earlier]),
+        },
+        _ => {
+            let down = Duration::from_millis(rng.between(0, 900).into());
+            FaultAction::Restart { down, renew: false }
         }
     }
 }
 
-/// Checks the promises of a recording that has ended.
-fn judge(
-    plan: &GroupPlan,
-    tape: &Tape,
-    recorder: &Recorder,
-    checked: &CheckedRecording,
-    world: &GroupWorld<MockExchange>,
-) -> Result<GroupReport, String> {
-    if let Some(seq) = checked.twice {
-        return Err(format!("message {seq} was handed on twice"));
-    }
-    if !recorder.outcome().is_some_and(Outcome::is_complete) {
-        return Err(format!("not complete: {:?}", recorder.outcome()));
-    }
-    if !checked.recording.in_order().flatten().eq(tape.frames()) {
-        return Err(format!("{} of {} messages, or others", checked.recording.len(), tape.len()));
-    }
-    if recorder.violations().conflicts > 0 {
-        return Err("messages of one session conflict".into());
-    }
-    // A silent client's requests may still be on their way, twice as many with a slow server.
-    let most = u64::from(REQUESTS_IN_FLIGHT_MAX) * u64::from(plan.lines) * 2;
-    if world.most_in_flight() > most {
-        return Err(format!("{} requests at once", world.most_in_flight()));
-    }
-    if world.now() > ENDS_WITHIN {
-        return Err(format!("took {:?}", world.now()));
-    }
-    let stats = recorder.stats();
-    Ok(GroupReport { requests: stats.resend_calls, recovered: stats.resent, took: world.now() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recordings_over_any_network_are_complete() {
-        let seeds = 400;
-        let mut recovered = 0;
-        for seed in 0..seeds {
-            let plan = GroupPlan::draw(seed);
-            match run(&plan, seed) {
-                Ok(report) => recovered += report.recovered,
-                Err(broken) => panic!("seed {seed}: {broken}\n{plan:?}"),
-            }
-        }
-        assert!(recovered > 10 * seeds, "{recovered}");
-    }
-
-    #[test]
-    fn a_seed_repeats_its_run() {
-        for seed in 0..20 {
-            let plan = GroupPlan::draw(seed);
-            assert_eq!(run(&plan, seed), run(&plan, seed));
-        }
-    }
+/// Draws the time of a crash after the client's start, and its kind.
+fn crash(rng: &mut Rng) -> (Duration, Crash) {
+    let reach = pick(rng, &[30_000, 300_000, 1_500_000, 3_000_000]);
+    let after = Duration::from_micros(rng.between(0, reach).into());
+    let kind = match rng.below(6) {
+        0..=2 => Crash::Kill,
+        3 => Crash::Power,
+        4 => Crash::Stop,
+        _ => Crash::Full(rng.between(0, 40_000)),
+    };
+    (after, kind)
 }

@@ -26,8 +26,16 @@ impl<P: TapeSource> MockExchange<P> {
             line: line.index + 1,
             phase: line.phase.name(),
             next: line.next,
+            held_until: line.held_until,
             stats: line.stats,
         })
+    }
+
+    /// Sends nothing downstream on a line, numbered from 1, for `time`. Its request server goes on
+    /// answering. Returns false if there is no such line.
+    pub fn stall_line(&mut self, line: u64, time: Duration, now: Duration) -> bool {
+        let line = self.lines.iter_mut().find(|it| it.index + 1 == line);
+        line.map(|line| line.stall(now + time)).is_some()
     }
 
     /// Returns the sums of the counts of all lines in MoldUDP64.

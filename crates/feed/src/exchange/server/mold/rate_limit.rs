@@ -7,10 +7,10 @@ use core::time::Duration;
 /// Maximum number of clients whose requests are counted apart. Further ones share one allowance.
 pub(super) const CLIENTS_MAX: usize = 4096;
 
-/// Time that a client of this rate needs to have its whole allowance again.
-const REFILL: Duration = Duration::from_secs(1);
+/// Time that a client needs to have its whole allowance again.
+const REFILL: Duration = Duration::from_secs(3);
 
-/// Token buckets, one a client: as many requests at once as in a second.
+/// Token buckets, one a client: as many requests at once as in [`REFILL`].
 #[derive(Debug)]
 pub(super) struct RateLimit {
     /// Number of requests in a second.
@@ -32,7 +32,7 @@ impl Bucket {
     /// Takes a request of the allowance; returns false if there is none.
     fn take(&mut self, rate: u32, now: Duration) -> bool {
         let used = self.whole_at.max(now);
-        let after = used + REFILL / rate.max(1);
+        let after = used + Duration::from_secs(1) / rate.max(1);
         let allowed = rate > 0 && after <= now + REFILL;
         if allowed {
             self.whole_at = after;
@@ -78,16 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_its_rate_at_once_and_then_in_each_second() {
+    fn a_client_has_three_times_its_rate_at_once_and_then_its_rate_in_each_second() {
         let mut limit = RateLimit::new(10);
         let now = Duration::from_secs(5);
         let taken = |limit: &mut RateLimit, client, now| {
             (0..100).filter(|_| limit.allows(address(client), now)).count()
         };
-        assert_eq!(taken(&mut limit, 1, now), 10);
-        assert_eq!(taken(&mut limit, 2, now), 10, "another client has its own allowance");
-        assert_eq!(taken(&mut limit, 1, now + REFILL / 2), 5);
-        assert_eq!(taken(&mut limit, 1, now + REFILL * 9), 10);
+        let second = Duration::from_secs(1);
+        assert_eq!(taken(&mut limit, 1, now), 30);
+        assert_eq!(taken(&mut limit, 2, now), 30, "another client has its own allowance");
+        assert_eq!(taken(&mut limit, 1, now + second / 2), 5);
+        assert_eq!(taken(&mut limit, 1, now + second * 9), 30);
         assert_eq!(taken(&mut RateLimit::new(0), 1, now), 0);
     }
 
@@ -97,7 +98,7 @@ mod tests {
         let now = Duration::from_secs(5);
         let allowed = (0..10_000).filter(|&client| limit.allows(address(client), now)).count();
         assert_eq!(limit.clients.len(), CLIENTS_MAX);
-        assert_eq!(allowed, CLIENTS_MAX + 1000, "the others share one allowance");
+        assert_eq!(allowed, CLIENTS_MAX + 3000, "the others share one allowance");
         assert!(limit.allows(address(20_000), now + REFILL), "the first ones are forgotten");
         assert_eq!(limit.clients.len(), 1);
     }

@@ -2,6 +2,7 @@
 
 use crate::base::seq::Seq;
 use core::net::IpAddr;
+use core::time::Duration;
 
 /// Counts of a line in MoldUDP64 since it began. Those of an exchange are the sums of its lines.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -132,6 +133,8 @@ pub struct MoldLineView {
     pub phase: &'static str,
     /// Next message to be sent.
     pub next: Seq,
+    /// Time before which nothing is sent downstream, because of an order or a fault.
+    pub held_until: Option<Duration>,
     /// Counts of the line.
     pub stats: MoldStats,
 }

@@ -101,7 +101,7 @@ fn a_client_above_its_rate_gets_no_answer_and_others_do() {
     let mut run = Run::new(exchange(1000, Scenario::clean(1), options));
     run.send(0);
     let answered = (0..100).filter(|_| !run.request(0, 1, 1).is_empty()).count();
-    assert_eq!((answered, run.stats(0).over_rate), (5, 95));
+    assert_eq!((answered, run.stats(0).over_rate), (15, 85));
     run.now = SECOND;
     assert_eq!(run.request(0, 1, 1).len(), 1);
     let events = core::iter::from_fn(|| run.exchange.poll_event());

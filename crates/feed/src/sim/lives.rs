@@ -1,0 +1,54 @@
+//! Simulated run of a seed, over connections or over datagrams.
+
+use super::groups::{self, GroupPlan};
+use super::report::{SimReport, Violation};
+use super::run::{self, SimPlan};
+use alloc::boxed::Box;
+
+/// Number of seeds of which one draws lines of MoldUDP64.
+const GROUPS_OF: u64 = 8;
+
+/// Remainder of such a seed.
+const GROUPS_AT: u64 = 3;
+
+/// Plan that a seed draws.
+#[derive(Clone, Debug)]
+pub enum LifePlan {
+    /// Lines over connections: the exercise's protocol and SoupBinTCP.
+    Connections(Box<SimPlan>),
+    /// Lines of MoldUDP64.
+    Groups(Box<GroupPlan>),
+}
+
+impl LifePlan {
+    /// Draws the plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        match seed % GROUPS_OF == GROUPS_AT {
+            true => Self::Groups(Box::new(GroupPlan::draw(seed))),
+            false => Self::Connections(Box::new(SimPlan::draw(seed))),
+        }
+    }
+}
+
+/// Simulates the run of a seed.
+///
+/// # Errors
+/// Returns the violation if a promise was broken.
+pub fn live(seed: u64) -> Result<SimReport, Violation> {
+    match LifePlan::draw(seed) {
+        LifePlan::Connections(_) => run::live(seed),
+        LifePlan::Groups(plan) => groups::live(seed, *plan),
+    }
+}
+
+/// Simulates the run of a seed, and adds the trace of its events to the result.
+///
+/// # Errors
+/// Returns the violation if a promise was broken.
+pub fn live_traced(seed: u64) -> Result<SimReport, Violation> {
+    match LifePlan::draw(seed) {
+        LifePlan::Connections(_) => run::live_traced(seed),
+        LifePlan::Groups(plan) => groups::live_traced(seed, *plan),
+    }
+}

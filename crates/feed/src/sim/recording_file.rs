@@ -1,0 +1,129 @@
+//! Tape file of a simulated client: opened at each start, and damaged by crashes.
+
+use super::disk::{Disk, DiskFailed};
+use super::durable_expectation::{DurabilityChecker, DurableExpectation};
+use super::plan::Crash;
+use crate::base::rng::Rng;
+use crate::base::seq::SeqSet;
+use crate::client::{LineProtocol, Recorder, RecorderOptions, SessionPayload};
+use crate::ledger::Sink;
+use crate::tape::file::{Layout, TapeFileError, is_stillborn};
+use crate::tape::recorder::{SyncPolicy, TapeRecorder};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Recorder that was started, with the keeper of its tape file.
+pub(super) type Started = (TapeRecorder<Disk>, Recorder);
+
+/// Tape file over all starts of a client, with the messages that it must still contain.
+pub(super) struct RecordingFile {
+    disk: Disk,
+    owed: DurableExpectation,
+    sync: SyncPolicy,
+    power_failed: bool,
+}
+
+impl RecordingFile {
+    /// Returns a file that does not exist yet.
+    pub(super) fn new(sync: SyncPolicy) -> Self {
+        let (disk, owed) = (Disk::new(), DurableExpectation::default());
+        Self { disk, owed, sync, power_failed: false }
+    }
+
+    /// Lets the disk be full after this number of bytes.
+    pub(super) fn limit(&mut self, room: u32) {
+        self.disk.limit(Some(room.into()));
+    }
+
+    /// Opens the earlier recording, or begins one; `None` if the client cannot start. `tell` takes
+    /// events for the trace.
+    pub(super) fn open(
+        &mut self,
+        (options, lines): (RecorderOptions, Vec<LineProtocol>),
+        epoch: Duration,
+        rng: &mut Rng,
+        mut tell: impl FnMut(String),
+    ) -> Result<Option<Started>, String> {
+        let (disk, sync) = (core::mem::take(&mut self.disk), self.sync);
+        let failed = |error: &TapeFileError<DiskFailed>| format!("the tape file: {error}");
+        if is_stillborn(&disk).map_err(|error| failed(&error.into()))? {
+            self.owed.covered_by(&SeqSet::new())?;
+            let mut empty = Disk::new();
+            empty.limit(disk.room());
+            return match TapeRecorder::create(empty, sync, epoch, rng.bits()) {
+                Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
+                // The disk is full at once.
+                Err(_) => Ok(None),
+            };
+        }
+        let (keeper, before) = match TapeRecorder::open(disk, sync, epoch) {
+            Ok(opened) => opened,
+            // A file that was never synced may be gone as a whole; the user is told to start over.
+            Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
+                tell("life: the recording is lost; --restart".into());
+                self.owed.covered_by(&SeqSet::new())?;
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        tell(format!("life: goes on with {} packets", before.packets));
+        self.owed.found(&before)?;
+        let mut recorder =
+            Recorder::resume(options, lines, before.highest, &before.missing, before.session);
+        recorder.expect_payload(match keeper.file().layout() {
+            None => SessionPayload::Unknown,
+            Some(Layout::Packets) => SessionPayload::Packets,
+            Some(Layout::Run(_)) => SessionPayload::Messages,
+        });
+        Ok(Some((keeper, recorder)))
+    }
+
+    /// Notes that the recorder has ended.
+    pub(super) fn finished(&mut self, checker: &DurabilityChecker, now: Duration) {
+        self.owed.forget(checker);
+        if !checker.has_failed() {
+            // If the disk fails only now, then in writing the last packets.
+            self.owed.crashed(checker, self.sync, false, now);
+        }
+    }
+
+    /// Damages the file as a crash does.
+    pub(super) fn crashed(
+        &mut self,
+        checker: DurabilityChecker,
+        crash: Crash,
+        now: Duration,
+        rng: &mut Rng,
+    ) {
+        let power = crash == Crash::Power;
+        self.owed.crashed(&checker, self.sync, power, now);
+        let disk = checker.keeper.into_storage();
+        self.power_failed |= power;
+        self.disk = match crash {
+            Crash::Power => disk.power_loss(rng),
+            Crash::Kill | Crash::Full(_) | Crash::Stop => disk,
+        };
+    }
+
+    /// Takes the file back from a keeper, with all limits of the disk lifted.
+    pub(super) fn give_back(&mut self, keeper: TapeRecorder<Disk>) {
+        self.disk = keeper.into_storage();
+        self.disk.limit(None);
+    }
+
+    /// Closes a recording that has ended in order, which the power may not take any more.
+    pub(super) fn close(
+        &mut self,
+        keeper: TapeRecorder<Disk>,
+        recorded: SeqSet,
+    ) -> Result<(), String> {
+        self.give_back(keeper);
+        if self.sync != SyncPolicy::Never && !self.disk.is_safe() {
+            return Err("it has ended, and the power must not fail yet".into());
+        }
+        self.owed.ended(recorded, self.sync);
+        Ok(())
+    }
+}
