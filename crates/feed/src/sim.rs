@@ -7,7 +7,7 @@
 //! * [`draw`]: scenarios and networks drawn from a seed;
 //! * [`cost`]: the cost of recovery by loss and round-trip time;
 //! * `groups`: lines of MoldUDP64 over networks that lose datagrams;
-//! * [`lives`]: the run of a seed, over connections or over datagrams;
+//! * [`seeded`]: the run of a seed, over connections or over datagrams;
 //! * [`mod@run`]: a recording from its beginning to its end, over crashes and restarts, with its
 //!   invariants.
 
@@ -21,13 +21,13 @@ pub(crate) mod durable_expectation;
 pub(crate) mod event_queue;
 #[doc(hidden)]
 pub mod groups;
-pub mod lives;
 mod network;
 mod outage;
 mod plan;
 mod recording_file;
 pub(crate) mod report;
 pub mod run;
+pub mod seeded;
 mod session;
 mod soup;
 mod trace;

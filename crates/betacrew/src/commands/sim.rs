@@ -9,8 +9,8 @@ use crate::text::formatting::{count, grouped, took};
 use feed::faults::scenario::Scenario;
 use feed::sim::cost::{ExchangeKind, table};
 use feed::sim::groups::GroupPlan;
-use feed::sim::lives::{LifePlan, live, live_traced};
 use feed::sim::run::{SimPlan, SimReport, Violation};
+use feed::sim::seeded::{SeedPlan, simulate, simulate_traced};
 use feed::wire::{Protocol, Protocols};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
             break;
         }
         runs += 1;
-        match live(seed) {
+        match simulate(seed) {
             Ok(report) => add(&mut sum, &report),
             Err(violation) => {
                 let _blocks = signals::may_block();
@@ -137,8 +137,8 @@ fn summary(runs: u64, broken: usize, sum: &SimReport, time: Duration) -> String 
 
 /// Returns the plan of a seed as text: its protocols, its scenarios as files, its settings.
 fn described(seed: u64) -> String {
-    match LifePlan::draw(seed) {
-        LifePlan::Connections(plan) => {
+    match SeedPlan::draw(seed) {
+        SeedPlan::Connections(plan) => {
             let SimPlan { tape, scenarios, protocols, network, options, session, .. } = &*plan;
             let (last, protocols) = (tape.len(), protocols.iter().copied());
             let mut text = head(seed, last, protocols.collect()) + &files(seed, last, scenarios);
@@ -148,7 +148,7 @@ fn described(seed: u64) -> String {
             }
             text
         }
-        LifePlan::Groups(plan) => {
+        SeedPlan::Groups(plan) => {
             let GroupPlan { messages, scenarios, network, servers, options, tempo, .. } = &*plan;
             let head = head(seed, *messages, Protocols::of(Protocol::Mold));
             let mut text = head + &files(seed, *messages, scenarios);
@@ -188,12 +188,12 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
     let mut text = described(seed);
     text.push('\n');
     print(&text)?;
-    let (story, end, exit) = match live_traced(seed) {
-        Ok(report) => (report.story, "every promise held".to_owned(), Exit::Complete),
-        Err(broken) => (broken.story, format!("BROKEN: {}", broken.what), Exit::Unexpected),
+    let (trace, end, exit) = match simulate_traced(seed) {
+        Ok(report) => (report.trace, "every promise held".to_owned(), Exit::Complete),
+        Err(broken) => (broken.trace, format!("BROKEN: {}", broken.what), Exit::Unexpected),
     };
     let mut text = String::new();
-    for (time, what) in story {
+    for (time, what) in trace {
         let _ = writeln!(text, "{:12.6} {what}", time.as_secs_f64());
     }
     print(&(text + &end + "\n"))?;

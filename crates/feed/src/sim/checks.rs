@@ -46,7 +46,7 @@ impl SimRun {
             return Err(format!("the file counts {} packets and has {count}", keeper.packets()));
         }
         // A resumed recording has them again.
-        self.lived.shifted = self.lived.shifted.max(shifted);
+        self.report.shifted = self.report.shifted.max(shifted);
         Ok(recorded)
     }
 
@@ -193,7 +193,7 @@ impl SimRun {
     pub(super) fn exchanges_are_content(&mut self) -> Result<(), String> {
         // An exchange that was killed, or is behind the other line, has fewer packets than the
         // client has received.
-        let behind = self.plan.scenarios.len() > 1 || self.lived.outages > 0;
+        let behind = self.plan.scenarios.len() > 1 || self.report.outages > 0;
         if self.plan.session.is_some() && behind || self.plan.second.is_some() {
             return Ok(());
         }

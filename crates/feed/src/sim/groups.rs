@@ -8,7 +8,7 @@ mod plan;
 mod run;
 
 pub use plan::GroupPlan;
-pub use run::{live, live_traced};
+pub use run::{simulate, simulate_traced};
 
 use super::report::SimTrace;
 use super::{Progress, Stuck};
@@ -100,7 +100,7 @@ pub struct GroupWorld<E> {
     /// Number of datagrams that the client has received.
     delivered: u64,
     /// Trace of the run, if it was requested.
-    story: Option<SimTrace>,
+    trace: Option<SimTrace>,
 }
 
 /// Address of the client.
@@ -126,7 +126,7 @@ impl<E: Exchange> GroupWorld<E> {
             most_in_flight: 0,
             steps: 0,
             delivered: 0,
-            story: None,
+            trace: None,
         };
         (0u16..).take(count).for_each(|line| world.serve(line));
         world
@@ -154,20 +154,20 @@ impl<E: Exchange> GroupWorld<E> {
     }
 
     /// Records a trace from now on.
-    pub fn narrate(&mut self) {
-        self.story.get_or_insert_default();
+    pub fn start_trace(&mut self) {
+        self.trace.get_or_insert_default();
     }
 
     /// Returns the trace since the last call.
-    pub fn story(&mut self) -> SimTrace {
-        self.story.as_mut().map(core::mem::take).unwrap_or_default()
+    pub fn take_trace(&mut self) -> SimTrace {
+        self.trace.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Adds an event to the trace.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         let now = self.now;
-        if let Some(story) = &mut self.story {
-            story.push((now, what()));
+        if let Some(trace) = &mut self.trace {
+            trace.push((now, what()));
         }
     }
 

@@ -62,13 +62,13 @@ impl RecordingFile {
             Ok(opened) => opened,
             // A file that was never synced may be gone as a whole; the user is told to start over.
             Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
-                tell("life: the recording is lost; --restart".into());
+                tell("run: the recording is gone; the user restarts it".into());
                 self.owed.covered_by(&SeqSet::new())?;
                 return Ok(None);
             }
             Err(error) => return Err(failed(&error)),
         };
-        tell(format!("life: goes on with {} packets", before.packets));
+        tell(format!("run: the client resumes a recording of {} packets", before.packets));
         self.owed.found(&before)?;
         let mut recorder =
             Recorder::resume(options, lines, before.highest, &before.missing, before.session);
@@ -121,7 +121,7 @@ impl RecordingFile {
     ) -> Result<(), String> {
         self.give_back(keeper);
         if self.sync != SyncPolicy::Never && !self.disk.is_safe() {
-            return Err("it has ended, and the power must not fail yet".into());
+            return Err("the recording has ended, and is not safe from a loss of power".into());
         }
         self.owed.ended(recorded, self.sync);
         Ok(())

@@ -27,7 +27,7 @@ pub struct SimReport {
     /// Duration in simulated time.
     pub took: Duration,
     /// Trace of the run, if it was requested.
-    pub story: SimTrace,
+    pub trace: SimTrace,
 }
 
 /// Trace of a run: events with their times.
@@ -41,5 +41,5 @@ pub struct Violation {
     /// Description of the violation.
     pub what: String,
     /// Trace of the run, if it was requested.
-    pub story: SimTrace,
+    pub trace: SimTrace,
 }

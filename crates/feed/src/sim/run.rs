@@ -46,18 +46,18 @@ const STEPS_MAX: u64 = 20_000_000;
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live(seed: u64) -> Result<SimReport, Violation> {
-    SimRun::new(seed, SimPlan::draw(seed)).live()
+pub fn simulate(seed: u64) -> Result<SimReport, Violation> {
+    SimRun::new(seed, SimPlan::draw(seed)).run()
 }
 
 /// Simulates the run of a seed, and adds the trace of its events to the result.
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live_traced(seed: u64) -> Result<SimReport, Violation> {
+pub fn simulate_traced(seed: u64) -> Result<SimReport, Violation> {
     let mut run = SimRun::new(seed, SimPlan::draw(seed));
-    run.world.narrate();
-    run.live()
+    run.world.start_trace();
+    run.run()
 }
 
 pub(super) struct SimRun {
@@ -77,7 +77,7 @@ pub(super) struct SimRun {
     pub(super) contradicted: Option<SeqRange>,
     /// True if an honest line has described the session to the last recorder.
     pub(super) heard: bool,
-    pub(super) lived: SimReport,
+    pub(super) report: SimReport,
 }
 
 /// End of one start of the client.
@@ -94,7 +94,7 @@ impl SimRun {
         world.speak(&plan.protocols);
         world.silence(plan.silences);
         plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
-        let lived = SimReport { packets: plan.tape.len(), ..SimReport::default() };
+        let report = SimReport { packets: plan.tape.len(), ..SimReport::default() };
         let rng = Rng::new(!seed);
         let file = RecordingFile::new(plan.sync);
         Self {
@@ -109,24 +109,24 @@ impl SimRun {
             session: None,
             contradicted: None,
             heard: false,
-            lived,
+            report,
         }
     }
 
-    fn live(mut self) -> Result<SimReport, Violation> {
-        match self.lives() {
+    fn run(mut self) -> Result<SimReport, Violation> {
+        match self.run_tries() {
             Ok(()) => {
-                self.lived.delivered = self.world.delivered();
-                self.lived.steps = self.world.steps();
-                self.lived.took = self.world.now();
-                self.lived.story = self.world.story();
-                Ok(self.lived)
+                self.report.delivered = self.world.delivered();
+                self.report.steps = self.world.steps();
+                self.report.took = self.world.now();
+                self.report.trace = self.world.take_trace();
+                Ok(self.report)
             }
-            Err(what) => Err(Violation { seed: self.seed, what, story: self.world.story() }),
+            Err(what) => Err(Violation { seed: self.seed, what, trace: self.world.take_trace() }),
         }
     }
 
-    fn lives(&mut self) -> Result<(), String> {
+    fn run_tries(&mut self) -> Result<(), String> {
         let mut tries_healed = 0;
         let mut healed_at = None;
         for _ in 0..TRIES_MAX {
@@ -136,10 +136,10 @@ impl SimRun {
                 return Ok(());
             }
             if endless {
-                return Err("it goes on and on".into());
+                return Err(format!("the run does not end: more than {STEPS_MAX} events"));
             }
             if tries_healed > HEALED_TRIES_MAX {
-                return Err("nothing goes wrong any more, and it does not get there".into());
+                return Err(format!("incomplete after {tries_healed} starts without a fault"));
             }
             let healed_before = self.healed;
             let outcome = match self.attempt()? {
@@ -153,7 +153,7 @@ impl SimRun {
                 let since = *healed_at.get_or_insert(self.plan.heals);
                 let took = self.world.now().saturating_sub(since.max(self.plan.heals));
                 if took > self.patience() && !self.plan.deceives() {
-                    return Err(format!("it took {took:?} with nothing wrong any more"));
+                    return Err(format!("a recording without a fault took {took:?}"));
                 }
             }
             if outcome.is_complete() {
@@ -172,21 +172,21 @@ impl SimRun {
                 // that does not answer.
                 return Ok(());
             }
-            self.lived.incomplete += 1;
-            self.world.tell(|| format!("life: {outcome:?}; the same command again"));
+            self.report.incomplete += 1;
+            self.world.tell(|| format!("run: {outcome:?}; the client is started again"));
             // A user waits a little before the next start.
             let pause = Duration::from_millis(self.rng.between(0, 200).into());
             self.world.pass(pause);
-            if self.lived.incomplete > HEALED_TRIES_MAX && !self.healed {
+            if self.report.incomplete > HEALED_TRIES_MAX && !self.healed {
                 self.heal();
             }
         }
-        Err(format!("{TRIES_MAX} tries are not enough"))
+        Err(format!("incomplete after {TRIES_MAX} starts"))
     }
 
     /// Starts the client once.
     fn attempt(&mut self) -> Result<Try, String> {
-        self.lived.tries += 1;
+        self.report.tries += 1;
         let crash = self.plan.crashes.pop();
         if let Some((_, Crash::Full(room))) = crash {
             self.file.limit(room);
@@ -217,10 +217,10 @@ impl SimRun {
                 None if self.plan.deceives() => return Ok(Try::Deceived),
                 // A lying line alone may never report an end that is accepted.
                 None if self.lies_alone(&recorder) => return Ok(Try::Deceived),
-                None => return Err("it follows on with nothing wrong any more".into()),
+                None => return Err("a live session without a fault is followed without end".into()),
                 Some((_, Crash::Stop)) => {
                     (kill, self.stopped) = (None, true);
-                    self.world.tell(|| "life: the user has had enough".into());
+                    self.world.tell(|| "run: the user stops the recording".into());
                     recorder.handle(Input::Stop, now, &mut keeper);
                 }
                 Some((_, crash)) => {
@@ -229,10 +229,11 @@ impl SimRun {
                 }
             }
         }
-        let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        let outcome =
+            recorder.outcome().cloned().ok_or("the recorder is done without an outcome")?;
         let since = keeper.progressed().unwrap_or(began);
         if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
-            return Err("it does not give up".into());
+            return Err("the recorder does not give up".into());
         }
         self.file.finished(&keeper, self.world.now());
         self.ended(keeper, outcome, &recorder, crash.is_some())
@@ -252,11 +253,11 @@ impl SimRun {
         let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
         match done.and_then(|()| keeper.end()) {
             Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
-                return Err("the disk is said to have failed, and it has not".into());
+                return Err("the recorder reports a failed disk, and the disk works".into());
             }
             Ok(()) => {}
             Err(TapeFileError::Storage(DiskFailed)) if crash => {
-                self.world.tell(|| "life: the disk is full".into());
+                self.world.tell(|| "run: the disk is full".into());
                 self.file.give_back(keeper);
                 self.world.abandon();
                 return Ok(Try::Crashed);
@@ -278,7 +279,7 @@ impl SimRun {
     /// Opens the earlier recording, or begins one.
     fn begin(&mut self) -> Result<Option<(TapeRecorder<Disk>, Recorder)>, String> {
         // A lying line may be left out after the first start.
-        let left = self.lived.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
+        let left = self.report.tries > 1 && self.plan.lie.as_ref().is_some_and(|lie| lie.leaves);
         let lines = self.plan.scenarios.len() - usize::from(left);
         let lines = self.plan.lines(lines);
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
@@ -287,9 +288,9 @@ impl SimRun {
     }
 
     fn crashed(&mut self, keeper: DurabilityChecker, crash: Crash) {
-        self.lived.crashes += 1;
+        self.report.crashes += 1;
         let now = self.world.now();
-        self.world.tell(|| format!("life: {crash:?}"));
+        self.world.tell(|| format!("run: {crash:?}"));
         self.world.abandon();
         self.file.crashed(keeper, crash, now, &mut self.rng);
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
@@ -318,12 +319,12 @@ impl SimRun {
         let Some(OutagePlan { line, forgets, down, .. }) = outages.and_then(Vec::pop) else {
             return false;
         };
-        self.world.tell(|| format!("life: exchange {line} is killed, and back after {down:?}"));
+        self.world.tell(|| format!("run: exchange {line} is killed, and back after {down:?}"));
         let player = self.world.exchanges()[line].player();
         let there = player.tape().last().saturating_sub(forgets);
         let scenario = player.scenario().clone();
         self.world.restart(line, self.plan.venue(self.seed, line, &scenario, there), down);
-        self.lived.outages += 1;
+        self.report.outages += 1;
         true
     }
 
@@ -342,7 +343,7 @@ impl SimRun {
         let Some(second) = self.plan.second.as_mut() else { return false };
         second.begins = None;
         let (second, line) = (second.clone(), second.line);
-        self.world.tell(|| format!("life: exchange {line} plays another session from now on"));
+        self.world.tell(|| format!("run: exchange {line} plays another session from now on"));
         self.world.restart(line, self.plan.second_venue(self.seed, &second), Duration::ZERO);
         true
     }
@@ -356,7 +357,7 @@ impl SimRun {
     /// Ends all faults.
     fn heal(&mut self) {
         self.healed = true;
-        self.world.tell(|| "life: nothing goes wrong from now on".into());
+        self.world.tell(|| "run: no more faults from now on".into());
         self.world.silence(0);
         self.world.all_back();
         // A recorder that gives up packets before they can arrive need not become complete.
@@ -380,7 +381,7 @@ impl SimRun {
 
 pub(super) fn stuck(how: Stuck) -> String {
     match how {
-        Stuck::Waits => "it waits for what will never come".into(),
-        Stuck::Endless => "it goes on for ever".into(),
+        Stuck::Waits => "the recorder waits for an event that never happens".into(),
+        Stuck::Endless => "the recorder does not end".into(),
     }
 }

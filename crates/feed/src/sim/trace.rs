@@ -8,20 +8,20 @@ use core::time::Duration;
 
 impl<E: Exchange> SimWorld<E> {
     /// Records a trace from now on.
-    pub fn narrate(&mut self) {
-        self.story.get_or_insert_default();
+    pub fn start_trace(&mut self) {
+        self.trace.get_or_insert_default();
     }
 
     /// Returns the trace since the last call.
-    pub fn story(&mut self) -> Vec<(Duration, String)> {
-        self.story.as_mut().map(core::mem::take).unwrap_or_default()
+    pub fn take_trace(&mut self) -> Vec<(Duration, String)> {
+        self.trace.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Adds an event to the trace.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         let now = self.now;
-        if let Some(story) = &mut self.story {
-            story.push((now, what()));
+        if let Some(trace) = &mut self.trace {
+            trace.push((now, what()));
         }
     }
 }

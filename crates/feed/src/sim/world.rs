@@ -59,7 +59,7 @@ pub struct SimWorld<E: Exchange> {
     steps: u64,
     /// Number of connections of which one falls silent; 0 for none.
     silences: u32,
-    pub(super) story: Option<Vec<(Duration, String)>>,
+    pub(super) trace: Option<Vec<(Duration, String)>>,
     pub(super) watched: StormWatch,
     buffer: Vec<u8>,
 }
@@ -82,7 +82,7 @@ impl<E: Exchange> SimWorld<E> {
             delivered: 0,
             steps: 0,
             silences: 0,
-            story: None,
+            trace: None,
             watched: StormWatch::default(),
             buffer: alloc::vec![0; 16 * 1024],
         }

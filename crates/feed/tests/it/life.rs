@@ -1,7 +1,7 @@
-//! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::lives`.
+//! Simulated runs over crashes and restarts, drawn from seeds: see `feed::sim::seeded`.
 
-use feed::sim::lives::{LifePlan, live};
 use feed::sim::run::{SimReport, Violation};
+use feed::sim::seeded::{SeedPlan, simulate};
 use feed::wire::Protocol;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ const BROKEN_ONCE: [u64; 6] =
     [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645, 21_001_564_850];
 
 /// Simulates the runs of these seeds, until one breaks an invariant.
-fn lives(seeds: u64) -> Result<SimReport, Violation> {
+fn simulate_all(seeds: u64) -> Result<SimReport, Violation> {
     let next = AtomicU64::new(0);
     let work = || {
         let mut sum = SimReport::default();
@@ -23,11 +23,11 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
                 return Ok(sum);
             }
             // A thread that finds one stops the others.
-            let lived = live(seed).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
-            sum.crashes += lived.crashes;
-            sum.incomplete += lived.incomplete;
-            sum.delivered += lived.delivered;
-            sum.shifted += lived.shifted;
+            let report = simulate(seed).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
+            sum.crashes += report.crashes;
+            sum.incomplete += report.incomplete;
+            sum.delivered += report.delivered;
+            sum.shifted += report.shifted;
         }
     };
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -35,24 +35,24 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    sums.into_iter().try_fold(SimReport::default(), |sum, lived| {
-        let lived = lived?;
+    sums.into_iter().try_fold(SimReport::default(), |sum, report| {
+        let report = report?;
         Ok(SimReport {
-            crashes: sum.crashes + lived.crashes,
-            incomplete: sum.incomplete + lived.incomplete,
-            delivered: sum.delivered + lived.delivered,
-            shifted: sum.shifted + lived.shifted,
+            crashes: sum.crashes + report.crashes,
+            incomplete: sum.incomplete + report.incomplete,
+            delivered: sum.delivered + report.delivered,
+            shifted: sum.shifted + report.shifted,
             ..sum
         })
     })
 }
 
 #[test]
-fn lives_are_safe_and_come_to_their_end() {
+fn runs_are_safe_and_come_to_their_end() {
     // Mutants are tested with fewer seeds.
     let seeds = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap());
-    let once = BROKEN_ONCE.iter().try_for_each(|&seed| live(seed).map(drop));
-    match lives(seeds).and_then(|sum| once.map(|()| sum)) {
+    let once = BROKEN_ONCE.iter().try_for_each(|&seed| simulate(seed).map(drop));
+    match simulate_all(seeds).and_then(|sum| once.map(|()| sum)) {
         Ok(sum) => {
             assert!(u64::from(sum.crashes) > seeds / 20, "{sum:?}");
             // Some shifted bytes cannot be told from packets.
@@ -66,12 +66,12 @@ fn lives_are_safe_and_come_to_their_end() {
 }
 
 /// Simulates the runs of `count` seeds that `is_wanted` chooses.
-fn lives_of(is_wanted: impl Fn(&LifePlan) -> bool) {
+fn simulate_those(is_wanted: impl Fn(&SeedPlan) -> bool) {
     let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
     let mut complete = 0;
-    for seed in (1_000_000..).filter(|&seed| is_wanted(&LifePlan::draw(seed))).take(count) {
-        match live(seed) {
-            Ok(lived) => complete += u32::from(lived.tries > 0),
+    for seed in (1_000_000..).filter(|&seed| is_wanted(&SeedPlan::draw(seed))).take(count) {
+        match simulate(seed) {
+            Ok(report) => complete += u32::from(report.tries > 0),
             Err(Violation { seed, what, .. }) => {
                 panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")
             }
@@ -81,15 +81,15 @@ fn lives_of(is_wanted: impl Fn(&LifePlan) -> bool) {
 }
 
 #[test]
-fn lives_over_soup_are_safe_and_come_to_their_end() {
-    let speaks_soup = |plan: &LifePlan| match plan {
-        LifePlan::Connections(plan) => plan.protocols.contains(&Protocol::Soup),
-        LifePlan::Groups(_) => false,
+fn runs_over_soup_are_safe_and_come_to_their_end() {
+    let speaks_soup = |plan: &SeedPlan| match plan {
+        SeedPlan::Connections(plan) => plan.protocols.contains(&Protocol::Soup),
+        SeedPlan::Groups(_) => false,
     };
-    lives_of(speaks_soup);
+    simulate_those(speaks_soup);
 }
 
 #[test]
-fn lives_over_mold_are_safe_and_come_to_their_end() {
-    lives_of(|plan| matches!(plan, LifePlan::Groups(_)));
+fn runs_over_mold_are_safe_and_come_to_their_end() {
+    simulate_those(|plan| matches!(plan, SeedPlan::Groups(_)));
 }

@@ -42,7 +42,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live(seed: u64, plan: GroupPlan) -> Result<SimReport, Violation> {
+pub fn simulate(seed: u64, plan: GroupPlan) -> Result<SimReport, Violation> {
     finished(GroupRun::new(seed, plan))
 }
 
@@ -50,22 +50,22 @@ pub fn live(seed: u64, plan: GroupPlan) -> Result<SimReport, Violation> {
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live_traced(seed: u64, plan: GroupPlan) -> Result<SimReport, Violation> {
+pub fn simulate_traced(seed: u64, plan: GroupPlan) -> Result<SimReport, Violation> {
     let mut run = GroupRun::new(seed, plan);
-    run.world.narrate();
+    run.world.start_trace();
     finished(run)
 }
 
 /// Simulates a run to its end.
 fn finished(mut run: GroupRun) -> Result<SimReport, Violation> {
     let seed = run.seed;
-    let ended = run.lives();
-    let story = run.world.story();
+    let ended = run.run_tries();
+    let trace = run.world.take_trace();
     let (steps, delivered) = run.world.counts();
     let took = run.world.now();
     match ended {
-        Ok(()) => Ok(SimReport { steps, delivered, took, story, ..run.report }),
-        Err(what) => Err(Violation { seed, what, story }),
+        Ok(()) => Ok(SimReport { steps, delivered, took, trace, ..run.report }),
+        Err(what) => Err(Violation { seed, what, trace }),
     }
 }
 
@@ -109,7 +109,7 @@ impl GroupRun {
         Self { seed, plan, rng, tape, world, file, healed: false, stopped: false, report }
     }
 
-    fn lives(&mut self) -> Result<(), String> {
+    fn run_tries(&mut self) -> Result<(), String> {
         let mut tries_healed = 0;
         for _ in 0..TRIES_MAX {
             let healed_before = self.healed;
@@ -127,15 +127,15 @@ impl GroupRun {
                 return Ok(());
             }
             if tries_healed >= HEALED_TRIES_MAX {
-                return Err(format!("nothing goes wrong any more, and it ends with {outcome:?}"));
+                return Err(format!("a recording without a fault ends with {outcome:?}"));
             }
-            self.world.tell(|| format!("life: {outcome:?}; the same command again"));
+            self.world.tell(|| format!("run: {outcome:?}; the client is started again"));
             self.world.pass(Duration::from_millis(self.rng.between(0, 200).into()));
             if self.report.incomplete > HEALED_TRIES_MAX && !self.healed {
                 self.heal();
             }
         }
-        Err(format!("{TRIES_MAX} tries are not enough"))
+        Err(format!("incomplete after {TRIES_MAX} starts"))
     }
 
     /// Returns whether every line has stopped to announce the end of its session, or will have
@@ -177,15 +177,20 @@ impl GroupRun {
             match kill.filter(|(time, _)| *time <= now) {
                 _ if progress == Progress::Done => break,
                 None if !self.healed => self.heal(),
-                None => return Err(format!("it goes on at {now:?}: {}", recorder.timers())),
+                None => {
+                    return Err(format!(
+                        "the recorder does not end by {now:?}: {}",
+                        recorder.timers()
+                    ));
+                }
                 Some((_, Crash::Stop)) => {
                     (kill, self.stopped) = (None, true);
-                    self.world.tell(|| "life: the user has had enough".into());
+                    self.world.tell(|| "run: the user stops the recording".into());
                     recorder.handle(Input::Stop, now, &mut checker);
                 }
                 Some((_, crash)) => {
                     self.report.crashes += 1;
-                    self.world.tell(|| format!("life: {crash:?}"));
+                    self.world.tell(|| format!("run: {crash:?}"));
                     self.world.abandon();
                     self.file.crashed(checker, crash, now, &mut self.rng);
                     self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
@@ -194,7 +199,8 @@ impl GroupRun {
             }
         }
         self.file.finished(&checker, self.world.now());
-        let outcome = recorder.outcome().cloned().ok_or("it is done without an outcome")?;
+        let outcome =
+            recorder.outcome().cloned().ok_or("the recorder is done without an outcome")?;
         let is_limited = matches!(crash, Some((_, Crash::Full(_))));
         self.ended(checker.keeper, outcome, &recorder, is_limited)
     }
@@ -214,11 +220,11 @@ impl GroupRun {
         let done = done.and_then(|()| keeper.conclude(outcome.last, facts.end(), self.world.now()));
         match done.and_then(|()| keeper.end()) {
             Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
-                return Err("the disk is said to have failed, and it has not".into());
+                return Err("the recorder reports a failed disk, and the disk works".into());
             }
             Ok(()) => {}
             Err(TapeFileError::Storage(DiskFailed)) if is_limited => {
-                self.world.tell(|| "life: the disk is full".into());
+                self.world.tell(|| "run: the disk is full".into());
                 self.file.give_back(keeper);
                 self.world.abandon();
                 return Ok(Attempt::Crashed);
@@ -240,10 +246,12 @@ impl GroupRun {
         while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
             for (seq, message) in piece.messages.iter() {
                 if seq <= before {
-                    return Err(format!("{seq} comes after {before}"));
+                    return Err(format!("sequence {seq} is read after {before}"));
                 }
                 if !self.tape.slice(SeqRange::one(seq)).iter().any(|it| it.as_slice() == message) {
-                    return Err(format!("message {seq} is not the tape's: {message:?}"));
+                    return Err(format!(
+                        "message {seq} was recorded, and is not on the tape: {message:?}"
+                    ));
                 }
                 (before, count) = (seq, count + 1);
                 recorded.insert(SeqRange::one(seq));
@@ -251,7 +259,7 @@ impl GroupRun {
         }
         match count == keeper.packets() {
             true => Ok(recorded),
-            false => Err(format!("{} messages are counted, {count} are there", keeper.packets())),
+            false => Err(format!("the file counts {} messages and has {count}", keeper.packets())),
         }
     }
 
@@ -271,10 +279,13 @@ impl GroupRun {
         }
         SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
         if absent != outcome.missing {
-            return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
+            return Err(format!(
+                "{absent:.9} are missing, {:.9} are reported missing",
+                outcome.missing
+            ));
         }
         if recorder.violations().conflicts > 0 {
-            return Err("messages of one session are said to conflict".into());
+            return Err("the recorder reports a conflict of equal messages".into());
         }
         // A silent client's requests may still be on their way, twice as many with a slow server.
         let lines = self.plan.scenarios.len() as u64;
@@ -288,14 +299,17 @@ impl GroupRun {
             return Ok(());
         }
         if outcome.reason == Some(IncompleteReason::OtherSession) {
-            return Err("a session is taken for another".into());
+            return Err("the recorder reports another session, and there is only one".into());
         }
         let has_all = recorded.count() == self.plan.messages;
         if (outcome.is_complete() || said == Completeness::Complete) && !has_all {
-            return Err(format!("{said:?} is said of {recorded:.9} of {}", self.plan.messages));
+            return Err(format!(
+                "a recording of {recorded:.9} is reported {said:?}, of {}",
+                self.plan.messages
+            ));
         }
         if self.stopped && said == Completeness::Complete && !has_all {
-            return Err(format!("it was stopped, and is said to be complete with {recorded:.9}"));
+            return Err(format!("a stopped recording of {recorded:.9} is reported complete"));
         }
         Ok(())
     }
@@ -303,7 +317,7 @@ impl GroupRun {
     /// Ends all faults but the network's latency.
     fn heal(&mut self) {
         self.healed = true;
-        self.world.tell(|| "life: nothing goes wrong from now on".into());
+        self.world.tell(|| "run: no more faults from now on".into());
         let DatagramNetwork { latency, jitter, .. } = self.plan.network;
         self.world.set_network(DatagramNetwork { latency, jitter, ..DatagramNetwork::default() });
         let faultless = alloc::vec![ServerFaults::default(); self.plan.servers.len()];
@@ -325,7 +339,7 @@ mod tests {
         let seeds = 600;
         let (mut crashes, mut incomplete) = (0, 0);
         for seed in 0..seeds {
-            match live(seed, GroupPlan::draw(seed)) {
+            match simulate(seed, GroupPlan::draw(seed)) {
                 Ok(report) => {
                     crashes += report.crashes;
                     incomplete += u32::from(report.incomplete > 0);
@@ -340,7 +354,7 @@ mod tests {
     #[test]
     fn a_seed_repeats_its_run() {
         for seed in 0..20 {
-            let run = || live_traced(seed, GroupPlan::draw(seed));
+            let run = || simulate_traced(seed, GroupPlan::draw(seed));
             assert_eq!(run(), run());
         }
     }

@@ -13,14 +13,14 @@ const GROUPS_AT: u64 = 3;
 
 /// Plan that a seed draws.
 #[derive(Clone, Debug)]
-pub enum LifePlan {
+pub enum SeedPlan {
     /// Lines over connections: the exercise's protocol and SoupBinTCP.
     Connections(Box<SimPlan>),
     /// Lines of MoldUDP64.
     Groups(Box<GroupPlan>),
 }
 
-impl LifePlan {
+impl SeedPlan {
     /// Draws the plan of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
@@ -35,10 +35,10 @@ impl LifePlan {
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live(seed: u64) -> Result<SimReport, Violation> {
-    match LifePlan::draw(seed) {
-        LifePlan::Connections(_) => run::live(seed),
-        LifePlan::Groups(plan) => groups::live(seed, *plan),
+pub fn simulate(seed: u64) -> Result<SimReport, Violation> {
+    match SeedPlan::draw(seed) {
+        SeedPlan::Connections(_) => run::simulate(seed),
+        SeedPlan::Groups(plan) => groups::simulate(seed, *plan),
     }
 }
 
@@ -46,9 +46,9 @@ pub fn live(seed: u64) -> Result<SimReport, Violation> {
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn live_traced(seed: u64) -> Result<SimReport, Violation> {
-    match LifePlan::draw(seed) {
-        LifePlan::Connections(_) => run::live_traced(seed),
-        LifePlan::Groups(plan) => groups::live_traced(seed, *plan),
+pub fn simulate_traced(seed: u64) -> Result<SimReport, Violation> {
+    match SeedPlan::draw(seed) {
+        SeedPlan::Connections(_) => run::simulate_traced(seed),
+        SeedPlan::Groups(plan) => groups::simulate_traced(seed, *plan),
     }
 }
