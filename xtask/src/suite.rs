@@ -18,7 +18,7 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 26] = [
+const ONCE: [&str; 28] = [
     "browser",
     "captures",
     "chaos",
@@ -29,6 +29,7 @@ const ONCE: [&str; 26] = [
     "grade",
     "hostile",
     "http",
+    "http_books",
     "itch",
     "lies",
     "live",
@@ -41,6 +42,7 @@ const ONCE: [&str; 26] = [
     "scenarios",
     "sim",
     "soup_both",
+    "soup_crowd",
     "soup_fetch",
     "soup_golden",
     "wires",
