@@ -9,7 +9,7 @@ use feed::base::rng::Rng;
 use feed::base::seq::{FIRST_SEQ, Seq};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
-use feed::tape::file::{FileHead, TapeFile, is_stillborn};
+use feed::tape::file::{FileHead, OpenMode, TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
 use feed::wire::{RawFrame, SessionId, sequence_of};
 use libfuzzer_sys::fuzz_target;
@@ -39,7 +39,7 @@ enum Op {
     Kill,
     Power(u64),
     Reopen {
-        trust: bool,
+        by_index: bool,
     },
 }
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Opens the file again and continues.
-    fn reopen(&mut self, disk: Disk, trust: bool, power: bool) {
+    fn reopen(&mut self, disk: Disk, mode: OpenMode, power: bool) {
         let mut disk = disk;
         disk.limit(None);
         let Believed { added, flushed, synced, begun } = std::mem::take(&mut self.believed);
@@ -119,7 +119,7 @@ impl World {
             *self = Self::new();
             return;
         }
-        let (mut file, _) = match TapeFile::open(disk, trust) {
+        let (mut file, _) = match TapeFile::open(disk, mode) {
             Ok(opened) => opened,
             Err(error) => {
                 assert!(power && !begun, "{error}");
@@ -170,13 +170,13 @@ impl World {
 
     fn fail(&mut self, op: Op) {
         let file = std::mem::replace(&mut self.file, empty());
-        let (disk, trust, power) = match op {
+        let (disk, mode, power) = match op {
             Op::Full(room) => {
                 // The process before has ended; a new one runs into the limit.
-                self.reopen(file.into_storage(), false, false);
+                self.reopen(file.into_storage(), OpenMode::Scan, false);
                 let mut disk = std::mem::replace(&mut self.file, empty()).into_storage();
                 disk.limit(Some(room.into()));
-                let (mut file, _) = TapeFile::open(disk, false).expect("it can be read");
+                let (mut file, _) = TapeFile::open(disk, OpenMode::Scan).expect("it can be read");
                 let absent = |frame: &&RawFrame| !self.believed.added.contains(&sequence_of(frame));
                 let left: Vec<_> =
                     TAPE.frames().iter().filter(absent).take(2000).copied().collect();
@@ -185,18 +185,21 @@ impl World {
                     self.believed.flushed.extend(left.iter().map(sequence_of));
                 }
                 self.believed.added.extend(left.iter().map(sequence_of));
-                (file.into_storage(), false, false)
+                (file.into_storage(), OpenMode::Scan, false)
             }
-            Op::Power(seed) => (file.into_storage().power_loss(&mut Rng::new(seed)), false, true),
-            Op::Reopen { trust } => {
+            Op::Power(seed) => {
+                (file.into_storage().power_loss(&mut Rng::new(seed)), OpenMode::Scan, true)
+            }
+            Op::Reopen { by_index } => {
                 let mut file = file;
                 file.finish(11).expect("the disk does not fail");
                 self.flushed();
-                (file.into_storage(), trust, false)
+                let mode = if by_index { OpenMode::Index } else { OpenMode::Scan };
+                (file.into_storage(), mode, false)
             }
-            _ => (file.into_storage(), false, false),
+            _ => (file.into_storage(), OpenMode::Scan, false),
         };
-        self.reopen(disk, trust, power);
+        self.reopen(disk, mode, power);
     }
 }
 

@@ -8,7 +8,7 @@ use core::convert::Infallible;
 use feed::base::seq::{FIRST_SEQ, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::storage::Storage;
-use feed::tape::file::{FileHead, TapeFile};
+use feed::tape::file::{FileHead, OpenMode, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::{SessionId, sequence_of};
 use libfuzzer_sys::fuzz_target;
@@ -87,12 +87,12 @@ fuzz_target!(|harmed: Harmed<'_>| {
     let _ = feed::tape::file::is_stillborn(&storage);
     let mut told = 0;
     let checked = TapeFile::check(storage.clone(), &mut |_| told += 1);
-    for trust in [false, true] {
-        let Ok((mut file, opened)) = TapeFile::open(storage.clone(), trust) else {
+    for mode in [OpenMode::Scan, OpenMode::Index] {
+        let Ok((mut file, opened)) = TapeFile::open(storage.clone(), mode) else {
             assert!(checked.is_err(), "one way of opening refuses what another takes");
             continue;
         };
-        assert!(trust || !opened.indexed);
+        assert!(mode == OpenMode::Index || !opened.indexed);
         let (missing, _) = file.missing().expect("damage is no error");
         let mut before = 0;
         let mut count = 0;

@@ -3,9 +3,10 @@
 //! Without a sanitizer, since nothing here is unsafe; so the stable compiler will do. A machine
 //! that has no `cargo-fuzz` skips this, unless `BETACREW_REQUIRE_FUZZ=1` says that it must not.
 
-use crate::{cargo, command};
+use crate::{cargo, command, on_each_processor};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
 
@@ -60,13 +61,25 @@ pub(crate) fn run(args: impl Iterator<Item = String>) -> Result<(), String> {
     if chosen.is_empty() {
         return Err(format!("no such target; there are\n{listed}"));
     }
-    for target in chosen {
-        fuzz(target, wanted.seconds.unwrap_or(SECONDS))?;
-        if wanted.keep {
-            keep(target).map_err(|error| format!("{FOLDER}: {error}"))?;
-        }
+    let build = format!("fuzz build --sanitizer none {}", wanted.target.as_deref().unwrap_or(""));
+    cargo(build.trim_end(), &[])?;
+    fuzz_all(&chosen, wanted.seconds.unwrap_or(SECONDS))?;
+    for target in chosen.iter().filter(|_| wanted.keep) {
+        keep(target).map_err(|error| format!("{FOLDER}: {error}"))?;
     }
     Ok(())
+}
+
+/// Fuzzes targets, one on each processor at a time, because a fuzzer uses one.
+fn fuzz_all(targets: &[&str], seconds: u32) -> Result<(), String> {
+    let queue = Mutex::new(targets.iter());
+    on_each_processor(|_| {
+        loop {
+            let next = queue.lock().map_err(|error| error.to_string())?.next();
+            let Some(target) = next else { return Ok(()) };
+            fuzz(target, seconds)?;
+        }
+    })
 }
 
 fn wanted(args: impl Iterator<Item = String>) -> Result<Wanted, String> {
@@ -97,19 +110,30 @@ fn seeds(target: &str) -> PathBuf {
     }
 }
 
+/// Fuzzes a target. Prints how many inputs it has tried, or everything if it has found a bug.
 fn fuzz(target: &str, seconds: u32) -> Result<(), String> {
     let (corpus, seeds) = (corpus(target), seeds(target));
     for folder in [&corpus, &seeds] {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let (corpus, seeds) = (corpus.display(), seeds.display());
-    cargo(
-        &format!(
-            "fuzz run --sanitizer none {target} {corpus} {seeds} -- -max_total_time={seconds} \
-             -max_len={LONGEST} -timeout=20 -rss_limit_mb=2500 -verbosity=0 -print_final_stats=1"
-        ),
-        &[],
-    )
+    let args = format!(
+        "fuzz run --sanitizer none {target} {corpus} {seeds} -- -max_total_time={seconds} \
+         -max_len={LONGEST} -timeout=20 -rss_limit_mb=2500 -verbosity=0 -print_final_stats=1"
+    );
+    let done = command(&args, &[]).output().map_err(|error| format!("cargo {args}: {error}"))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    if !done.status.success() {
+        return Err(format!("cargo {args}: {}\n{said}", done.status));
+    }
+    let stat = |name: &str| {
+        let lines = said.lines().filter_map(|line| line.strip_prefix("stat::"));
+        let found = lines.filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name);
+        found.map_or("?", |(_, value)| value.trim())
+    };
+    let (inputs, rate) = (stat("number_of_executed_units"), stat("average_exec_per_sec"));
+    eprintln!("{target:16} {inputs:>9} inputs, {rate:>7} a second");
+    Ok(())
 }
 
 /// Stores the shortest inputs that reach all covered code.

@@ -268,6 +268,21 @@ fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {
 }
 
 /// Runs a command, and returns an error if it fails.
+/// Runs a function once on each processor, at the same time, with the number of the processor.
+/// Returns the first error after all have ended.
+fn on_each_processor(work: impl Fn(usize) -> Result<(), String> + Sync) -> Result<(), String> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let running: Vec<_> = (0..workers).map(|it| scope.spawn(move || work(it))).collect();
+        let ended = running.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(_) => Err("a thread panicked".to_owned()),
+        });
+        ended.collect::<Vec<_>>().into_iter().collect()
+    })
+}
+
 fn finish(command: &mut Command) -> Result<(), String> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),

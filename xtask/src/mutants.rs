@@ -4,7 +4,7 @@
 //! replaces a text in such a copy; then the tests run that must notice it. `mutants.txt` lists the
 //! bugs.
 
-use crate::command;
+use crate::{command, on_each_processor};
 use std::fmt::Write;
 use std::fs;
 use std::io::Read;
@@ -20,6 +20,8 @@ const LIST: &str = include_str!("../mutants.txt");
 #[derive(Default, Debug)]
 struct Mutant<'a> {
     name: &'a str,
+    /// Description of what the bug breaks.
+    breaks: &'a str,
     /// Module of the core's tests that must notice the bug.
     by: &'a str,
     edits: Vec<Edit<'a>>,
@@ -63,17 +65,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
     let chosen = all.iter().filter(|it| only.is_none_or(|text| it.name.contains(text)));
     let began = Instant::now();
     let (queue, tried) = (Mutex::new(chosen), Mutex::new((0, String::new())));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let (queue, tried) = (&queue, &tried);
-        let start = |worker| scope.spawn(move || work(worker, queue, tried));
-        let running: Vec<_> = (0..workers).map(start).collect();
-        let ended = running.into_iter().map(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(_) => Err("a thread panicked".to_owned()),
-        });
-        ended.collect::<Vec<_>>().into_iter().collect::<Result<(), String>>()
-    })?;
+    on_each_processor(|worker| work(worker, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
     eprintln!("{count} bugs tried in {:.0?}", began.elapsed());
     match failed.is_empty() && count > 0 {
@@ -105,12 +97,12 @@ fn work<'a>(
     loop {
         let next = queue.lock().map_err(|error| error.to_string())?.next();
         let Some(mutant) = next else { return Ok(()) };
-        let Mutant { name, by, .. } = mutant;
+        let Mutant { name, breaks, by, .. } = mutant;
         let (told, failure) = match attempt(&scratch, mutant, patience) {
             Ok(Verdict::Caught(what)) => (format!("{name:28} {by:10} {what}"), None),
             Ok(Verdict::Survived) => (
                 format!("{name:28} SURVIVED"),
-                Some(format!("{name}: SURVIVED, nothing in {by} notices")),
+                Some(format!("{name}: SURVIVED, nothing in {by} notices that {breaks}")),
             ),
             Ok(Verdict::Senseless(what)) | Err(what) => {
                 let first = what.lines().next().unwrap_or_default();
@@ -124,7 +116,7 @@ fn work<'a>(
     }
 }
 
-/// Reads the list.
+/// Reads the list of mutants.
 fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
     let mut found: Vec<Mutant<'_>> = Vec::new();
     let written = (1..).zip(list.lines());
@@ -146,8 +138,8 @@ fn mutants(list: &str) -> Result<Vec<Mutant<'_>>, String> {
             let by = CHECKS.into_iter().find(|check| *check == by).ok_or_else(odd)?;
             found.last_mut().ok_or_else(odd)?.by = by;
         } else {
-            let (name, _) = line.split_once(": ").ok_or_else(odd)?;
-            found.push(Mutant { name, ..Mutant::default() });
+            let (name, breaks) = line.split_once(": ").ok_or_else(odd)?;
+            found.push(Mutant { name, breaks, ..Mutant::default() });
         }
     }
     Ok(found)
@@ -330,8 +322,9 @@ mod tests {
     #[test]
     fn the_documentation_has_all_of_them() {
         let text = fs::read_to_string(Path::new(ROOT).join("docs/simulator.md")).unwrap();
-        for Mutant { name, .. } in mutants(LIST).unwrap() {
-            assert!(text.contains(&format!("| `{name}` | ")), "{name}");
+        for Mutant { name, breaks, by, .. } in mutants(LIST).unwrap() {
+            let row = format!("\n| `{name}` | {breaks} | `{by}` |\n");
+            assert!(text.contains(&row), "docs/simulator.md lacks this row:{row}");
         }
     }
 

@@ -151,7 +151,9 @@ fn broken_links(name: &str, text: &str) -> Vec<String> {
 
 /// Returns the names of all pages of the repository's root, of docs and of the other folders.
 fn pages() -> Vec<String> {
-    let mut names = vec!["bench/README.md".to_owned(), "examples/clients/README.md".to_owned()];
+    let mut names = ["bench", "examples/clients", "python", "npm/betacrew"]
+        .map(|at| format!("{at}/README.md"))
+        .to_vec();
     for folder in ["", "docs/"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();

@@ -19,6 +19,7 @@ const AT_ONCE: &str = "4";
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
 const ONCE: [&str; 28] = [
+    "books",
     "browser",
     "captures",
     "chaos",
@@ -29,7 +30,6 @@ const ONCE: [&str; 28] = [
     "grade",
     "hostile",
     "http",
-    "http_books",
     "itch",
     "lies",
     "live",

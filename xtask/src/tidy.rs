@@ -1,5 +1,5 @@
-//! House rules that a test can check: lengths of lines, functions and files, the display of paths,
-//! and limits on waits for processes.
+//! House rules that a test can check: lengths of lines, functions and files, booleans of public
+//! functions, the display of paths, and limits on waits for processes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,58 @@ fn endless(path: &Path, text: &str) -> Vec<String> {
     waits.map(|(number, _)| format!("line {number} waits without a limit: see {WAITS}")).collect()
 }
 
+/// Returns the parameters of a function whose signature begins with this text.
+fn parameters(signature: &str) -> &str {
+    let Some(open) = signature.find('(') else { return "" };
+    let mut depth = 0;
+    let close = signature[open..].find(|c| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    close.map_or("", |length| &signature[open + 1..open + length])
+}
+
+/// Returns whether parameters have a boolean, other than as the result of a function.
+fn take_a_boolean(parameters: &str) -> bool {
+    parameters.match_indices("bool").any(|(at, word)| {
+        let part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
+        let (before, behind) = (&parameters[..at], &parameters[at + word.len()..]);
+        !before.ends_with(part_of_a_name)
+            && !behind.starts_with(part_of_a_name)
+            && !before.trim_end().ends_with("->")
+    })
+}
+
+/// Returns the complaints about public functions of the crates that take a boolean: a call with a
+/// bare `true` does not say what it switches on.
+fn boolean(path: &Path, text: &str) -> Vec<String> {
+    let ours = path.to_string_lossy().contains("crates/") && path.iter().any(|part| part == "src");
+    let end = text.find("\nmod tests {").filter(|_| ours).unwrap_or(text.len());
+    let code = if ours { &text[..end] } else { "" };
+    let (mut found, mut at, mut in_trait) = (Vec::new(), 0, false);
+    for (number, line) in (1..).zip(code.split_inclusive('\n')) {
+        let rest = &code[at..];
+        at += line.len();
+        if !line.starts_with([' ', '}', '\n']) {
+            in_trait = line.starts_with("pub trait ");
+        }
+        let words = line.trim_start();
+        let is_public = words.starts_with("pub ") || in_trait;
+        let words = words.trim_start_matches("pub ").trim_start_matches("const ");
+        if is_public && words.starts_with("fn ") && take_a_boolean(parameters(rest)) {
+            found.push(format!(
+                "line {number}: a public function takes a boolean: let an enum, or the names of \
+                 two functions, say what it means"
+            ));
+        }
+    }
+    found
+}
+
 /// Returns the complaints about one source text.
 fn complaints(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
@@ -95,7 +147,13 @@ fn sources_keep_the_house_rules() {
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            let all = [complaints(&text), displayed(path, &text), endless(path, &text)].concat();
+            let all = [
+                complaints(&text),
+                displayed(path, &text),
+                endless(path, &text),
+                boolean(path, &text),
+            ]
+            .concat();
             all.into_iter().map(move |what| format!("{}: {what}", path.display()))
         })
         .collect();
@@ -117,6 +175,23 @@ fn the_rules_can_be_broken() {
         ["x/crates/betacrew/src/text/location.rs", "x/crates/betacrew/tests/it/fetch.rs"]
     {
         assert!(displayed(Path::new(elsewhere), shows).is_empty());
+    }
+    let source = Path::new("x/crates/feed/src/tape/file.rs");
+    for takes in [
+        "    pub fn open(\n        storage: S,\n        trust: bool,\n    ) -> Self {\n",
+        "pub const fn f(pair: (u64, bool)) {}\n",
+        "/// Exchange.\npub trait Exchange {\n    fn close(&mut self, is_reset: bool);\n}\n",
+    ] {
+        assert_eq!(boolean(source, takes).len(), 1, "{takes}");
+        assert!(boolean(Path::new("x/xtask/src/tidy.rs"), takes).is_empty());
+    }
+    for takes_none in [
+        "fn f(trust: bool) {}\npub fn g(test: impl Fn(u8) -> bool) -> bool {\n",
+        "pub trait A {\n    fn a();\n}\nimpl A for B {\n    fn a(trust: bool) {}\n}\n",
+        "pub(crate) fn f(trust: bool) {}\nmod tests {\n    pub fn f(trust: bool) {}\n",
+        "pub fn boolean(a: Boolean, is_bool: u8) {}\n",
+    ] {
+        assert!(boolean(source, takes_none).is_empty(), "{takes_none}");
     }
     for method in ENDLESS {
         let waits = format!("child\n    {method}\n    .unwrap();\n");

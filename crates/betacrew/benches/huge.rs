@@ -14,7 +14,7 @@
 mod endless;
 
 use betacrew::net::{self, Stop};
-use endless::{Endless, high_water, watched};
+use endless::{Endless, memory_of, watched};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::payload::itch50::SyntheticMarket;
@@ -46,7 +46,7 @@ fn main() {
         record(&tape, packets, chance);
         let began = Instant::now();
         let mut inspect = betacrew(&["inspect"], &tape).stdout(Stdio::null()).spawn().unwrap();
-        let (status, most) = watched(&mut inspect, Duration::MAX);
+        let (status, most) = watched(&mut inspect, Duration::MAX, "VmHWM");
         assert!(status.success());
         row("inspect", packets, began.elapsed(), most);
         drop(serve("127.0.0.1:0", &tape));
@@ -78,7 +78,7 @@ fn record(tape: &Path, packets: u64, chance: &str) {
     let mut fetch = betacrew(&args, tape).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(fetch.stderr.take().unwrap()).lines();
     let said = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-    let (status, most) = watched(&mut fetch, Duration::MAX);
+    let (status, most) = watched(&mut fetch, Duration::MAX, "VmHWM");
     stop.stop();
     exchange.join().unwrap().unwrap();
     let said = said.join().unwrap();
@@ -109,7 +109,7 @@ fn serve(listen: &str, tape: &Path) -> Served {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let time = began.elapsed();
     let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-    row("serve, until it listens", 0, time, high_water(&child).unwrap());
+    row("serve, until it listens", 0, time, memory_of(&child, "VmHWM").unwrap());
     Served { child, address }
 }
 
@@ -133,7 +133,7 @@ fn itch_day(folder: &Path, messages: u64) {
         let began = Instant::now();
         let mut command = betacrew(args, last);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let (status, most) = watched(&mut child, Duration::MAX);
+        let (status, most) = watched(&mut child, Duration::MAX, "VmHWM");
         assert!(status.success(), "{what}");
         assert!(most < MEMORY_MAX, "{what}: {most} KiB");
         row(what, messages, began.elapsed(), most);
@@ -157,7 +157,7 @@ fn itch_day(folder: &Path, messages: u64) {
     step("inspect --book", &["inspect", "--book"], &day);
     let served = serve("soup://127.0.0.1:0", &day);
     step("fetch over SoupBinTCP", &["fetch", &served.address, "-o"], &again);
-    let most = high_water(&served.child).unwrap();
+    let most = memory_of(&served.child, "VmHWM").unwrap();
     assert!(most < MEMORY_MAX && are_equal(&day, &again), "{most} KiB");
     row("serve, until all is sent", 0, Duration::ZERO, most);
     drop(served);

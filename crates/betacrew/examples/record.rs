@@ -11,7 +11,7 @@ use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
 use feed::ledger::{Origin, Sink};
 use feed::session::completeness::Facts;
-use feed::tape::file::TapeFile;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::wire::{Frame, Info, Messages, RawFrame, decode};
@@ -94,7 +94,7 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
 
 /// Reads the whole of a tape in the order of sequences, whatever order it was recorded in.
 fn add_up(path: &Path) -> Result<(u64, i64), Box<dyn Error>> {
-    let (tape, _) = TapeFile::open(FileStorage::read(path)?, true)?;
+    let (tape, _) = TapeFile::open(FileStorage::read(path)?, OpenMode::Index)?;
     let (mut packets, mut traded) = (0, 0);
     let mut reading = tape.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next()? {
@@ -125,7 +125,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((packets, came), (100_000, again));
 
     // Any packet at any time, without reading what lies before it.
-    let (mut tape, _) = TapeFile::open(FileStorage::read(&path)?, true)?;
+    let (mut tape, _) = TapeFile::open(FileStorage::read(&path)?, OpenMode::Index)?;
     for seq in [77_777, 1, 100_000] {
         let frame = tape.get(seq)?.ok_or("it is missing")?;
         println!("{seq}: {:?}", decode(&frame)?);

@@ -2,14 +2,11 @@
 
 mod help;
 mod log_targets;
+mod suggestions;
+mod verbosity;
 
-use crate::commands::convert;
-use crate::commands::demo;
-use crate::commands::fetch;
-use crate::commands::scenarios;
-use crate::commands::serve;
-use crate::commands::sim;
-use crate::error::Failure;
+use crate::commands::{completions, convert, demo, fetch, man, scenarios, serve, sim, version};
+use crate::error::{Exit, Failure};
 use crate::net::Stop;
 use crate::terminal::message;
 use crate::terminal::style::{Colours, Stream};
@@ -22,20 +19,20 @@ use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;
 use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use verbosity::VerbosityArgs;
 
 #[derive(Parser)]
 #[command(
     name = "betacrew",
     version,
-    about = "A mock exchange that loses packets on purpose, and a client that never does",
+    about = "A mock exchange that drops packets on purpose, and a client that recovers them all",
     after_help = "Start with `betacrew demo`, or with `betacrew serve` in one terminal and \
                   `betacrew fetch` in another.\n\n\
                   Exit codes: 0 complete, 1 unexpected error, 2 wrong command line, 3 incomplete, \
                   4 the exchange misbehaved, 5 exchange unreachable, 6 file error, 10 graded \
                   client failed",
     max_term_width = 100,
-    propagate_version = true,
-    disable_help_subcommand = true
+    propagate_version = true
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +45,9 @@ struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
     #[arg(value_parser = log_targets::parse)]
     log: Option<Targets>,
+
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
 
     /// Format of the log: text, or one JSON object a line
     #[arg(long, global = true, value_name = "FORMAT", help_heading = "Logging")]
@@ -73,6 +73,12 @@ enum Command {
     Grade(grade::GradeArgs),
     /// Watch an exchange drop packets and a client recover them
     Demo(demo::DemoArgs),
+    /// Print the completions of a shell: bash, zsh, fish, powershell or elvish
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page of a command, or write those of all commands
+    Man(man::ManArgs),
+    /// Print the version, the built-in features, the commit and the platform
+    Version,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -83,10 +89,14 @@ enum LogFormat {
 
 /// Runs the program: reads the command line, runs its command and returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(&wrong));
+    let cli = Cli::try_parse().unwrap_or_else(|wrong| refuse(wrong));
     let serves = matches!(cli.command, Command::Serve(_));
-    let default = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
+    let usual = if serves { LevelFilter::INFO } else { LevelFilter::WARN };
+    let default = cli.verbosity.level(usual);
     let mut targets = cli.log.unwrap_or_else(|| Targets::new().with_default(default));
+    if cli.verbosity.is_quiet() {
+        message::hold();
+    }
     let named = |targets: &Targets| targets.iter().any(|(name, _)| name.starts_with("async_nats"));
     if targets.default_level().is_none_or(|level| level < LevelFilter::DEBUG) && !named(&targets) {
         // The publisher reports the state of its connections itself, so the library's own lines
@@ -111,7 +121,13 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => sim::run(&args, &stop),
         Command::Grade(args) => grade::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
+        Command::Completions(args) => completions::run(&args, help::arrange(Cli::command())),
+        Command::Man(args) => man::run(&args, help::arrange(Cli::command())),
+        Command::Version => version::run(),
     });
+    if !matches!(done, Ok(Exit::Complete)) {
+        message::release();
+    }
     done.unwrap_or_else(|failure| {
         message::show_failure(&failure);
         failure.exit()
@@ -120,18 +136,20 @@ pub fn main() -> ExitCode {
 }
 
 /// Prints what is wrong with the command line and exits with 2, or prints help and exits with 0.
-fn refuse(wrong: &clap::Error) -> ! {
+fn refuse(mut wrong: clap::Error) -> ! {
     // Help is arranged only when it is shown, because that takes milliseconds of each start.
     let shows_help = matches!(
         wrong.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
     let parse_again = || help::arrange(Cli::command()).try_get_matches().err();
-    let arranged = shows_help.then(parse_again).flatten();
-    let wrong = arranged.as_ref().unwrap_or(wrong);
+    wrong = shows_help.then(parse_again).flatten().unwrap_or(wrong);
     if !wrong.use_stderr() {
         wrong.exit();
     }
+    let typed: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    suggestions::add(&mut wrong, &Cli::command(), &typed);
     let text = wrong.render();
     let text = match style::of(Stream::Stderr).colours {
         Colours::Ansi => text.ansi().to_string(),

@@ -281,6 +281,12 @@ impl Format {
         self.is_text() || matches!(self, Self::Itch | Self::ItchGz)
     }
 
+    /// Returns whether the format can be written to a pipe.
+    #[must_use]
+    pub const fn goes_through_pipes(self) -> bool {
+        self.is_sequential() || matches!(self, Self::Arrow)
+    }
+
     /// Returns whether the format stores the sequences of messages of any length. Without them,
     /// messages are numbered by their places.
     #[must_use]
@@ -339,7 +345,7 @@ impl Format {
             #[cfg(feature = "columnar")]
             Self::Parquet => Box::new(parquet::ParquetWriter::new(place.file()?.0)?),
             #[cfg(feature = "columnar")]
-            Self::Arrow => Box::new(arrow::ArrowWriter::new(place.file()?.0)?),
+            Self::Arrow => Box::new(arrow::ArrowWriter::new(place)?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::SqliteWriter::new(&place.file()?.1)?),
             Self::Itch => Box::new(itch::plain(place.stream())),
@@ -365,9 +371,11 @@ impl Format {
             }
             Self::Csv => Box::new(table::csv::CsvTableWriter::new(place.stream(), table)),
             #[cfg(feature = "columnar")]
-            Self::Parquet => Box::new(parquet::ParquetTableWriter::new(place.file()?.0, table)?),
+            Self::Parquet => {
+                Box::new(parquet::ParquetWriter::with_columns_of(place.file()?.0, table)?)
+            }
             #[cfg(feature = "columnar")]
-            Self::Arrow => Box::new(arrow::ArrowTableWriter::new(place.file()?.0, table)?),
+            Self::Arrow => Box::new(arrow::ArrowWriter::with_columns_of(place, table)?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite => Box::new(sqlite::SqliteTableWriter::new(&place.file()?.1, table)?),
             _ => return Err(io::ErrorKind::Unsupported.into()),

@@ -3,7 +3,7 @@
 //! The HTTP server runs on a thread of its own, never in the loop that moves packets. The two
 //! share a `LoopHandle`: the server raises a flag and queues commands; the loop looks at the flag
 //! once a turn and only then carries out the commands and publishes a snapshot of its state. A
-//! loop that nobody looks at therefore pays for one flag a turn.
+//! loop without HTTP clients therefore only reads one flag a turn.
 //!
 //! * `api`: `routes` is the table of all paths; the router (`answer`) and the OpenAPI document
 //!   (`openapi`) are made of it. `guard` decides who may call, `server` limits clients, time and
@@ -32,7 +32,7 @@ use crate::http::api::routes::Role;
 use crate::http::control::loop_handle::LoopHandle;
 use crate::net::{self, Stop};
 use crate::output::sink::PacketSink;
-use crate::terminal::message::{print, show_text};
+use crate::terminal::message::{print, show_at_once};
 use crate::text::location::shown;
 use feed::analysis::messages::MessageMeaning;
 use std::net::SocketAddr;
@@ -121,7 +121,8 @@ impl HttpArgs {
             Announce::Stdout => {
                 print(&lines)?;
             }
-            Announce::Stderr => show_text(&lines),
+            // A script reads the port from this line.
+            Announce::Stderr => show_at_once(&lines),
         }
         Ok(web)
     }

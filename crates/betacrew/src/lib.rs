@@ -3,10 +3,23 @@
 //! This crate adds sockets, files, signals and the terminal to [`feed`], which has the protocol and
 //! the recovery of missing packets.
 //!
-//! * [`net::serve`] runs an exchange on listening sockets, [`net::fetch`] records from addresses;
-//! * [`mod@format`] reads and writes packets as files, [`output`] puts files in place;
-//! * [`scenario`] reads scenarios (lists of faults of an exchange) and has built-in ones;
-//! * [`cli`] is the program, the commands are in [`commands`], [`inspect`] and [`grade`].
+//! The words of both crates (session, tape, message, packet, gap, resend and others) are explained
+//! in [`feed`](feed#concepts).
+//!
+//! # Modules
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`net`] | the socket loops: [`net::serve`] runs an exchange, [`net::fetch`] a recorder |
+//! | [`mod@format`] | messages as files: JSON, CSV, ITCH, captures and others |
+//! | [`output`] | output files that are absent, old or complete; stdout; rotating files |
+//! | [`record`] | what `fetch` keeps: the tape file, live outputs, the report, the summary |
+//! | [`tape`] | tapes to play, by name or from a file |
+//! | [`scenario`] | scenario files (a tape and the faults of an exchange) and the built-in ones |
+//! | [`capture`] | packet captures of MoldUDP64 |
+//! | [`http`] | dashboard, API, metrics and control of a running program |
+//! | [`commands`], [`inspect`], [`grade`] | the commands |
+//! | [`cli`], [`args`], [`error`] | the command line, its values, exit codes and messages |
 //!
 //! # Recording a feed into your own program
 //!

@@ -107,7 +107,7 @@ impl Stop {
 pub struct Listener {
     /// Listening socket.
     pub socket: std::net::TcpListener,
-    /// Protocol of its connections.
+    /// Protocol of the listener's connections.
     pub protocol: Protocol,
 }
 

@@ -87,9 +87,10 @@ impl Output {
     pub fn begin_as(path: &Path, format: Format) -> Result<Self, Failure> {
         format.check()?;
         let output = Self::begin(path)?;
-        if output.is_stream() && !format.is_sequential() {
+        if output.is_stream() && !format.goes_through_pipes() {
             return Err(Failure::Usage(format!(
-                "{} cannot be written to a pipe: name a file, or use json, ndjson, csv or itch",
+                "{} cannot be written to a pipe: name a file, or use json, ndjson, csv, itch \
+                 or arrow",
                 format.name()
             )));
         }
@@ -140,9 +141,9 @@ impl Output {
         let failed = |source| Failure::Storage { action: "write", path: path.clone(), source };
         let write = |place: EncoderTarget<'_>| {
             let mut encoder = self.written.encoder(format, self.payload, place).map_err(failed)?;
-            let told =
+            let facts =
                 fill(&mut |messages, arrival| encoder.put(messages, arrival).map_err(failed))?;
-            encoder.told(told).and_then(|()| encoder.finish()).map_err(failed)
+            encoder.session_facts(facts).and_then(|()| encoder.finish()).map_err(failed)
         };
         match self.to {
             OutputTarget::Stdout => {

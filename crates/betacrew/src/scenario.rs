@@ -30,7 +30,7 @@ pub struct ResolvedScenario {
     pub name: String,
     /// Description in one line.
     pub about: String,
-    /// Exchange that plays it: the mock exchange or the original one.
+    /// Exchange that plays the tape: the mock exchange or the original one.
     pub engine: EngineSection,
     /// Tape to play; by default the five packets of the documents.
     pub tape: TapeName,

@@ -82,6 +82,8 @@ def read(folder, expected):
         yield "parquet, pandas", of_pandas(pandas.read_parquet(path("parquet")))
         yield "parquet, duckdb", of_duckdb(duckdb.read_parquet(path("parquet")))
         yield "arrow", of_table(pyarrow.ipc.open_file(path("arrow")).read_all())
+        with open(path("stream"), "rb") as file:
+            yield "arrow, stream", of_table(pyarrow.ipc.open_stream(file).read_all())
         yield "arrow, feather", of_table(pyarrow.feather.read_table(path("arrow")))
     # These have no way to write a NUL, and an empty text is NULL to the first.
     if not any("\0" in row[0] or row[0] == "" for row in expected):

@@ -102,6 +102,7 @@ mod progress;
 mod receive;
 mod resend;
 mod session;
+mod session_payload;
 mod soup;
 mod subscription;
 pub mod timers;
@@ -113,7 +114,8 @@ pub use lines::{LINES_MAX, LineProtocol, Lines, SoupLogin};
 pub use mold::{IgnoredDatagrams, MoldFeed, MoldStats, MoldViolation, RequestStats};
 pub use options::{RecorderOptions, RecorderStats};
 pub use outcome::{Outcome, PeerViolations, UndecodableError};
-pub use soup::{SessionPayload, SoupStats, SoupViolation};
+pub use session_payload::SessionPayload;
+pub use soup::{SoupStats, SoupViolation};
 
 use crate::base::seq::{Seq, SeqSet};
 use crate::client::passes::PassStats;

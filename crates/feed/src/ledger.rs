@@ -77,7 +77,7 @@ pub enum StopReason {
     /// The frame may be parts of two messages: it does not follow the packet before it, and the
     /// bytes behind it are torn.
     Torn,
-    /// The sequence is further ahead than [`Limits::max_jump`] allows.
+    /// Sequence that is further ahead than [`Limits::max_jump`] allows.
     Jump(Seq),
     /// The packet would open more gaps than [`Limits::max_gaps`] allows.
     Crowded,
@@ -192,7 +192,7 @@ impl Ledger {
     /// will deliver those packets any more. The tail may exceed [`Limits::max_gaps`] by one gap;
     /// beyond that, nothing is opened until gaps are filled.
     pub fn close_tail(&mut self, now: Duration, sink: &mut impl Sink) {
-        if self.gaps.len() > self.limits.max_gaps {
+        if self.is_full() {
             return;
         }
         if let Some(tail) = self.end.and_then(|end| SeqRange::new(self.next, end)) {
@@ -200,6 +200,12 @@ impl Ledger {
             sink.on_gap(tail, now);
             self.next = tail.last() + 1;
         }
+    }
+
+    /// Returns whether there are so many gaps that not even the tail is opened as one.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.gaps.len() > self.limits.max_gaps
     }
 
     /// Returns true if an undecodable frame on a connection at `position` is torn: parts of two

@@ -1,4 +1,5 @@
-//! Core of betacrew: sequenced market-data feeds, with the loss in them and its recovery.
+//! Core of betacrew: feeds of numbered messages, such as market data, in which messages get lost
+//! and are recovered.
 //!
 //! **The one rule:** this crate does no I/O, reads no clock and draws no randomness but from seeds.
 //! A *driver* (a socket loop, the simulator, a test) passes bytes and times in, and carries out the
@@ -6,21 +7,28 @@
 //!
 //! # Concepts
 //!
-//! * <a id="session"></a>**Session**: packets numbered 1, 2, 3 and so on, up to an end
+//! * <a id="message"></a>**Message**: a run of bytes that a session numbers ([`wire::Messages`]);
+//!   what it means is its payload ([`payload`]).
+//! * <a id="packet"></a>**Packet**: a message of the exercise, an order of 17 bytes, which carries
+//!   its own sequence ([`wire::packet`]).
+//! * <a id="session"></a>**Session**: messages numbered 1, 2, 3 and so on, up to an end
 //!   ([`session`]).
 //! * <a id="tape"></a>**Tape**: the complete, ordered record of a session; an exchange plays it, a
 //!   client records it ([`tape`]).
 //! * <a id="line"></a>**Line**: one of several exchanges that send the same session, such as A and
-//!   B.
+//!   B. A line has one of three protocols ([`wire::Protocol`]): the exercise's, SoupBinTCP or
+//!   MoldUDP64.
 //! * <a id="gap"></a>**Gap**: a range of sequences that are missing below the highest known one
 //!   ([`ledger`]).
-//! * <a id="resend"></a>**Resend**: a request for missing packets, on a connection beside the
-//!   stream.
+//! * <a id="request"></a>**Request**: a client's call or datagram that asks for missing messages.
+//!   SoupBinTCP has none: its client logs in again at the lowest missing message.
+//! * <a id="resend"></a>**Resend**: a message that an exchange sends again on request, on a
+//!   connection or socket beside the stream.
 //! * <a id="pass"></a>**Pass**: one stream of the session from its beginning. A later pass may
 //!   deliver packets that an earlier one has missed.
-//! * <a id="tail"></a>**Tail**: the packets after the last one received. No gap shows them, so
+//! * <a id="tail"></a>**Tail**: the messages after the last one received. No gap shows them, so
 //!   their number is confirmed by the exchange or inferred from several passes ([`session::tail`]).
-//! * <a id="dropped"></a>A packet is **dropped** on purpose by an exchange ([`faults`]),
+//! * <a id="dropped"></a>A message is **dropped** on purpose by an exchange ([`faults`]),
 //!   **missed** by a line, and **abandoned** by a client that gives it up.
 //!
 //! # Both drivers
@@ -136,7 +144,7 @@
 //! |---|---|
 //! | [`base`] | sequences, spans, probabilities, seeded randomness |
 //! | [`storage`] | append-only storage of a tape file |
-//! | [`wire`] | bytes of the protocol: packets, calls, frames |
+//! | [`wire`] | bytes of each protocol, checked: packets, calls, SoupBinTCP, MoldUDP64 |
 //! | [`payload`] | meaning of messages: Nasdaq TotalView-ITCH 5.0 |
 //! | [`session`] | knowledge of a session's end, completeness of a recording |
 //! | [`ledger`] | received and missing sequences, [`Sink`] |

@@ -1,8 +1,13 @@
-//! Wire format of the BetaCrew protocol, version 1 (described in `docs/protocol.md`).
+//! Wire formats: the bytes of each protocol, checked before they are used.
 //!
-//! A client sends [calls](Call). The exchange answers with [frames](Frame) of [`FRAME_LEN`] bytes
-//! each, most of them packets. All numbers are big-endian. The protocol has no other framing, so a
-//! missing byte shows only in later frames that make no sense.
+//! * **The exercise's protocol** (`docs/protocol.md`): a client sends [calls](Call), the exchange
+//!   answers with [frames](Frame) of [`FRAME_LEN`] bytes each, most of them
+//!   [packets](packet::Packet). All numbers are big-endian. There is no other framing, so a missing
+//!   byte shows only in later frames that cannot be decoded.
+//! * **SoupBinTCP** ([`soup`]): packets with a length and a type over TCP; one type has a message.
+//! * **MoldUDP64** ([`mold`]): datagrams of consecutive messages under one sequence, and requests.
+//!
+//! [`messages`] has messages as they lie in a buffer, whatever protocol has brought them.
 
 mod align;
 mod call;

@@ -40,7 +40,7 @@ pub struct Published {
     /// missing.
     pub confirmed: bool,
     /// True if the log has packets behind the recording's last one.
-    pub goes_on: bool,
+    pub continues: bool,
     /// Counts of packets and messages.
     pub counts: Counts,
 }
@@ -178,7 +178,7 @@ impl Gateway {
             stream: self.stream.clone(),
             reached: inner.publisher.reached(),
             confirmed: inner.publisher.done(),
-            goes_on: inner.publisher.goes_on(),
+            continues: inner.publisher.continues(),
             counts: inner.publisher.counts(),
         }
     }
@@ -216,11 +216,11 @@ impl Inner {
         if let Some(error) = &self.failure {
             return Err(error.clone());
         }
-        if let Some(trouble) = self.publisher.trouble() {
-            let (log, trouble) = (log.to_owned(), trouble.clone());
-            return Err(match trouble.is_missing() {
-                true => Error::Missing { log, reason: trouble.to_string() },
-                false => Error::Conflict { log, trouble },
+        if let Some(failure) = self.publisher.failure() {
+            let (log, failure) = (log.to_owned(), failure.clone());
+            return Err(match failure.is_missing() {
+                true => Error::Missing { log, reason: failure.to_string() },
+                false => Error::Conflict { log, failure },
             });
         }
         Ok(self)
@@ -239,7 +239,7 @@ impl Drop for Gateway {
 
 /// Result of an order.
 enum Done {
-    Told(Result<State, Failed>),
+    State(Result<State, Failed>),
     Read(u64, Result<Result<Block, String>, String>),
     Answered(u64, (Answer, Option<String>)),
 }
@@ -284,7 +284,7 @@ async fn drive(
                 Order::Ask => {
                     let settings = settings.clone();
                     work.spawn(
-                        async move { (epoch, Done::Told(link.ask(&settings, session).await)) },
+                        async move { (epoch, Done::State(link.ask(&settings, session).await)) },
                     );
                 }
                 Order::Read(number) => {
@@ -305,9 +305,9 @@ async fn drive(
         tokio::select! {
             biased;
             Some(Ok((epoch, done))) = work.join_next(), if !work.is_empty() => {
-                happen(shared, &log, epoch, done);
+                apply(shared, &log, epoch, done);
                 while let Some(Ok((epoch, done))) = work.try_join_next() {
-                    happen(shared, &log, epoch, done);
+                    apply(shared, &log, epoch, done);
                 }
                 shared.changed.notify_all();
             }
@@ -328,10 +328,10 @@ async fn reach(
         let event = move |event: &Event| {
             let mut inner = events.lock();
             match event {
-                Event::Connected => inner.publisher.returned(),
+                Event::Connected => inner.publisher.on_connected(),
                 // The contents of a log may have changed when it comes back.
                 Event::Disconnected => {
-                    inner.publisher.failed(events.now());
+                    inner.publisher.on_no_answer(events.now());
                     inner.wrong(Some("the connection has ended".to_owned()));
                 }
                 _ => {}
@@ -358,30 +358,30 @@ async fn reach(
 }
 
 /// Passes a result to the publisher.
-fn happen(shared: &Shared, log: &str, epoch: u32, done: Done) {
+fn apply(shared: &Shared, log: &str, epoch: u32, done: Done) {
     let now = shared.now();
     let mut inner = shared.lock();
     let inner = &mut *inner;
     let late = epoch != inner.publisher.epoch();
     match done {
-        Done::Told(Ok(state)) => inner.publisher.told(epoch, state, now),
-        Done::Read(number, Ok(found)) => inner.publisher.read(epoch, number, found, now),
-        Done::Told(Err(Failed::Refused(reason))) => {
+        Done::State(Ok(state)) => inner.publisher.on_state(epoch, state, now),
+        Done::Read(number, Ok(found)) => inner.publisher.on_block(epoch, number, found, now),
+        Done::State(Err(Failed::Refused(reason))) => {
             let log = log.to_owned();
             inner.failure.get_or_insert(Error::Refused { log, reason });
         }
-        Done::Told(Err(Failed::Unsuitable(reason))) => {
+        Done::State(Err(Failed::Unsuitable(reason))) => {
             let log = log.to_owned();
             inner.failure.get_or_insert(Error::Unsuitable { log, reason });
         }
-        Done::Told(Err(Failed::Again(reason))) | Done::Read(_, Err(reason)) => {
+        Done::State(Err(Failed::Again(reason))) | Done::Read(_, Err(reason)) => {
             if !late {
-                inner.publisher.failed(now);
+                inner.publisher.on_no_answer(now);
                 inner.wrong(Some(reason));
             }
         }
         Done::Answered(number, (answer, reason)) => {
-            inner.publisher.answered(epoch, number, answer, now);
+            inner.publisher.on_answer(epoch, number, answer, now);
             if !late && let Some(reason) = reason {
                 inner.wrong(Some(reason));
             }

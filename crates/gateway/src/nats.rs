@@ -1,7 +1,7 @@
 //! Access to the client library: connects, asks for state, reads and publishes.
 
 use crate::block::{Block, COUNT, FIRST, FORMAT, JSON, SESSION, WIRE, session_word, to_json};
-use crate::publisher::{Answer, Flight, State, Trouble};
+use crate::publisher::{Answer, Flight, PublishFailure, State};
 use crate::stream::unsuitable;
 use crate::target::{Encoding, Settings};
 use async_nats::jetstream::ErrorCode;
@@ -66,14 +66,14 @@ pub enum Error {
     },
     /// The log has other packets than this recording.
     #[error(
-        "the log {log} has something else: {trouble}. Nothing of it was changed. The tape is what \
+        "the log {log} has something else: {failure}. Nothing of it was changed. The tape is what \
          was recorded; publish it into another stream, or find out who wrote into this one"
     )]
     Conflict {
         /// Name of the log.
         log: String,
         /// Difference between log and recording.
-        trouble: Trouble,
+        failure: PublishFailure,
     },
     /// Packets were not published in time.
     #[error(

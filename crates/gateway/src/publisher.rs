@@ -4,34 +4,32 @@
 //! A driver gives it one input at a time, with the time, carries out the [`Order`]s that it hands
 //! out until there is none, and waits for input or for [`wake`](Publisher::wake).
 //!
-//! # Why every packet is there once and in order
+//! # Each packet once, in order
 //!
-//! The log numbers its messages. A message is published on the condition that the log's last one
-//! has a certain number. That is enough while the publisher knows what that last message is: it has
-//! read it, or it has been told that its own was taken. While messages of its own are still on
-//! their way it does not know. Then the number alone would not do: another gateway's message can
-//! have taken the place of the one before, with other packets in it, and the next one would be
-//! taken, and leave a hole. So what is published behind a message on its way has a second
-//! condition: the log's last message must be exactly that one, by its id, which has a checksum of
-//! its packets. Both conditions are the log's own to check, so it does not matter who else
-//! publishes, what arrives late, twice or never, or who has crashed: what is taken goes on where
-//! the log ended.
+//! The log numbers its messages. A message is published on the condition that the last message of
+//! the log has a certain number. This is enough as long as the publisher knows that last message,
+//! because it has read it, or its own was confirmed. It is not enough behind a message that is not
+//! confirmed yet: a message of another gateway, with other packets, may have taken that number, and
+//! the next message would leave a hole. Such a message has a second condition: the id of the last
+//! message, which contains a checksum of its packets. The log checks both conditions. So every
+//! message that it takes continues it, whichever gateways publish or crash, and whichever messages
+//! arrive late, twice or never.
 //!
-//! After a refusal, or without an answer, the publisher only knows that it does not know the log's
-//! end any more. It requests the log's state, reads the messages that it has not published itself,
+//! After a refusal, or without an answer, the publisher no longer knows the end of the log. It
+//! requests the log's state, reads the messages that it has not published itself,
 //! compares them with its own packets, and continues from there.
 //!
-//! # How it is cut
+//! # Size of messages
 //!
-//! A message has what came while the last one was on its way, up to a full block; full blocks go
-//! out without waiting, a window of them. So there are no timers: a slow feed is published packet
-//! by packet, a fast one, or a slow log, in full blocks.
+//! A message has the packets that arrived while the last one was on its way, up to a full block.
+//! Full blocks do not wait for answers, up to a window of them. So no timer is needed: a slow feed
+//! is published packet by packet, a fast feed or a slow log in full blocks.
 
 mod answers;
-mod trouble;
+mod failure;
 
-pub use trouble::Trouble;
-pub(crate) use trouble::named;
+pub use failure::PublishFailure;
+pub(crate) use failure::named;
 
 use crate::block::{Block, Id};
 use feed::base::seq::{Seq, to_index};
@@ -194,7 +192,7 @@ pub struct Publisher {
     audited: bool,
     /// Knowledge of the log's first message.
     origin: Origin,
-    trouble: Option<Trouble>,
+    failure: Option<PublishFailure>,
     counts: Counts,
 }
 
@@ -220,7 +218,7 @@ impl Publisher {
             last: None,
             audited: false,
             origin: Origin::Unknown,
-            trouble: None,
+            failure: None,
             counts: Counts::default(),
         }
     }
@@ -261,7 +259,7 @@ impl Publisher {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let over = self.last.zip(self.wants()).is_some_and(|(last, next)| next > last);
-        self.trouble.is_some() || self.done() || self.has_room() && !over
+        self.failure.is_some() || self.done() || self.has_room() && !over
     }
 
     /// Marks a packet as the last one. Packets before it may still be wanted again.
@@ -279,7 +277,7 @@ impl Publisher {
     /// Returns true if the log's own state shows all packets up to the last one.
     #[must_use]
     pub fn done(&self) -> bool {
-        self.trouble.is_none() && self.ended() && self.anchored && self.audited
+        self.failure.is_none() && self.ended() && self.anchored && self.audited
     }
 
     /// Returns true if all packets up to the last one were published or compared.
@@ -289,7 +287,7 @@ impl Publisher {
 
     /// Returns true if the log has packets behind the last one.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub fn continues(&self) -> bool {
         let more = self.known.zip(self.tail).is_some_and(|(known, tail)| tail > known.number);
         let beyond = self.last.zip(self.base()).is_some_and(|(last, base)| base - 1 > last);
         self.ended() && (more || beyond)
@@ -297,8 +295,8 @@ impl Publisher {
 
     /// Returns the reason why publishing can never continue, if there is one.
     #[must_use]
-    pub fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    pub fn failure(&self) -> Option<&PublishFailure> {
+        self.failure.as_ref()
     }
 
     /// Returns the counts.
@@ -335,7 +333,7 @@ impl Publisher {
 
     /// Returns the next order, if there is one.
     pub fn order(&mut self, now: Duration) -> Option<Order> {
-        if self.trouble.is_some() || self.asking || self.rest.is_some_and(|rest| now < rest) {
+        if self.failure.is_some() || self.asking || self.rest.is_some_and(|rest| now < rest) {
             return None;
         }
         self.rest = None;
@@ -371,7 +369,7 @@ impl Publisher {
     /// Returns the time at which to ask for [orders](Self::order) again if nothing happens before.
     #[must_use]
     pub fn wake(&self) -> Option<Duration> {
-        if self.trouble.is_some() || self.asking {
+        if self.failure.is_some() || self.asking {
             return None;
         }
         let poll = self

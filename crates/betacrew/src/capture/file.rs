@@ -116,7 +116,7 @@ impl ByteOrder {
 #[derive(Clone, Copy, Debug)]
 struct Interface {
     link: i32,
-    /// Ticks of its clock in a second.
+    /// Number of ticks in a second of the interface's clock.
     ticks: u64,
     /// Seconds to be added to its times.
     offset: i64,

@@ -105,7 +105,7 @@ pub(crate) struct Line {
     pub(crate) sessions: Vec<LineSession>,
     /// Number of requests for messages, which a client sends.
     pub(crate) requests: u64,
-    /// Number of messages that they request.
+    /// Number of messages that the requests name.
     pub(crate) requested: u64,
     /// True if the line is the answers to requests.
     pub(crate) answers: bool,

@@ -10,7 +10,7 @@ pub(super) struct UdpDatagram<'a> {
     pub(super) destination: SocketAddr,
     /// Payload, as far as it was captured.
     pub(super) payload: &'a [u8],
-    /// Number of bytes at its end that were not captured.
+    /// Number of bytes at the payload's end that were not captured.
     pub(super) cut: usize,
 }
 

@@ -157,7 +157,7 @@ fn choose(survey: &CaptureSurvey, choice: Option<&StreamChoice>) -> Result<usize
 
 /// Line of the stream that is copied.
 struct CopiedLine {
-    /// Origin of its messages.
+    /// Origin of the line's messages.
     origin: Origin,
     /// Sequence behind the highest that it has shown; 0 before its first datagram.
     next: Seq,

@@ -48,7 +48,7 @@ pub(crate) struct StreamMember {
 pub(crate) struct CaptureStream {
     /// Session of the messages.
     pub(crate) session: SessionId,
-    /// Lines that carry them.
+    /// Lines that carry the stream's messages.
     pub(crate) members: Vec<StreamMember>,
     /// Sequences that all lines together have brought.
     pub(crate) tracker: SequenceTracker,
@@ -154,7 +154,7 @@ pub(super) enum Membership {
     /// Datagrams so far.
     HeldBack {
         datagrams: Vec<DatagramSums>,
-        /// Number of their messages.
+        /// Number of the lines' messages.
         messages: usize,
     },
     /// Index of the stream, and the place of the line among its lines.

@@ -71,7 +71,7 @@ pub(crate) struct CaptureSurvey {
     pub(crate) files: Vec<PathBuf>,
     /// Kinds of the files.
     pub(crate) kinds: Vec<CaptureKind>,
-    /// Packets by what they are.
+    /// Counts of packets by kind.
     pub(crate) counts: PacketCounts,
     /// Damaged places.
     pub(crate) damage: Vec<CaptureDamage>,

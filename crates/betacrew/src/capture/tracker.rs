@@ -107,7 +107,7 @@ pub(crate) struct SequenceTracker {
     pub(crate) late: u64,
     /// Highest number of sequences that a late message was behind.
     pub(crate) late_by: u64,
-    /// Highest time in nanoseconds that a late message was behind.
+    /// Longest delay of a late message, in nanoseconds.
     pub(crate) late_nanos: u64,
 }
 

@@ -16,7 +16,7 @@ struct CommandHelp {
 }
 
 /// Help of every command.
-const COMMANDS: [CommandHelp; 8] = [
+const COMMANDS: [CommandHelp; 11] = [
     CommandHelp {
         name: "serve",
         shown: &["listen", "tape", "scenario", "drop", "skip", "pace", "live", "seed", "http"],
@@ -64,7 +64,7 @@ const COMMANDS: [CommandHelp; 8] = [
     },
     CommandHelp {
         name: "scenarios",
-        shown: &["name", "schema"],
+        shown: &["name", "schema", "json"],
         about: "Lists the built-in scenarios: what an exchange can do wrong, by name. With a NAME \
                 it prints that scenario's TOML as a starting point for your own.\n\n\
                 Example: change a scenario and play it\n  \
@@ -99,6 +99,31 @@ const COMMANDS: [CommandHelp; 8] = [
                 packets were dropped and which were recovered.\n\n\
                 Example: drop every second packet of 200\n  \
                 betacrew demo --packets 200 --drop 50%",
+    },
+    CommandHelp {
+        name: "completions",
+        shown: &["shell"],
+        about: "Prints the completions of commands and flags for a shell.\n\n\
+                Example: complete in this bash, and in each that starts later\n  \
+                source <(betacrew completions bash)\n  \
+                betacrew completions bash > ~/.local/share/bash-completion/completions/betacrew",
+    },
+    CommandHelp {
+        name: "man",
+        shown: &["command", "folder"],
+        about: "Prints the manual page of the program or of one of its commands, for man to \
+                show. The pages have the texts of --help.\n\n\
+                Example: read the page of serve, and install all pages\n  \
+                betacrew man serve | man -l -\n  \
+                betacrew man --folder ~/.local/share/man/man1",
+    },
+    CommandHelp {
+        name: "version",
+        shown: &[],
+        about: "Prints the version, the built-in features, the commit and the platform: what a \
+                report about a mistake should have.\n\n\
+                Example: say which program you run\n  \
+                betacrew version",
     },
 ];
 
@@ -135,7 +160,8 @@ mod tests {
     const SCREEN: usize = 40;
 
     /// Commands whose `-h` fits on the smallest usual screen, of 24 lines.
-    const SMALL: [&str; 4] = ["convert", "scenarios", "sim", "demo"];
+    const SMALL: [&str; 7] =
+        ["convert", "scenarios", "sim", "demo", "completions", "man", "version"];
 
     /// Returns the program's help and each command's, as `-h` and as `--help`.
     fn helps() -> Vec<(String, String, String)> {
@@ -147,7 +173,8 @@ mod tests {
             helps.push((command.get_name().to_owned(), command.render_help().to_string(), long));
         };
         add(&mut program);
-        program.get_subcommands_mut().for_each(add);
+        let commands = program.get_subcommands_mut();
+        commands.filter(|command| command.get_name() != "help").for_each(add);
         helps
     }
 

@@ -27,7 +27,7 @@ pub struct ConvertArgs {
     #[arg(value_name = "IN", required = true)]
     inputs: Vec<Location>,
 
-    /// File to write; - is stdout, for json, ndjson, csv and itch
+    /// File to write; - is stdout, for json, ndjson, csv, itch and arrow
     #[arg(value_name = "OUT")]
     output: Location,
 

@@ -140,7 +140,7 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
             exit => exit,
         });
     }
-    output.encode(format, |put| capture.read_for(format, put).map(|()| capture.told()))?;
+    output.encode(format, |put| capture.read_for(format, put).map(|()| capture.session_facts()))?;
     check(args, &view.tape)?;
     print(&story(args, &view, &capture, recorder.stats().resend_calls, time))
 }

@@ -16,6 +16,27 @@ pub struct ScenariosArgs {
     /// Print the JSON Schema of scenario files, for completion in editors
     #[arg(long, conflicts_with = "name")]
     schema: bool,
+
+    /// List the built-in scenarios as JSON, for programs
+    #[arg(long, conflicts_with_all = ["name", "schema"])]
+    json: bool,
+}
+
+/// Built-in scenario in the list for programs.
+#[derive(serde::Serialize)]
+struct ListedScenario {
+    /// Name, for `serve --scenario`.
+    name: &'static str,
+    /// Heading of its group in the list for people.
+    group: &'static str,
+    /// Description in one line.
+    about: String,
+    /// Name of its tape.
+    tape: String,
+    /// Protocols in which it does something.
+    protocols: Vec<&'static str>,
+    /// False if no client of the exercise's protocol can record every packet.
+    recoverable: bool,
 }
 
 /// Runs the command.
@@ -25,6 +46,9 @@ pub struct ScenariosArgs {
 pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
     if args.schema {
         return print(&schema());
+    }
+    if args.json {
+        return print(&list_for_programs()?);
     }
     match &args.name {
         None => print(&list()?),
@@ -47,6 +71,25 @@ pub fn schema() -> String {
     let mut schema = schemars::schema_for!(scenario::ScenarioFile);
     schema.insert("title".to_owned(), "A betacrew scenario".into());
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+/// Returns the list of the built-in scenarios as JSON.
+fn list_for_programs() -> Result<String, Failure> {
+    let mut list = Vec::new();
+    for group in catalogue::GROUPS {
+        for entry in group.entries {
+            let plot = scenario::open(entry.name)?;
+            list.push(ListedScenario {
+                name: entry.name,
+                group: group.title,
+                tape: plot.tape.to_string(),
+                protocols: plot.protocols().iter().map(Protocol::name).collect(),
+                recoverable: entry.is_recoverable(),
+                about: plot.about,
+            });
+        }
+    }
+    Ok(serde_json::to_string_pretty(&list).unwrap_or_default() + "\n")
 }
 
 /// Returns the list of the built-in scenarios, in groups, with a line about each.

@@ -6,7 +6,8 @@ use crate::scenario::ScenarioFile;
 use crate::terminal::message::print;
 use crate::terminal::signals;
 use crate::text::formatting::{count, grouped, took};
-use feed::sim::run::{SimPlan, SimReport, Violation, live};
+use feed::sim::cost::{ExchangeKind, table};
+use feed::sim::run::{SimPlan, SimReport, Violation, live, live_traced};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ pub fn run(args: &SimArgs, stop: &Stop) -> Result<Exit, Failure> {
             break;
         }
         runs += 1;
-        match live(seed, false) {
+        match live(seed) {
             Ok(report) => add(&mut sum, &report),
             Err(violation) => {
                 let _blocks = signals::may_block();
@@ -75,9 +76,9 @@ pub fn cost() -> String {
         "An exchange that speaks the extension, 10,000 packets:\n\n{}\n\
          An exchange of the original protocol, 100 packets:\n\n{}\n\
          MoldUDP64, 10,000 datagrams of one message:\n\n{}",
-        feed::sim::cost::table(10_000, true),
-        feed::sim::cost::table(100, false),
-        feed::sim::groups::cost::table(10_000)
+        table(ExchangeKind::Extended, 10_000),
+        table(ExchangeKind::Original, 100),
+        table(ExchangeKind::Mold, 10_000)
     )
 }
 
@@ -150,7 +151,7 @@ fn narrate(seed: u64) -> Result<Exit, Failure> {
     }
     text.push('\n');
     print(&text)?;
-    let (story, end, exit) = match live(seed, true) {
+    let (story, end, exit) = match live_traced(seed) {
         Ok(report) => (report.story, "every promise held".to_owned(), Exit::Complete),
         Err(broken) => (broken.story, format!("BROKEN: {}", broken.what), Exit::Unexpected),
     };

@@ -1,17 +1,20 @@
 //! Apache Arrow IPC files, which are Feather files of version 2 too. They are written without
 //! compression. What compressed ones unpack to is bounded before they are unpacked.
+//!
+//! A pipe gets the streaming form of Arrow IPC, which has the same batches and no footer.
 
 use super::bounded::UNPACKED_MAX;
-use super::columns::{self, ColumnBuilder, ColumnRows, failed, fault};
+use super::columns::{self, BatchBuilder, ColumnBuilder, ColumnRows, failed, fault};
 use super::guard::guarded;
 use super::table::columns::TableBuilder;
 use super::table::{self, Table};
-use super::{Arrival, Encoder, MessageConsumer, ReadError};
+use super::{Arrival, Encoder, EncoderTarget, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
+use arrow_array::RecordBatch as Rows;
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::reader::{FileDecoder, read_footer_length};
-use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 use arrow_ipc::{
     Block, CompressionType, Footer, Message, RecordBatch, root_as_footer_with_opts,
     root_as_message_with_opts,
@@ -24,59 +27,87 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
-pub(super) struct ArrowWriter {
-    out: FileWriter<BufWriter<File>>,
-    columns: ColumnBuilder,
+/// Writer of batches, in the form that the output takes.
+enum BatchWriter<'a> {
+    File(FileWriter<BufWriter<File>>),
+    Stream(StreamWriter<BufWriter<Box<dyn Write + 'a>>>),
 }
 
-impl ArrowWriter {
-    pub(super) fn new(file: File) -> io::Result<Self> {
-        let out = FileWriter::try_new(BufWriter::new(file), &columns::schema()).map_err(failed)?;
+impl<'a> BatchWriter<'a> {
+    fn new(
+        target: EncoderTarget<'a>,
+        schema: &Schema,
+        options: IpcWriteOptions,
+    ) -> io::Result<Self> {
+        let writer = match target {
+            EncoderTarget::File(file, _) => {
+                FileWriter::try_new_with_options(BufWriter::new(file), schema, options)
+                    .map(Self::File)
+            }
+            EncoderTarget::Stream(out) => {
+                StreamWriter::try_new_with_options(BufWriter::new(out), schema, options)
+                    .map(Self::Stream)
+            }
+        };
+        writer.map_err(failed)
+    }
+
+    fn write(&mut self, batch: &Rows) -> io::Result<()> {
+        let done = match self {
+            Self::File(out) => out.write(batch),
+            Self::Stream(out) => out.write(batch),
+        };
+        done.map_err(failed)
+    }
+
+    fn finish(self, rest: &Rows) -> io::Result<()> {
+        let mut writer = self;
+        writer.write(rest)?;
+        match writer {
+            Self::File(out) => out.into_inner().map_err(failed)?.flush(),
+            Self::Stream(out) => out.into_inner().map_err(failed)?.flush(),
+        }
+    }
+}
+
+/// Writer of Arrow files and streams.
+pub(super) struct ArrowWriter<'a, B> {
+    out: BatchWriter<'a>,
+    columns: B,
+}
+
+impl<'a> ArrowWriter<'a, ColumnBuilder> {
+    /// Creates a writer of packets.
+    pub(super) fn new(target: EncoderTarget<'a>) -> io::Result<Self> {
+        let out = BatchWriter::new(target, &columns::schema(), IpcWriteOptions::default())?;
         Ok(Self { out, columns: ColumnBuilder::new() })
     }
 }
 
-impl Encoder for ArrowWriter {
-    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
-        let out = &mut self.out;
-        self.columns.put(messages.packets(), arrival, |full| out.write(full).map_err(failed))
-    }
-
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let rest = self.columns.take()?;
-        self.out.write(&rest).map_err(failed)?;
-        self.out.into_inner().map_err(failed)?.flush()
-    }
-}
-
-/// Writer of messages of any length. Its batches are compressed, because most of their values are
-/// null, and a null takes as many bytes as a value.
-pub(super) struct ArrowTableWriter {
-    out: FileWriter<BufWriter<File>>,
-    columns: TableBuilder,
-}
-
-impl ArrowTableWriter {
-    pub(super) fn new(file: File, table: &'static Table) -> io::Result<Self> {
+impl<'a> ArrowWriter<'a, TableBuilder> {
+    /// Creates a writer of other messages. Its batches are compressed, because most of their values
+    /// are null, and a null takes as many bytes as a value.
+    pub(super) fn with_columns_of(
+        target: EncoderTarget<'a>,
+        table: &'static Table,
+    ) -> io::Result<Self> {
         let options = IpcWriteOptions::default()
             .try_with_compression(Some(CompressionType::LZ4_FRAME))
             .map_err(failed)?;
-        let (file, schema) = (BufWriter::new(file), table::columns::schema(table));
-        let out = FileWriter::try_new_with_options(file, &schema, options).map_err(failed)?;
+        let out = BatchWriter::new(target, &table::columns::schema(table), options)?;
         Ok(Self { out, columns: TableBuilder::new(table) })
     }
 }
 
-impl Encoder for ArrowTableWriter {
+impl<B: BatchBuilder> Encoder for ArrowWriter<'_, B> {
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
-        self.columns.put(messages, arrival, |full| out.write(full).map_err(failed))
+        self.columns.put(messages, arrival, &mut |full| out.write(full))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let rest = self.columns.take()?;
-        self.out.write(&rest).map_err(failed)?;
-        self.out.into_inner().map_err(failed)?.flush()
+        self.out.finish(&rest)
     }
 }
 
@@ -291,7 +322,7 @@ mod tests {
         let tape = Tape::sample(20_000);
         for frames in [&tape.frames()[..1], &tape.frames()[1..]] {
             let mut columns = ColumnBuilder::new();
-            columns.put(frames, Arrival::UNKNOWN, |_| Ok(())).unwrap();
+            columns.put(Messages::Packets(frames), Arrival::UNKNOWN, &mut |_| Ok(())).unwrap();
             out.write(&columns.take().unwrap()).unwrap();
         }
         out.into_inner().unwrap()

@@ -12,7 +12,7 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use feed::wire::RawFrame;
+use feed::wire::Messages;
 use feed::wire::packet::{Packet, Side};
 use std::io;
 use std::sync::Arc;
@@ -36,7 +36,25 @@ pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(COLUMNS.into_iter().zip(types).map(field).collect::<Vec<_>>()))
 }
 
-/// Columns that are being filled.
+/// Function that takes a full batch of rows.
+pub(super) type BatchConsumer<'a> = &'a mut dyn FnMut(&RecordBatch) -> io::Result<()>;
+
+/// Builder of batches of rows: packets ([`ColumnBuilder`]), or messages with the columns of their
+/// payload ([`TableBuilder`](table::columns::TableBuilder)).
+pub(super) trait BatchBuilder {
+    /// Adds messages, and hands on each batch that is full.
+    fn put(
+        &mut self,
+        messages: Messages<'_>,
+        arrival: Arrival,
+        full: BatchConsumer<'_>,
+    ) -> io::Result<()>;
+
+    /// Returns the rows so far as a batch, and begins another one.
+    fn take(&mut self) -> io::Result<RecordBatch>;
+}
+
+/// Columns of packets that are being filled.
 pub(super) struct ColumnBuilder {
     schema: SchemaRef,
     symbol: StringBuilder,
@@ -64,15 +82,29 @@ impl ColumnBuilder {
         }
     }
 
-    /// Adds packets, and writes them once there are enough.
-    pub(super) fn put(
+    fn row(&mut self, packet: &Packet) -> io::Result<()> {
+        // Nearly all names are ASCII, the same text in Latin-1 and UTF-8.
+        match str::from_utf8(packet.symbol.trimmed()) {
+            Ok(name) if name.is_ascii() => self.symbol.append_value(name),
+            _ => self.symbol.append_value(packet.symbol.to_string()),
+        }
+        self.side.append_value(if packet.side == Side::Buy { "B" } else { "S" });
+        self.quantity.append_value(packet.quantity);
+        self.price.append_value(packet.price);
+        self.sequence.append_value(rows::short_sequence(packet.sequence)?);
+        Ok(())
+    }
+}
+
+impl BatchBuilder for ColumnBuilder {
+    fn put(
         &mut self,
-        frames: &[RawFrame],
+        messages: Messages<'_>,
         arrival: Arrival,
-        mut full: impl FnMut(&RecordBatch) -> io::Result<()>,
+        full: BatchConsumer<'_>,
     ) -> io::Result<()> {
         let (time, origin) = (arrival.time(), arrival.origin_text());
-        let mut rest = frames;
+        let mut rest = messages.packets();
         while !rest.is_empty() {
             let fitting;
             (fitting, rest) = rest.split_at(rest.len().min(ROWS - self.rows));
@@ -95,21 +127,7 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    fn row(&mut self, packet: &Packet) -> io::Result<()> {
-        // Nearly all names are ASCII, the same text in Latin-1 and UTF-8.
-        match str::from_utf8(packet.symbol.trimmed()) {
-            Ok(name) if name.is_ascii() => self.symbol.append_value(name),
-            _ => self.symbol.append_value(packet.symbol.to_string()),
-        }
-        self.side.append_value(if packet.side == Side::Buy { "B" } else { "S" });
-        self.quantity.append_value(packet.quantity);
-        self.price.append_value(packet.price);
-        self.sequence.append_value(rows::short_sequence(packet.sequence)?);
-        Ok(())
-    }
-
-    /// Returns the columns so far as a batch.
-    pub(super) fn take(&mut self) -> io::Result<RecordBatch> {
+    fn take(&mut self) -> io::Result<RecordBatch> {
         self.rows = 0;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.symbol.finish()),

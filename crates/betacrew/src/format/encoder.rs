@@ -46,8 +46,8 @@ pub trait Encoder {
     ///
     /// # Errors
     /// Errors of the output.
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        let _ = told;
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
+        let _ = facts;
         Ok(())
     }
 

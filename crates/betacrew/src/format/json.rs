@@ -181,7 +181,16 @@ pub(super) fn read(input: impl Read, each: &mut MessageConsumer<'_>) -> Result<(
     let mut failed = None;
     let packets = Packets { batch: Batch::new(each), watch: &watch, failed: &mut failed };
     let done = text.deserialize_seq(packets).and_then(|()| text.end());
-    match (failed, done) {
+    result_of(failed, done)
+}
+
+/// Returns the result of reading an array: the failure of the function that took the messages, or
+/// the parser's result.
+pub(super) fn result_of(
+    failed: Option<Failure>,
+    parsed: serde_json::Result<()>,
+) -> Result<(), ReadError> {
+    match (failed, parsed) {
         (Some(failure), _) => Err(failure.into()),
         (None, Ok(())) => Ok(()),
         (None, Err(error)) if error.is_io() => Err(io::Error::from(error).into()),

@@ -149,9 +149,9 @@ struct ParquetPage {
     values: u64,
     unpacked: u64,
     packed: u64,
-    /// Offset of its bytes.
+    /// Offset of the page's bytes behind its header.
     body: u64,
-    /// Number of bytes at its beginning that are not compressed.
+    /// Number of bytes at the page's beginning that are not compressed.
     plain: u64,
     compressed: bool,
 }

@@ -1,6 +1,6 @@
 //! Apache Parquet files, compressed with zstd.
 
-use super::columns::{self, ColumnBuilder, ColumnRows};
+use super::columns::{self, BatchBuilder, ColumnBuilder, ColumnRows};
 use super::guard::guarded;
 use super::pages;
 use super::rows::COLUMNS;
@@ -8,6 +8,7 @@ use super::table::columns::TableBuilder;
 use super::table::{self, ColumnKind, Table};
 use super::{Arrival, Encoder, MessageConsumer, ReadError};
 use crate::storage::FileStorage;
+use arrow_schema::SchemaRef;
 use feed::storage::Storage;
 use feed::wire::Messages;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -23,68 +24,55 @@ use std::io::{self, BufWriter, Write};
 /// Number of rows in a group, which is encoded in memory.
 const GROUP: usize = 1 << 20;
 
-pub(super) struct ParquetWriter {
+/// Writer of a Parquet file.
+pub(super) struct ParquetWriter<B> {
     out: ArrowWriter<BufWriter<File>>,
-    columns: ColumnBuilder,
+    columns: B,
 }
 
-impl ParquetWriter {
+impl ParquetWriter<ColumnBuilder> {
+    /// Creates a writer of packets.
     pub(super) fn new(file: File) -> io::Result<Self> {
+        let ascending = [COLUMNS[4], COLUMNS[5]];
+        Self::of(file, columns::schema(), ascending, ColumnBuilder::new())
+    }
+}
+
+impl ParquetWriter<TableBuilder> {
+    /// Creates a writer of other messages.
+    pub(super) fn with_columns_of(file: File, table: &'static Table) -> io::Result<Self> {
+        let kinds = [ColumnKind::Sequence, ColumnKind::TimeOfDay, ColumnKind::Arrived];
+        let ascending = table.columns().iter().filter(|column| kinds.contains(&column.kind));
+        let ascending = ascending.map(|column| column.name);
+        Self::of(file, table::columns::schema(table), ascending, TableBuilder::new(table))
+    }
+}
+
+impl<B> ParquetWriter<B> {
+    fn of(
+        file: File,
+        schema: SchemaRef,
+        ascending: impl IntoIterator<Item = &'static str>,
+        columns: B,
+    ) -> io::Result<Self> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP));
-        // These ascend; a dictionary of them would have every value.
-        for name in [COLUMNS[4], COLUMNS[5]] {
+        // A dictionary of a column that ascends would have every value.
+        for name in ascending {
             properties = properties
                 .set_column_dictionary_enabled(name.into(), false)
                 .set_column_encoding(name.into(), Encoding::DELTA_BINARY_PACKED);
         }
-        let file = BufWriter::new(file);
-        let out = ArrowWriter::try_new(file, columns::schema(), Some(properties.build()));
-        Ok(Self { out: out.map_err(failed)?, columns: ColumnBuilder::new() })
+        let out = ArrowWriter::try_new(BufWriter::new(file), schema, Some(properties.build()));
+        Ok(Self { out: out.map_err(failed)?, columns })
     }
 }
 
-/// Writer of messages of any length.
-pub(super) struct ParquetTableWriter {
-    out: ArrowWriter<BufWriter<File>>,
-    columns: TableBuilder,
-}
-
-impl ParquetTableWriter {
-    pub(super) fn new(file: File, table: &'static Table) -> io::Result<Self> {
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(GROUP));
-        let ascending = [ColumnKind::Sequence, ColumnKind::TimeOfDay, ColumnKind::Arrived];
-        for column in table.columns().iter().filter(|column| ascending.contains(&column.kind)) {
-            properties = properties
-                .set_column_dictionary_enabled(column.name.into(), false)
-                .set_column_encoding(column.name.into(), Encoding::DELTA_BINARY_PACKED);
-        }
-        let (file, schema) = (BufWriter::new(file), table::columns::schema(table));
-        let out = ArrowWriter::try_new(file, schema, Some(properties.build()));
-        Ok(Self { out: out.map_err(failed)?, columns: TableBuilder::new(table) })
-    }
-}
-
-impl Encoder for ParquetTableWriter {
+impl<B: BatchBuilder> Encoder for ParquetWriter<B> {
     fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
         let out = &mut self.out;
-        self.columns.put(messages, arrival, |full| out.write(full).map_err(failed))
-    }
-
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        let rest = self.columns.take()?;
-        self.out.write(&rest).map_err(failed)?;
-        self.out.into_inner().map_err(failed)?.flush()
-    }
-}
-
-impl Encoder for ParquetWriter {
-    fn put(&mut self, messages: Messages<'_>, arrival: Arrival) -> io::Result<()> {
-        let out = &mut self.out;
-        self.columns.put(messages.packets(), arrival, |full| out.write(full).map_err(failed))
+        self.columns.put(messages, arrival, &mut |full| out.write(full).map_err(failed))
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

@@ -100,7 +100,7 @@ pub(super) struct PayloadEncoder<'a> {
 }
 
 enum EncoderState<'a> {
-    /// No message has come yet.
+    /// No message has arrived yet.
     Waiting(EncoderTarget<'a>),
     /// Encoder of the payload.
     Open(Box<dyn Encoder + 'a>),
@@ -190,9 +190,9 @@ impl Encoder for PayloadEncoder<'_> {
         }
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
         let payload = self.payload.unwrap_or(Payload::Orders);
-        self.open(payload)?.told(told)
+        self.open(payload)?.session_facts(facts)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

@@ -125,9 +125,9 @@ pub(super) struct PcapWriter {
     layout: CaptureLayout,
     /// Datagram that is being filled.
     datagram: Vec<u8>,
-    /// Sequence of its first message, and the one behind its last.
+    /// Sequence of the datagram's first message, and the one behind its last message.
     span: (Seq, Seq),
-    /// Time of its first message.
+    /// Time of the datagram's first message.
     at: u64,
     /// Time of the last datagram that was written.
     last_at: u64,
@@ -277,11 +277,11 @@ impl Encoder for PcapWriter {
         self.out.flush()
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
         self.write_datagram()?;
-        self.session = told.session;
-        if told.end.is_some_and(|end| end != SessionEnd::Open) {
-            let next = told.last.max(self.span.1.saturating_sub(1)) + 1;
+        self.session = facts.session;
+        if facts.end.is_some_and(|end| end != SessionEnd::Open) {
+            let next = facts.last.max(self.span.1.saturating_sub(1)) + 1;
             let end = Header::end_of_session(Session(UNKNOWN_SESSION.padded()), next);
             self.write(&end.encode(), 0)?;
         }

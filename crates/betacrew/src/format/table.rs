@@ -42,7 +42,7 @@ pub(super) const FLOAT_UNITS_MAX: u64 = 1_000_000_000_000_000;
 pub(super) enum ColumnKind {
     /// Sequence, from 1.
     Sequence,
-    /// Unsigned number of this many bytes: 2, 4 or 8.
+    /// Unsigned number; the value is its length in bytes: 2, 4 or 8.
     Integer(usize),
     /// Nanoseconds since midnight.
     TimeOfDay,
@@ -69,7 +69,7 @@ pub(super) enum ColumnKind {
 pub(super) struct Column {
     /// Name of the column.
     pub(super) name: &'static str,
-    /// Type of its values.
+    /// Type of the column's values.
     pub(super) kind: ColumnKind,
 }
 
@@ -156,7 +156,7 @@ impl Table {
         }
     }
 
-    /// Returns the table whose columns have these names; `None` if they are not those of one.
+    /// Returns the table whose columns have these names; `None` if no table has them.
     pub(super) fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<&'static Self> {
         let mut found = None;
         for name in names {

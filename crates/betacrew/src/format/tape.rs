@@ -6,7 +6,7 @@ use crate::clock::nanos_since_1970;
 use crate::storage::FileStorage;
 use feed::base::seq::FIRST_SEQ;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{FileHead, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, OpenMode, TapeFile, TapeFileError};
 use feed::wire::{Info, Messages};
 use std::collections::HashMap;
 use std::fs::File;
@@ -49,13 +49,13 @@ impl Encoder for TapeWriter {
         self.file.append(origin, arrival.at, messages).map_err(failed)
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        if let Some(session) = told.session {
-            let info = Info { session, version: 1, first: FIRST_SEQ, last: told.last };
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
+        if let Some(session) = facts.session {
+            let info = Info { session, version: 1, first: FIRST_SEQ, last: facts.last };
             self.file.note_session(info, nanos_since_1970()).map_err(failed)?;
         }
         self.file
-            .note_end(told.last, told.end.unwrap_or_default(), nanos_since_1970())
+            .note_end(facts.last, facts.end.unwrap_or_default(), nanos_since_1970())
             .map_err(failed)
     }
 
@@ -79,7 +79,11 @@ pub(super) fn read(
 ) -> Result<SessionFacts, ReadError> {
     let storage = FileStorage::of(super::open(path)?)?;
     // Without the index every block is checked at once, and only the good ones are known.
-    let (file, opened) = TapeFile::open(storage, damage == DamagePolicy::Refuse).map_err(fault)?;
+    let mode = match damage {
+        DamagePolicy::Refuse => OpenMode::Index,
+        DamagePolicy::Skip => OpenMode::Scan,
+    };
+    let (file, opened) = TapeFile::open(storage, mode).map_err(fault)?;
     if damage == DamagePolicy::Refuse && opened.damages > 0 {
         return Err(ReadError::Content(format!(
             "{} bytes in {} places are damaged; --allow-gaps reads the rest",

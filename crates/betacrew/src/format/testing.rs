@@ -2,7 +2,9 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::panic, reason = "tests")]
 
-use super::{Arrival, DamagePolicy, EncoderTarget, Format, Payload, ReadError, RunBuffer, read};
+use super::{
+    Arrival, DamagePolicy, Encoder, EncoderTarget, Format, Payload, ReadError, RunBuffer, read,
+};
 use crate::error::Failure;
 use feed::base::seq::Seq;
 use feed::ledger::{Origin, Source};
@@ -50,16 +52,16 @@ pub(crate) fn write_packets(path: &Path, format: Format, frames: &[RawFrame]) {
     write_file(path, format, &frames.iter().map(|frame| (*frame, Arrival::UNKNOWN)).collect());
 }
 
+/// Creates a file and an encoder that writes into it.
+fn encoder(path: &Path, format: Format, payload: Option<Payload>) -> Box<dyn Encoder> {
+    let mut options = std::fs::File::options();
+    let file = options.read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    format.encoder(payload, EncoderTarget::File(file, path.to_owned()))
+}
+
 /// Writes a file, in slices of packets that came together.
 pub(super) fn write_file(path: &Path, format: Format, rows: &Rows) {
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .unwrap();
-    let mut encoder = format.encoder(None, EncoderTarget::File(file, path.to_owned()));
+    let mut encoder = encoder(path, format, None);
     for slice in rows.chunk_by(|one, other| one.1 == other.1) {
         let frames: Vec<RawFrame> = slice.iter().map(|row| row.0).collect();
         encoder.put(Messages::Packets(&frames), slice[0].1).unwrap();
@@ -83,14 +85,7 @@ pub(super) fn write_messages(
     payload: Option<Payload>,
     messages: &[Vec<u8>],
 ) {
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .unwrap();
-    let mut encoder = format.encoder(payload, EncoderTarget::File(file, path.to_owned()));
+    let mut encoder = encoder(path, format, payload);
     let mut buffer = RunBuffer::default();
     for (seq, message) in (1..).zip(messages) {
         buffer.push(seq, message).unwrap();

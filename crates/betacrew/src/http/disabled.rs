@@ -64,7 +64,7 @@ impl HttpArgs {
     }
 }
 
-/// Description of the scenario in force, which nobody can ask for here.
+/// Description of the active scenario; empty, because this build has no HTTP server.
 #[derive(Debug)]
 pub(crate) struct ScenarioInfo;
 

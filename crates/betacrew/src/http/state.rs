@@ -214,17 +214,17 @@ pub(crate) struct GapView {
     pub opened: f64,
     /// Time of the first resend request for it.
     pub requested: Option<f64>,
-    /// Number of times it was requested. The pieces of a long gap count as one request.
+    /// Number of requests for the gap. The pieces of a long gap count as one request.
     pub requests: u32,
-    /// Time at which its missing packets were given up. They may have arrived later.
+    /// Time at which the gap's missing packets were given up. They may have arrived later.
     pub abandoned: Option<f64>,
-    /// Time at which its last missing packet arrived.
+    /// Time at which the gap's last missing packet arrived.
     pub filled: Option<f64>,
-    /// Source of its last missing packet: `resend` or `stream`; with several lines `resend, line 2`
-    /// or `line 2`.
+    /// Source of the gap's last missing packet: `resend` or `stream`; with several lines `resend,
+    /// line 2` or `line 2`.
     pub filled_by: Option<String>,
-    /// Cause, as far as it is known: `missed on line 1`, `missed on lines 1, 3`, `missed on every
-    /// line`, `late on line 1`, or `at the end` if no later packet has arrived.
+    /// Cause of the gap, as far as it is known: `missed on line 1`, `missed on lines 1, 3`, `missed
+    /// on every line`, `late on line 1`, or `at the end` if no later packet has arrived.
     pub cause: String,
 }
 
@@ -235,7 +235,7 @@ pub(crate) struct LineSnapshot {
     pub address: String,
     /// State of the line.
     pub state: LineState,
-    /// Time since which it is silent, unreachable or dead, in milliseconds since 1970.
+    /// Time since which the line is silent, unreachable or dead, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
     /// Number of packets that the line delivered.
@@ -277,24 +277,24 @@ pub(crate) struct SoupSnapshot {
 pub(crate) struct ConnectionState {
     /// Number of the connection, from 1 in the order of acceptance.
     pub id: u64,
-    /// Address of its client.
+    /// Address of the connection's client.
     pub peer: String,
     /// Protocol of the connection: `betacrew` or `soup`.
     pub protocol: String,
     /// Kind of the connection: `stream`, `subscriber`, `resend`, `login` (not logged in yet) or
     /// `idle`.
     pub kind: String,
-    /// Next sequence of its stream.
+    /// Next sequence of the connection's stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,
     /// Number of packets sent.
     pub packets: u64,
     /// Number of bytes sent.
     pub bytes: u64,
-    /// Number of packets between its stream and the tape's end.
+    /// Number of packets between the connection's stream and the tape's end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
-    /// Time at which it was opened, in milliseconds since 1970.
+    /// Time at which the connection was opened, in milliseconds since 1970.
     pub since: u64,
     /// True while a command or a fault holds back its sending.
     pub stalled: bool,
@@ -478,7 +478,7 @@ pub(crate) struct Refusal {
     pub error: String,
     /// Values that are allowed.
     pub allowed: String,
-    /// True if the named thing does not exist (status 404).
+    /// True if the connection or scenario that a command names does not exist (status 404).
     #[serde(skip)]
     pub not_found: bool,
 }

@@ -66,7 +66,7 @@ struct LineReport<'a> {
     session: &'a LineSession,
     /// Messages that the line has missed.
     missed: GapSummary,
-    /// Number of them that no other line has brought.
+    /// Number of missed messages that no other line has brought either.
     missed_by_all: u64,
     /// Number of messages of the stream before the first of the line.
     begins_after: u64,

@@ -122,7 +122,7 @@ struct DamageJson {
 struct RecoveredJson {
     /// Number of packets.
     packets: u64,
-    /// Number of gaps that they filled.
+    /// Number of gaps that recovered packets have filled.
     gaps: u64,
     /// Time within which half of them were recovered.
     half_within_ms: Option<f64>,
@@ -266,7 +266,7 @@ struct ComparisonJson {
     files: [String; 2],
     /// True if both have the same packets.
     same: bool,
-    /// Lowest sequence at which they differ.
+    /// Lowest sequence at which the files differ.
     first_difference: Option<u64>,
     /// Number of packets that are equal in both.
     equal: u64,

@@ -194,7 +194,7 @@ struct LevelsJson {
 /// Price level.
 #[derive(Serialize)]
 struct LevelJson {
-    /// Price in dollars, as text with four digits behind the point.
+    /// Price in dollars, as text with four decimals.
     price: String,
     /// Number of shares that rest at the price.
     shares: u64,

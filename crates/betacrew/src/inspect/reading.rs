@@ -10,7 +10,7 @@ use feed::analysis::messages::MessageMeaning;
 use feed::analysis::survey::{Charts, Survey};
 use feed::base::seq::FIRST_SEQ;
 use feed::session::completeness::{Completeness, Facts};
-use feed::tape::file::{Damage, FileHead, SessionEnd, TapeFile, TapeFileError};
+use feed::tape::file::{Damage, FileHead, OpenMode, SessionEnd, TapeFile, TapeFileError};
 use feed::wire::Messages;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -172,7 +172,7 @@ fn read_tape(
     };
     let (mut file, mut opened) = match wanted.verify {
         true => TapeFile::check(open()?, &mut note_damage),
-        false => TapeFile::open(open()?, true),
+        false => TapeFile::open(open()?, OpenMode::Index),
     }
     .map_err(wrong)?;
     if opened.damages > 0 && !wanted.verify {

@@ -91,7 +91,7 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
         0 => String::new(),
         compared => format!("; {} there before, the same", count(compared, "packet")),
     };
-    let &Published { reached, confirmed, goes_on, .. } = published;
+    let &Published { reached, confirmed, continues, .. } = published;
     if !confirmed && counts.published == 0 {
         // The reason is part of the failure that ends the command.
         return;
@@ -101,7 +101,7 @@ pub(crate) fn tell(published: &Published, settings: &Settings) {
         // Publishing failed, or the final state was not checked.
         false => "the last that it has confirmed is",
     };
-    let more = if goes_on { ", and more than this recording" } else { "" };
+    let more = if continues { ", and more than this recording" } else { "" };
     crate::terminal::message::message!(
         "published {} in {} to {}: {has} {}{more}{before}",
         count(counts.published, "packet"),

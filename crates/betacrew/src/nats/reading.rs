@@ -40,23 +40,23 @@ fn arrival(block: &Block) -> Arrival {
 /// # Errors
 /// Errors of the log and of `each`.
 pub(crate) fn read(path: &Path, each: &mut MessageConsumer<'_>) -> Result<SessionFacts, Failure> {
-    let mut told = SessionFacts::default();
+    let mut facts = SessionFacts::default();
     let removed = open(path)?.read(&mut |block| {
-        note(&mut told, block);
+        note(&mut facts, block);
         each(Messages::Packets(&block.frames), arrival(block))
     })?;
-    Ok(ended(told, removed))
+    Ok(ended(facts, removed))
 }
 
 /// Adds a block's facts about its session.
-fn note(told: &mut SessionFacts, block: &Block) {
-    told.session = block.session;
-    told.last = block.frames.last().map_or(told.last, sequence_of);
+fn note(facts: &mut SessionFacts, block: &Block) {
+    facts.session = block.session;
+    facts.last = block.frames.last().map_or(facts.last, sequence_of);
 }
 
 /// Returns the facts of a log that was read to its end. More of its session may still be published.
-fn ended(told: SessionFacts, removed: Removed) -> SessionFacts {
-    SessionFacts { end: Some(SessionEnd::Open), removed: removed.at_end, ..told }
+fn ended(facts: SessionFacts, removed: Removed) -> SessionFacts {
+    SessionFacts { end: Some(SessionEnd::Open), removed: removed.at_end, ..facts }
 }
 
 fn take(path: &Path, order: &mut SequenceOrder, frames: &[RawFrame]) -> Result<(), Failure> {
@@ -81,9 +81,9 @@ pub(crate) fn to_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStora
     let full = |error: TapeFileError<io::Error>| failed(io::Error::other(error));
     let mut order = SequenceOrder::listing(LISTED);
     let origin = Origin { line: 0, source: Source::Stream { pass: 0 } };
-    let mut told = SessionFacts::default();
+    let mut facts = SessionFacts::default();
     let removed = log.read(&mut |block| {
-        note(&mut told, block);
+        note(&mut facts, block);
         take(path, &mut order, &block.frames)?;
         let file = match (&mut file, storage.take()) {
             (file, Some(storage)) => {
@@ -102,7 +102,7 @@ pub(crate) fn to_tape(path: &Path, gaps: GapPolicy) -> Result<TapeFile<FileStora
         // Each block has its own time.
         file.flush_origin(origin).map_err(full)
     })?;
-    let lacking = ended(told, removed).lacking(&mut order).filter(|_| gaps == GapPolicy::Refuse);
+    let lacking = ended(facts, removed).lacking(&mut order).filter(|_| gaps == GapPolicy::Refuse);
     if let Some(missing) = lacking {
         let gap = order.missing().listed().ranges().first().copied();
         let before = gap.map_or(order.highest(), |gap| gap.first() - 1);

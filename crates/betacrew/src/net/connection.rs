@@ -20,9 +20,9 @@ pub(super) struct ServerSocket<C> {
     pub(super) writable: bool,
     /// True while the connection waits for another turn.
     pub(super) queued: bool,
-    /// Time of its timer.
+    /// Time for which the connection's timer is set.
     pub(super) armed: Option<Duration>,
-    /// Time when it was accepted or last transferred bytes.
+    /// Time at which the connection was accepted or last transferred bytes.
     pub(super) active: Duration,
 }
 

@@ -14,7 +14,7 @@ pub struct ConnectionRef<'a, C> {
 }
 
 impl<C> ConnectionRef<'_, C> {
-    /// Returns the address of its client, if the system knows it.
+    /// Returns the address of the connection's client, if the system knows it.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()

@@ -75,7 +75,7 @@ impl Partial {
         self.file.as_file_mut()
     }
 
-    /// Returns its name until it is put in place.
+    /// Returns the temporary name of the file, which it has until it is put in place.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }

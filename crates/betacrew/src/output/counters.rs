@@ -141,8 +141,8 @@ impl Encoder for CountingEncoder<'_> {
         self.encoder.mark(mark)
     }
 
-    fn told(&mut self, told: SessionFacts) -> io::Result<()> {
-        self.encoder.told(told)
+    fn session_facts(&mut self, facts: SessionFacts) -> io::Result<()> {
+        self.encoder.session_facts(facts)
     }
 
     fn flush(&mut self) -> io::Result<()> {

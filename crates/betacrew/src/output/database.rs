@@ -215,7 +215,7 @@ mod tests {
         place
     }
 
-    /// Runs it to its `end`th step; returns whether it came to its end.
+    /// Runs the replacement up to its step `end`; returns whether it has finished.
     fn run(place: &Path, new: &Path, durability: Durability, end: usize) -> bool {
         let mut steps = 0;
         let done = replace_by_steps(place, durability, || fs::rename(new, place), &mut |_| {

@@ -90,7 +90,7 @@ enum Identity {
     Inode(u64, u64),
     /// Name that nothing has yet, in a folder.
     New(Box<Identity>, OsString),
-    /// Name of which nothing more is known.
+    /// Name of a place about which the system reports nothing.
     Spelled(PathBuf),
 }
 
@@ -106,7 +106,7 @@ enum StandardStream {
 /// Place that a command reads or writes.
 #[derive(Clone, Debug)]
 struct Place {
-    /// Flag and its value, for messages.
+    /// Flag and value of the place, as messages show them.
     said: String,
     /// Standard stream that is named, regardless of its redirection.
     standard: Option<StandardStream>,

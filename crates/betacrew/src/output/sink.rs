@@ -160,7 +160,7 @@ impl Stdout {
         Ok(Self { items, writer, waiting, order, from, written, stop, progress })
     }
 
-    /// Returns its counters.
+    /// Returns the counters of the output.
     pub(crate) fn written(&self) -> WriteCounters {
         self.written.clone()
     }

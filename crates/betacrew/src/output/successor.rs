@@ -22,9 +22,9 @@ pub(crate) enum Begun {
 /// Treatment of a recording that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Existing {
-    /// Open it and add packets.
+    /// Open the earlier recording and add packets.
     Continue,
-    /// Replace it once the new recording has a packet.
+    /// Replace the earlier recording once the new one has a packet.
     Replace,
 }
 

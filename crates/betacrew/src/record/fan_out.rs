@@ -31,9 +31,9 @@ pub(crate) struct FanOut<'a> {
 /// Treatment of abandoned packets in live outputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum AbandonedPackets {
-    /// Later packets wait for them.
+    /// Later packets wait for the missing ones.
     HoldUp,
-    /// Later packets follow without them.
+    /// Later packets follow without the missing ones.
     LeaveOut,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum MissingPackets {
 /// Live output and the next packet that it gets.
 struct FanOutTarget {
     outlet: Box<dyn PacketSink>,
-    /// True once its reader has closed it, or the user has stopped waiting for it.
+    /// True once the output's reader has closed it, or the user has stopped waiting for it.
     closed: bool,
     /// Next sequence to hand on, or 0 before the output has begun.
     next: Seq,

@@ -155,7 +155,7 @@ impl RecordingStore {
 
     /// Returns the facts that the tape file has about its session.
     #[must_use]
-    pub fn told(&self) -> SessionFacts {
+    pub fn session_facts(&self) -> SessionFacts {
         SessionFacts::of(self.keeper.file())
     }
 

@@ -5,7 +5,7 @@
 pub struct CatalogueEntry {
     /// Name of the scenario.
     pub name: &'static str,
-    /// Text of its TOML file.
+    /// Text of the scenario's TOML file.
     pub text: &'static str,
 }
 
@@ -66,6 +66,18 @@ pub const GROUPS: &[Group] = groups! {
     "Everything at once":
         "bad-day" "storm" "firehose";
 };
+
+/// Scenarios in which no client can record every packet: the exchange ends, changes its session, or
+/// never sends one of them.
+const UNRECOVERABLE: [&str; 3] = ["never-resent", "session-changes", "dies"];
+
+impl CatalogueEntry {
+    /// Returns whether a client of the exercise's protocol can record every packet.
+    #[must_use]
+    pub fn is_recoverable(&self) -> bool {
+        !UNRECOVERABLE.contains(&self.name)
+    }
+}
 
 /// Returns all built-in scenarios.
 pub fn entries() -> impl Iterator<Item = &'static CatalogueEntry> {

@@ -9,7 +9,7 @@ use crate::tape::name::{AnyTape, FailingTape};
 use feed::base::seq::{Seq, SeqRange};
 use feed::base::time::nanos;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{FileHead, SessionEnd, TapeFile};
+use feed::tape::file::{FileHead, OpenMode, SessionEnd, TapeFile};
 use feed::tape::growing::{ArrivalRate, GrowingTape};
 use feed::tape::recorder::FLUSH;
 use feed::tape::source::TapeSource;
@@ -66,7 +66,8 @@ impl LiveRecord {
             }
             Begun::Recording(storage) => storage,
         };
-        let (mut file, _) = TapeFile::open(storage, false).map_err(|e| content(e.to_string()))?;
+        let (mut file, _) =
+            TapeFile::open(storage, OpenMode::Scan).map_err(|e| content(e.to_string()))?;
         let (missing, _) = file.missing().map_err(|e| content(e.to_string()))?;
         // Packets that were not written before a kill are generated again, with the same content.
         let last = file.span().map_or(0, SeqRange::last);

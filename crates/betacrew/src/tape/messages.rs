@@ -21,9 +21,9 @@ const BLOCKS_MAX: usize = 32;
 /// Beginning of a block of a file.
 #[derive(Clone, Copy, Debug)]
 struct BlockStart {
-    /// Sequence of its first message.
+    /// Sequence of the chunk's first message.
     first: Seq,
-    /// Position of its first byte.
+    /// Position of the chunk's first byte in the file.
     offset: u64,
     /// Latest time of a message before it, in nanoseconds since midnight.
     latest: u64,

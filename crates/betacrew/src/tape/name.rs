@@ -44,7 +44,7 @@ pub enum TapeName {
         /// Seed of the tape, if given.
         seed: Option<u64>,
     },
-    /// Market of ITCH messages: one day of so many, or endless for live sessions.
+    /// Market of ITCH messages: a day of a number of messages, or endless for live sessions.
     Itch {
         /// Number of messages of the day, if given.
         count: Option<u64>,

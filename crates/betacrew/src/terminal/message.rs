@@ -4,6 +4,7 @@ use crate::error::{Exit, Failure};
 use crate::text::escape;
 use crate::text::location::redacted;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Prints a message line to stderr, or logs it; a closed stderr is ignored.
 macro_rules! message {
@@ -22,6 +23,30 @@ pub(crate) fn log_messages() {
     LOGGED.store(true, Ordering::Relaxed);
 }
 
+/// Maximum number of bytes of messages that are held back; further ones are discarded.
+const HELD_MAX: usize = 1 << 20;
+
+/// Messages that are held back, once [`hold`] was called.
+static HELD: Mutex<Option<String>> = Mutex::new(None);
+
+/// Holds back all messages from now on, for `--quiet`: they are shown only if the command fails.
+pub(crate) fn hold() {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// Shows the messages that were held back, and all that follow.
+pub(crate) fn release() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(text) = held.filter(|text| !text.is_empty()) {
+        show_text(&text);
+    }
+}
+
+/// Returns whether messages are held back.
+pub(crate) fn is_held() -> bool {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Shows a failure on stderr, without secrets that an error of a library may repeat.
 pub(crate) fn show_failure(failure: &Failure) {
     let text = redacted(&failure.to_string());
@@ -31,8 +56,20 @@ pub(crate) fn show_failure(failure: &Failure) {
     }
 }
 
-/// Shows a text of one or more lines on stderr. All text for stderr but the log goes through here.
+/// Shows a text of one or more lines on stderr, or holds it back. All text for stderr but the log
+/// goes through here.
 pub(crate) fn show_text(text: &str) {
+    if let Some(held) = &mut *HELD.lock().unwrap_or_else(PoisonError::into_inner) {
+        if held.len() + text.len() <= HELD_MAX {
+            held.push_str(text);
+        }
+        return;
+    }
+    show_at_once(text);
+}
+
+/// Shows a text of one or more lines on stderr, even with `--quiet`.
+pub(crate) fn show_at_once(text: &str) {
     let text = &*escape::lines(text);
     if LOGGED.load(Ordering::Relaxed) {
         for line in text.lines() {

@@ -1,7 +1,7 @@
 //! Progress of `fetch`: a bar on a terminal, and messages about exchanges that are unreachable.
 
 use crate::terminal::style::Stream;
-use crate::terminal::{stderr, style};
+use crate::terminal::{message, stderr, style};
 use crate::text::formatting::{count, grouped, noun, took};
 use crate::text::location::shown;
 use feed::client::{LineStats, Recorder};
@@ -64,7 +64,7 @@ fn described(recorder: &Recorder) -> (Option<u64>, String) {
 impl Progress {
     /// Creates the progress of a recording; `timeout` is for messages about unreachable lines.
     pub(crate) fn new(timeout: Duration) -> Self {
-        let moves = style::of(Stream::Stderr).motion;
+        let moves = style::of(Stream::Stderr).motion && !message::is_held();
         Self {
             began: Instant::now(),
             bar: None,

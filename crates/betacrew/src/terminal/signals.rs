@@ -26,7 +26,7 @@ pub(crate) const UNREAD: Duration = Duration::from_secs(1);
 static STATE: Mutex<SignalState> =
     Mutex::new(SignalState { orderly: false, heard: 0, signal: 0, temporary: Vec::new() });
 
-/// Received signals, and the things that an end of the program must take care of.
+/// Received signals, and the tasks that the program must finish before it ends.
 struct SignalState {
     /// True while the running command needs an orderly end.
     orderly: bool,

@@ -39,8 +39,9 @@ pub(crate) fn of(stream: Stream) -> Style {
     decide(terminal, |name| std::env::var_os(name))
 }
 
-/// Decides from whether it is a terminal and from the environment: `NO_COLOR` (any value) wins over
-/// `CLICOLOR_FORCE`, that over `TERM=dumb` and `CLICOLOR=0`, and those over being a terminal.
+/// Chooses the style of a stream, from whether it is a terminal and from the environment:
+/// `NO_COLOR` (any value) wins over `CLICOLOR_FORCE`, that over `TERM=dumb` and `CLICOLOR=0`, and
+/// those over being a terminal.
 fn decide(terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> Style {
     let is = |name, value: &str| variable(name).is_some_and(|found| found == value);
     let set = |name| variable(name).is_some_and(|found| !found.is_empty());

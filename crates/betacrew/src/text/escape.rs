@@ -70,8 +70,8 @@ pub(crate) fn coloured(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Returns a text as it may stand in XML and HTML, in an attribute too. Most characters that steer
-/// have no form in XML: a replacement character stands for them.
+/// Returns a text with the escapes that XML and HTML need, in attributes as well. Most control
+/// characters have no form in XML: a replacement character stands for them.
 pub(crate) fn xml(text: &str) -> String {
     super::xml::escaped(text, steers)
 }

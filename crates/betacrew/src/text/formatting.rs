@@ -13,8 +13,8 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{} {what}{s}", grouped(number))
 }
 
-/// Returns the word for one message of a recording: `packet` if it is an order packet, or may become
-/// one because a line speaks the exercise's protocol.
+/// Returns the word for one message of a recording: `packet` if it is an order packet, or may
+/// become one because a line speaks the exercise's protocol.
 pub(crate) fn noun(recorder: &Recorder) -> &'static str {
     let mut lines = (0..).map_while(|line| recorder.line(line));
     match recorder.payload() {

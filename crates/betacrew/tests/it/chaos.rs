@@ -7,6 +7,7 @@
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, call, connect};
 use feed::base::rng::Rng;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::market::SyntheticMarket;
 use feed::wire::{Call, Frame, MAX_PACKET_SEQ, encode, sequence_of};
 use rustix::process::{Pid, Signal, kill_process};
@@ -151,7 +152,7 @@ fn slow_client(address: String, stop: Arc<AtomicBool>) -> JoinHandle<()> {
 /// again once its session has come so far.
 fn recorded(path: &Path, market: &SyntheticMarket, sure: u64) -> u64 {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
-    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
+    let (file, _) = TapeFile::open(storage, OpenMode::Index).unwrap();
     let (mut reading, mut count) = (file.in_order(1), 0);
     while let Some(piece) = reading.next().unwrap() {
         for frame in piece.packets() {

@@ -8,7 +8,7 @@ use betacrew::storage::FileStorage;
 use feed::base::seq::{Seq, SeqRange};
 use feed::exchange::original::OriginalExchange;
 use feed::ledger::{Origin, Source};
-use feed::tape::file::{FileHead, SessionEnd, TapeFile};
+use feed::tape::file::{FileHead, OpenMode, SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, Info, SessionId, encode};
 use rustix::process::{Pid, Signal, kill_process};
@@ -75,7 +75,7 @@ pub(crate) fn wait_for(what: &str, found: impl Fn() -> bool) {
 
 pub(crate) fn packets(path: &Path) -> u64 {
     let Ok(storage) = FileStorage::read(path) else { return 0 };
-    TapeFile::open(storage, true).map_or(0, |(file, _)| file.packets())
+    TapeFile::open(storage, OpenMode::Index).map_or(0, |(file, _)| file.packets())
 }
 
 pub(crate) fn json(tape: &Tape) -> Vec<u8> {

@@ -54,16 +54,16 @@ impl TapeSource for Endless {
     }
 }
 
-/// Waits for a process to end; returns the most memory it had resident, in KiB.
+/// Waits for a process to end. Returns the highest value that a field of `/proc/PID/status` had, in
+/// KiB: `VmHWM` is memory with the pages of the program itself, `RssAnon` what it has allocated.
 ///
 /// # Panics
-/// Where it takes longer than `limit`; it is killed then.
-pub(crate) fn watched(child: &mut Child, limit: Duration) -> (ExitStatus, u64) {
+/// Panics if the process takes longer than `limit`; it is killed then.
+pub(crate) fn watched(child: &mut Child, limit: Duration, field: &str) -> (ExitStatus, u64) {
     let mut most = 0;
     let began = Instant::now();
     loop {
-        // Nobody tells when it changes, and once the process has ended it cannot be asked for.
-        most = most.max(high_water(child).unwrap_or(0));
+        most = most.max(memory_of(child, field).unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
             return (status, most);
         }
@@ -73,9 +73,9 @@ pub(crate) fn watched(child: &mut Child, limit: Duration) -> (ExitStatus, u64) {
     }
 }
 
-/// The most memory that a process has had resident so far, in KiB.
-pub(crate) fn high_water(child: &Child) -> Option<u64> {
+/// Returns a field of `/proc/PID/status` in KiB, or nothing once the process has ended.
+pub(crate) fn memory_of(child: &Child, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }

@@ -2,6 +2,7 @@
 
 use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::TapeSource;
 use feed::wire::{MAX_PACKET_SEQ, SessionId, sequence_of};
@@ -57,7 +58,7 @@ fn sequence(line: &str) -> Option<u64> {
 /// market's.
 fn recorded(path: &Path) -> (SessionId, u64) {
     let storage = betacrew::storage::FileStorage::read(path).unwrap();
-    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
+    let (file, _) = TapeFile::open(storage, OpenMode::Index).unwrap();
     let session = file.session().unwrap().session;
     let market = SyntheticMarket::new(session, MAX_PACKET_SEQ);
     let (mut reading, mut count) = (file.in_order(1), 0);
@@ -210,7 +211,7 @@ fn a_reader_that_stalls_keeps_nothing_else_waiting() {
     let path = folder.path().join("x.tape");
     let recorded = || {
         let storage = betacrew::storage::FileStorage::read(&path).ok()?;
-        Some(feed::tape::file::TapeFile::open(storage, true).ok()?.0.packets())
+        Some(TapeFile::open(storage, OpenMode::Index).ok()?.0.packets())
     };
     while recorded() != Some(300_000) {
         assert!(Instant::now() < patience, "{:?} packets", recorded());

@@ -4,6 +4,7 @@ use crate::in_time::ChildInTime;
 use crate::support::{ServeProcess, Serving, betacrew, call, connect, read_frame, run};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::growing::GrowingTape;
 use feed::tape::market::SyntheticMarket;
 use feed::wire::{Call, Frame, Info, MAX_PACKET_SEQ, decode, encode, sequence_of};
@@ -98,7 +99,7 @@ fn a_session_is_written_on_as_it_comes_in_order_and_complete() {
     // Equal to the exchange's own record, as far as it goes.
     let storage =
         betacrew::storage::FileStorage::read(&folder.path().join("exchange.tape")).unwrap();
-    let (file, _) = feed::tape::file::TapeFile::open(storage, true).unwrap();
+    let (file, _) = TapeFile::open(storage, OpenMode::Index).unwrap();
     let mut reading = file.in_order(1);
     let mut seqs = Vec::new();
     while let Some(piece) = reading.next().unwrap() {

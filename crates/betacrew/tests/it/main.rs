@@ -2,7 +2,8 @@
 //!
 //! * `serve`: the exchange as a client sees it, byte by byte;
 //! * `fetch`: the client as a person sees it;
-//! * `flags`: mistakes in flags are reported at the start;
+//! * `flags`: mistakes in flags are reported at the start; `command_line`: completions, manual
+//!   pages, the version, suggestions, `-q` and `-v`;
 //! * `original`: the client against a socket version of the original exchange;
 //! * `lies`: exchanges that lie with the extension;
 //! * `hostile`: the client against peers that violate the protocol;
@@ -20,6 +21,7 @@
 //! * `told`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
+//! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
 //!   without sockets, for the bytes of each scenario;
@@ -29,7 +31,7 @@
 //!   `soup_crowd`: thousands of clients that never log in, or guess passwords;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
-//! * `http`: the HTTP API; `http_books`: order books in it; `dashboard`: facts on the dashboard;
+//! * `http`: the HTTP API; `books`: order books in it; `dashboard`: facts on the dashboard;
 //!   `browser`: the dashboard in a browser; `logs`: log lines;
 //! * `in_time`: waits for processes, with a limit;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
@@ -39,9 +41,13 @@
 #[cfg(all(target_os = "linux", feature = "columnar", feature = "sqlite"))]
 mod bombs;
 #[cfg(feature = "web")]
+mod books;
+#[cfg(feature = "web")]
 mod browser;
 mod captures;
 mod chaos;
+#[cfg(unix)]
+mod command_line;
 mod complete;
 mod convert;
 mod damaged;
@@ -60,8 +66,6 @@ mod grade;
 mod hostile;
 #[cfg(feature = "web")]
 mod http;
-#[cfg(feature = "web")]
-mod http_books;
 mod in_time;
 mod inspect;
 mod itch;
@@ -74,6 +78,9 @@ mod memory;
 mod mold_fetch;
 mod mold_serve;
 mod original;
+// The feature keeps it to one of the runs with different features.
+#[cfg(all(unix, feature = "columnar"))]
+mod packages;
 #[cfg(unix)]
 mod places;
 mod played;

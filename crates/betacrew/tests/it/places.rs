@@ -3,7 +3,7 @@
 use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, ServeProcess, betacrew, losing, next_call, peer, playing};
 use betacrew::storage::FileStorage;
-use feed::tape::file::TapeFile;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Frame, Info, SessionId, encode};
 use rustix::process::Signal;
@@ -45,7 +45,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn packets(path: &Path) -> u64 {
-    TapeFile::open(FileStorage::read(path).unwrap(), true).unwrap().0.packets()
+    TapeFile::open(FileStorage::read(path).unwrap(), OpenMode::Index).unwrap().0.packets()
 }
 
 /// A folder with a tape and what it became.
@@ -285,7 +285,8 @@ fn another_session_of_an_exchange_replaces_its_record_by_its_first_packet() {
         exchange.signal(Signal::INT);
         let (code, log) = exchange.ends();
         assert_eq!(code, 0, "{log}");
-        let (file, _) = TapeFile::open(FileStorage::read(&place).unwrap(), true).unwrap();
+        let (file, _) =
+            TapeFile::open(FileStorage::read(&place).unwrap(), OpenMode::Index).unwrap();
         file.session().unwrap().session
     };
     let first = ran(&[]);

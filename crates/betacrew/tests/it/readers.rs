@@ -1,6 +1,7 @@
 //! Exchange of files with other programs: `readers.py` with pyarrow, pandas, polars,
 //! duckdb and Python's own modules.
 
+use crate::in_time::CommandInTime;
 use crate::support::{betacrew, run};
 use betacrew::storage::FileStorage;
 use feed::ledger::{Origin, Source};
@@ -63,6 +64,9 @@ fn there_and_back(symbols: &[[u8; 4]]) {
         let (code, _, stderr) = convert("x.tape", &format!("x.{format}"));
         assert!(code == 0 || stderr.contains("built without"), "{stderr}");
     }
+    let mut piped = betacrew(&["convert", "x.tape", "-", "--to", "arrow"]);
+    let piped = piped.current_dir(folder).output_in_time().unwrap();
+    fs::write(folder.join("x.stream"), piped.stdout).unwrap();
     for task in ["read", "write"] {
         let Output { status, stdout, stderr } = python(&[task, folder.to_str().unwrap()]).unwrap();
         let text = [stdout, stderr].concat();

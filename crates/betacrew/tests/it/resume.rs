@@ -7,7 +7,7 @@ use betacrew::storage::FileStorage;
 use feed::base::rng::Rng;
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
-use feed::tape::file::{TapeFile, is_stillborn};
+use feed::tape::file::{OpenMode, TapeFile, is_stillborn};
 use feed::tape::in_memory::Tape;
 use feed::tape::pace::Pace;
 use feed::wire::{Frame, Info, encode};
@@ -184,7 +184,7 @@ fn held(path: &Path) -> u64 {
     if is_stillborn(&storage).unwrap() {
         return 0;
     }
-    let (mut tape, _) = TapeFile::open(storage, false).unwrap();
+    let (mut tape, _) = TapeFile::open(storage, OpenMode::Scan).unwrap();
     tape.missing().unwrap();
     tape.packets()
 }
@@ -193,7 +193,8 @@ fn held(path: &Path) -> u64 {
 /// told its session comes again.
 fn known(path: &Path) -> u64 {
     let Ok(storage) = FileStorage::read(path) else { return 0 };
-    let told = TapeFile::open(storage, true).is_ok_and(|(tape, _)| tape.session_id().is_some());
+    let told =
+        TapeFile::open(storage, OpenMode::Index).is_ok_and(|(tape, _)| tape.session_id().is_some());
     if told { held(path) } else { 0 }
 }
 

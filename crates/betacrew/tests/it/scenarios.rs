@@ -199,6 +199,7 @@ fn our_client_gets_through_every_scenario() {
                 "session-changes" => outcome.reason == Some(IncompleteReason::OtherSession),
                 _ => outcome.is_complete() && equal,
             };
+            assert_eq!(entry.is_recoverable(), outcome.is_complete(), "{}", entry.name);
             if !expected {
                 failures.lock().unwrap().push(format!("{}: {equal} {outcome:?}", entry.name));
             }
@@ -218,6 +219,12 @@ fn every_built_in_scenario_is_told_in_a_line_and_means_what_it_says() {
     let (code, list, _) = run(&mut betacrew(&["scenarios"]));
     assert_eq!(code, 0);
     assert!(catalogue::entries().count() >= 30);
+    let json = run(&mut betacrew(&["scenarios", "--json"])).1;
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(listed.len(), catalogue::entries().count());
+    assert_eq!(listed[1]["name"], "one-gap");
+    assert_eq!(listed[1]["tape"], "classic");
+    assert_eq!(listed[1]["protocols"], serde_json::json!(["betacrew", "mold"]));
     let mut files = 0;
     for entry in catalogue::entries() {
         let plot = scenario::open(entry.name).unwrap();

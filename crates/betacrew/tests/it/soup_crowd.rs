@@ -1,7 +1,7 @@
 //! Crowds of SoupBinTCP clients on real sockets: thousands that never log in, and thousands of
 //! guessed passwords.
 
-use crate::endless::high_water;
+use crate::endless::memory_of;
 use crate::http::Program;
 use crate::soup_serve::{answer, login_at};
 use crate::support::{PATIENCE, ServeProcess, betacrew};
@@ -63,7 +63,7 @@ fn ten_thousand_clients_that_never_log_in_are_bounded_and_timed_out() {
     let mut crowd: Vec<TcpStream> =
         (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
     assert_eq!(answer(address, &login_at(1)).len(), WHOLE, "others are served meanwhile");
-    let memory = high_water(&serve.child).unwrap();
+    let memory = memory_of(&serve.child, "VmHWM").unwrap();
     assert!(memory < MEMORY_MAX, "{memory} KiB for {count} connections");
     for stream in &mut crowd {
         stream.set_read_timeout(Some(LOGIN_TIMEOUT + PATIENCE)).unwrap();

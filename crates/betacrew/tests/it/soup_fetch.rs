@@ -5,7 +5,7 @@ use crate::in_time::ChildInTime;
 use crate::support::{PATIENCE, betacrew, peer, python_has, run};
 use betacrew::storage::FileStorage;
 use feed::base::rng::Rng;
-use feed::tape::file::TapeFile;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::wire::soup::{LoginAccepted, Packet, Text};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl Drop for Venue {
 
 /// Returns the messages of a tape file in order. Fails if one is missing.
 fn recorded(path: &Path) -> Vec<Vec<u8>> {
-    let (file, _) = TapeFile::open(FileStorage::read(path).unwrap(), true).unwrap();
+    let (file, _) = TapeFile::open(FileStorage::read(path).unwrap(), OpenMode::Index).unwrap();
     let mut reader = file.in_order(1);
     let mut all = Vec::new();
     while let Some(piece) = reader.next().unwrap() {

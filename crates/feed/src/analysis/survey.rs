@@ -196,12 +196,14 @@ impl Survey {
         let (strip, recovery, filling) = (&mut self.strip, &mut self.recovery, &mut self.filling);
         self.order.take(messages, |run| {
             first.get_or_insert(run.first());
-            strip.add(run, late);
             if late {
+                strip.add_recovered(run);
                 let age = at.zip(passed).map(|(at, passed)| at.saturating_sub(passed));
                 recovery.add(run.len(), age);
                 recovery.gaps += u64::from(*filling != run.first());
                 *filling = run.last() + 1;
+            } else {
+                strip.add_received(run);
             }
         })?;
         for frame in messages.packets() {

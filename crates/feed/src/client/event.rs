@@ -166,7 +166,7 @@ pub enum RecorderEvent {
         line: u16,
         /// Session of the datagram.
         session: SessionId,
-        /// Sequence of its first message, or of the next one.
+        /// Sequence of the datagram's first message, or of the next message if it has none.
         sequence: Seq,
     },
     /// Lowest message that request servers serve, found after they have not answered requests for

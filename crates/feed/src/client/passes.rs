@@ -211,7 +211,7 @@ impl Recorder {
 pub struct PassStats {
     /// Number of passes that ran to their end.
     pub complete: u32,
-    /// Number of packets that those passes delivered, added up.
+    /// Number of packets that the counted passes have delivered together.
     pub delivered: u64,
 }
 
@@ -228,8 +228,8 @@ impl PassStats {
         missed_by_all(missed, of, passes)
     }
 
-    /// Returns the number of further passes that bring the miss probability of `runs` passes below
-    /// `bound`, if they miss as many packets as the passes before; `most` at the most.
+    /// Returns the number of further passes, at most `most`, that bring the miss probability of
+    /// `runs` passes below `bound`, if they miss as many packets as the passes before.
     #[must_use]
     pub fn more(&self, known: Seq, runs: u32, bound: f64, most: u32) -> u32 {
         let (missed, of) = self.losses(known);

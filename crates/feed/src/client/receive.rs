@@ -6,7 +6,8 @@
 use super::alignment::GARBAGE_FRAMES_MAX;
 use super::connection::{ConnectionRole, ConnectionState, ConnectionWire};
 use super::line::Dialect;
-use super::soup::{SessionPayload, SoupStream};
+use super::session_payload::SessionPayload;
+use super::soup::SoupStream;
 use super::timers::DRAIN_WAIT;
 use super::{IncompleteReason, Recorder, RecorderEvent};
 use crate::base::seq::MAX_SEQ;

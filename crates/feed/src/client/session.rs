@@ -6,7 +6,7 @@
 use super::Recorder;
 use super::connection::{ClientConnection, ConnectionRole, ConnectionState};
 use super::line::LineState;
-use super::soup::SessionPayload;
+use super::session_payload::SessionPayload;
 use super::{Output, RecorderEvent};
 use crate::base::seq::SeqSet;
 use crate::client::timers::{SESSION_WAIT, STREAM_LAG};

@@ -5,12 +5,10 @@
 //! beside the stream. [`stream`] is one connection without a recorder; this module connects it with
 //! the session, the ledger and the line.
 
-mod payload;
 mod receive;
 mod stream;
 mod violation;
 
-pub use payload::SessionPayload;
 pub use violation::SoupViolation;
 
 pub(super) use stream::SoupStream;

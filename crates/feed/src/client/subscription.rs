@@ -182,7 +182,9 @@ impl Recorder {
             self.ledger.close_tail(now, sink);
             self.retract_contradicted(false, now, sink);
         }
-        if self.agreed_session_end(now).is_some_and(|end| self.ledger.highest() >= end) {
+        // A tail for which there is no room among the gaps is missing as well.
+        let is_tail_open = |end| self.ledger.highest() >= end || self.ledger.is_full();
+        if self.agreed_session_end(now).is_some_and(is_tail_open) {
             let gaps = self.ledger.gaps();
             if gaps.is_empty() {
                 return self.finish(None, now);

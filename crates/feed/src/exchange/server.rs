@@ -19,7 +19,7 @@ pub mod soup;
 pub mod users;
 mod write_sizes;
 
-pub use crate::exchange::server::closing::{Ending, LINGER};
+pub use crate::exchange::server::closing::{EndCause, Ending, LINGER};
 pub use crate::exchange::server::connection::ServerConnection;
 pub use crate::exchange::server::control::{ConnectionView, CutKind};
 pub use betacrew::{FAREWELL, HEARTBEAT};
@@ -27,7 +27,7 @@ pub use betacrew::{FAREWELL, HEARTBEAT};
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::exchange::datagrams::DatagramLines;
 use crate::exchange::server::betacrew::BetacrewConnection;
-use crate::exchange::server::closing::{Closing, EndCause};
+use crate::exchange::server::closing::Closing;
 use crate::exchange::server::connection::ConnectionBase;
 use crate::exchange::server::mold::{MoldEvent, MoldLine, MoldStats};
 use crate::exchange::server::soup::{SoupConnection, SoupEvent, SoupStats};
@@ -150,8 +150,8 @@ pub enum ServerEvent {
         connection: u64,
         /// Way in which the connection ended.
         ending: Ending,
-        /// True if an order ended the connection ([`MockExchange::cut`]), false if a fault did.
-        by_order: bool,
+        /// Cause of the end.
+        cause: EndCause,
     },
 }
 

@@ -159,7 +159,7 @@ pub struct Fault {
 pub enum FaultSelector {
     /// All sequences.
     All,
-    /// Sequences that this number divides.
+    /// Sequences that are multiples of a number.
     Every(u32),
     /// Random sequences: a burst begins at each sequence with this probability.
     Random {

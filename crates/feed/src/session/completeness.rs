@@ -194,9 +194,9 @@ impl Facts {
 /// Treatment of a recording with missing packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GapPolicy {
-    /// Refuse it.
+    /// Refuse the recording.
     Refuse,
-    /// Use the packets that it has.
+    /// Use the packets that the recording has.
     Allow,
 }
 

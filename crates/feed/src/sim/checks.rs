@@ -26,13 +26,16 @@ impl SimRun {
             for frame in piece.packets() {
                 let seq = sequence_of(frame);
                 if seq <= before {
-                    return Err(format!("{seq} comes after {before}"));
+                    return Err(format!("sequence {seq} is read after {before}"));
                 }
                 before = seq;
                 count += 1;
                 if (shifts || !deceived) && !self.plan.is_of(self.session, frame) {
                     if !deceived {
-                        return Err(format!("{} is not the tape's", shown(frame)));
+                        return Err(format!(
+                            "{} was recorded, and is not on the tape",
+                            shown(frame)
+                        ));
                     }
                     shifted += 1;
                 }
@@ -40,7 +43,7 @@ impl SimRun {
             }
         }
         if count != keeper.packets() {
-            return Err(format!("{} packets are counted and {count} are there", keeper.packets()));
+            return Err(format!("the file counts {} packets and has {count}", keeper.packets()));
         }
         // A resumed recording has them again.
         self.lived.shifted = self.lived.shifted.max(shifted);
@@ -56,7 +59,7 @@ impl SimRun {
     ) -> Result<(), String> {
         let one = self.plan.second.is_none() && !self.plan.deceives();
         if outcome.reason == Some(IncompleteReason::OtherSession) && one {
-            return Err("a session is taken for another".into());
+            return Err("the recorder reports another session, and there is only one".into());
         }
         let mut absent = SeqSet::new();
         let mut next = FIRST_SEQ;
@@ -66,17 +69,20 @@ impl SimRun {
         }
         SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
         if absent != outcome.missing {
-            return Err(format!("missing are {absent:.9}, said is {:.9}", outcome.missing));
+            return Err(format!(
+                "{absent:.9} are missing, {:.9} are reported missing",
+                outcome.missing
+            ));
         }
         let trouble = recorder.violations();
         if trouble.conflicts > 0 && one {
-            return Err("packets are said to conflict that are the same".into());
+            return Err("the recorder reports a conflict of equal packets".into());
         }
         // A refusal may arrive after all requests count as answered.
         let unasked = |error| matches!(error, UndecodableError::Frame(DecodeError::Kind(b'N')));
         let senseless = trouble.first_undecodable.is_some_and(|(_, error)| !unasked(error));
         if (senseless || trouble.doubtful > 0) && self.plan.is_lawful() {
-            return Err("messages are said to make no sense that do".into());
+            return Err("the recorder reports legal messages as undecodable".into());
         }
         Ok(())
     }
@@ -103,16 +109,18 @@ impl SimRun {
             return Ok(());
         }
         if self.stopped && said == Completeness::Complete && !has(last) {
-            return Err(format!("it was stopped, and is said to be complete with {recorded:.9}"));
+            return Err(format!("a stopped recording of {recorded:.9} is reported complete"));
         }
         let heard = if self.plan.is_lawful() { self.world.told(|it| !it.lies()) } else { 0 };
         let told = if self.plan.lie.is_some() { told.min(last) } else { told };
         let told = if self.plan.second.is_some() { told } else { told.max(heard) };
         if said != Completeness::Incomplete && !has(told) {
-            return Err(format!("{said:?} is said of {recorded:.9}, {told} were told of"));
+            return Err(format!(
+                "a recording of {recorded:.9} is reported {said:?}, {told} were announced"
+            ));
         }
         if keeper.file().end() != SessionEnd::Open && !has(keeper.file().last_known()) {
-            return Err(format!("the tape is said to end, and has {recorded:.9}"));
+            return Err(format!("the file has an end of the session, and only {recorded:.9}"));
         }
         Ok(())
     }
@@ -155,7 +163,10 @@ impl SimRun {
         // violate.
         let certain = outcome.tail == Tail::Confirmed || healed;
         if certain && outcome.last != last && !self.plan.deceives() {
-            return Err(format!("complete to {}, the tape ends with {last}", outcome.last));
+            return Err(format!(
+                "reported complete up to {}, the tape ends with {last}",
+                outcome.last
+            ));
         }
         Ok(())
     }
@@ -173,7 +184,7 @@ impl SimRun {
         let again = recorder.ledger().reopened();
         let most = self.plan.options.limits.max_gaps.max(before).saturating_add(tails + again);
         match open > most.saturating_add(1) {
-            true => Err(format!("{open} gaps are open, {most} are allowed")),
+            true => Err(format!("{open} gaps are open, more than {most}")),
             false => Ok(()),
         }
     }
@@ -190,7 +201,7 @@ impl SimRun {
         let honest = self.world.exchanges().iter().filter(|it| !it.lies());
         let refused: u64 = honest.map(|it| it.player().stats().refused).sum();
         match refused > 0 && !self.plan.deceives() {
-            true => Err(format!("{refused} sequences were asked for that do not exist")),
+            true => Err(format!("{refused} sequences were requested that do not exist")),
             false => Ok(()),
         }
     }

@@ -106,7 +106,7 @@ pub fn fault(rng: &mut Rng, last: Seq) -> Fault {
     }
 }
 
-/// Returns true if an action ends a connection or more.
+/// Returns true if an action ends at least the connection at which it happens.
 fn ends(action: FaultAction) -> bool {
     matches!(
         action,

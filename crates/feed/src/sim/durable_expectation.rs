@@ -31,7 +31,7 @@ impl DurableExpectation {
         SeqRange::new(next, before.highest).into_iter().for_each(|run| there.insert(run));
         self.covered_by(&there)?;
         if there.count() != before.packets {
-            return Err(format!("{} packets are found and {there:.9}", before.packets));
+            return Err(format!("the file counts {} packets and has {there:.9}", before.packets));
         }
         self.kept = there;
         Ok(())
@@ -43,7 +43,7 @@ impl DurableExpectation {
             there.at_or_after(run.first()).is_none_or(|it| it.intersect(**run) != Some(**run))
         });
         match lost {
-            Some(run) => Err(format!("{run} were recorded, and a crash has taken some of them")),
+            Some(run) => Err(format!("{run} were recorded, and a crash has removed some of them")),
             None => Ok(()),
         }
     }

@@ -5,7 +5,6 @@
 //! promises: the recording ends, it is complete and equal to the tape, no message is handed on
 //! twice, and requests stay within their bounds.
 
-pub mod cost;
 mod plan;
 
 pub use plan::{GroupPlan, GroupReport, run};
@@ -50,15 +49,15 @@ pub struct DatagramNetwork {
 /// Behaviour of a line's request server.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct ServerFaults {
-    /// True if it answers nothing.
+    /// True if the server answers no request.
     pub silent: bool,
-    /// Time that it takes for an answer.
+    /// Time that the server takes for an answer.
     pub slow: Duration,
-    /// True if it sends each answer twice.
+    /// True if the server sends each answer twice.
     pub doubled: bool,
     /// Maximum number of messages in an answer.
     pub most: Option<u16>,
-    /// Number by which it begins its answers too high.
+    /// Number by which the first sequence of an answer is too high.
     pub shifted: u64,
 }
 

@@ -45,9 +45,19 @@ const STEPS_MAX: u64 = 20_000_000;
 /// Simulates the run of a seed.
 ///
 /// # Errors
-/// Returns the violation, with the trace of the run if `narrate` is true.
-pub fn live(seed: u64, narrate: bool) -> Result<SimReport, Violation> {
-    SimRun::new(seed, SimPlan::draw(seed), narrate).live()
+/// Returns the violation if a promise was broken.
+pub fn live(seed: u64) -> Result<SimReport, Violation> {
+    SimRun::new(seed, SimPlan::draw(seed)).live()
+}
+
+/// Simulates the run of a seed, and adds the trace of its events to the result.
+///
+/// # Errors
+/// Returns the violation if a promise was broken.
+pub fn live_traced(seed: u64) -> Result<SimReport, Violation> {
+    let mut run = SimRun::new(seed, SimPlan::draw(seed));
+    run.world.narrate();
+    run.live()
 }
 
 pub(super) struct SimRun {
@@ -81,12 +91,9 @@ enum Try {
 }
 
 impl SimRun {
-    fn new(seed: u64, plan: SimPlan, narrate: bool) -> Self {
+    fn new(seed: u64, plan: SimPlan) -> Self {
         let mut world = SimWorld::new(plan.venues(seed), plan.network, seed);
         world.speak(&plan.protocols);
-        if narrate {
-            world.narrate();
-        }
         world.silence(plan.silences);
         plan.lawful().into_iter().for_each(|lawful| world.watch(lawful));
         let lived = SimReport { packets: plan.tape.len(), ..SimReport::default() };

@@ -5,33 +5,35 @@
 //! missing. A finished file ends with an index of its blocks; without one, the index is built by
 //! reading the file. `docs/tape.md` describes the bytes.
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! * What [`flush`](TapeFile::flush) has written survives the end of the process, what
-//!   [`sync`](TapeFile::sync) has written survives a loss of power: as far as the
+//! * Packets added before a [`flush`](TapeFile::flush) survive the end of the process, packets
+//!   added before a [`sync`](TapeFile::sync) survive a loss of power, provided that the
 //!   [`Storage`] keeps its own promises.
-//! * What is read was recorded: each packet lies in a block whose head and payload match their
-//!   checksums (CRC-32C, 32 bits: chance damage passes one time in four billion, an attacker who
-//!   can write into the file always). What does not match is
-//!   [`Damaged`](TapeFileError::Damaged), never a guess.
-//! * Whatever bytes a file has, opening and reading it end, without a panic.
-//! * A medium that fails is an error, never an empty file or a gap.
+//! * Packets that are read were recorded: the head and the payload of their block match their
+//!   checksums. (CRC-32C has 32 bits: random damage passes one time in four billion, an attacker
+//!   who can write into the file always passes.) A block that does not match is an error,
+//!   [`Damaged`](TapeFileError::Damaged).
+//! * Opening and reading end without a panic, whatever bytes the file has.
+//! * A failing medium is an error, never an empty file or a gap.
 //!
-//! # What is not
+//! # No guarantees
 //!
-//! * That a sequence is added once is for who adds it to see to, as [`Ledger`] does. Read in
-//!   order, a sequence that is there twice comes once.
+//! * Sequences are not unique in the file: the caller adds each of them once, as [`Ledger`] does.
+//!   If a sequence was added twice, reading in order returns it once.
 //! * A file has one writer. Readers such as
 //!   [`FileTapeSource`](crate::tape::source::FileTapeSource) see the packets that the file had when
 //!   they opened it.
 //!
-//! # What it costs
+//! # Costs
 //!
-//! Memory: 64 KiB for each origin that packets come from at the same time (up to
-//! [`GATHERED_MAX`]), and 40 bytes a block; blocks hold 3,855 packets, or what came until the
-//! writer flushed. A block of other messages is one run, so each gap ends it, too. Reading in order
-//! holds the blocks that span the place where it is. An append is a copy, and a write of 64 KiB once
-//! a block is full; [`get`](TapeFile::get) reads a block, unless it is that of the last call.
+//! Memory: 64 KiB for each origin from which packets arrive at the same time (up to
+//! [`GATHERED_MAX`]), and 40 bytes for each block. A block has up to 3,855 packets, fewer if the
+//! writer flushes before; a block of other messages is one run, so a gap ends it as well. Reading
+//! in order keeps the blocks that span the current sequence.
+//!
+//! Time: an append copies its packets, and writes 64 KiB once a block is full;
+//! [`get`](TapeFile::get) reads a block, unless it is the block of the last call.
 //!
 //! # Example
 //!
@@ -40,7 +42,7 @@
 //! use feed::base::seq::FIRST_SEQ;
 //! use feed::sim::disk::Disk;
 //! use feed::tape::in_memory::Tape;
-//! use feed::tape::file::{FileHead, TapeFile};
+//! use feed::tape::file::{FileHead, OpenMode, TapeFile};
 //!
 //! let tape = Tape::sample(5);
 //! let (early, late) = tape.frames().split_at(3);
@@ -51,7 +53,7 @@
 //! file.append(Origin { line: 0, source: Source::Resend }, 2_000, early)?;
 //! file.finish(3_000)?;
 //!
-//! let (mut file, opened) = TapeFile::open(file.into_storage(), true)?;
+//! let (mut file, opened) = TapeFile::open(file.into_storage(), OpenMode::Index)?;
 //! assert!(opened.indexed);
 //! assert_eq!(file.get(4)?, Some(tape.frames()[3]));
 //! let mut reading = file.in_order(FIRST_SEQ);
@@ -80,7 +82,7 @@ pub use crate::session::tail::SessionEnd;
 pub use crate::tape::file::ordered_reader::{OrderedPiece, OrderedReader};
 pub use crate::tape::file::pending_blocks::GATHERED_MAX;
 pub use block::{BlockHead, BlockKind, FileHead, FileHeadError, Layout, MAGIC, VERSION};
-pub use damage::{Damage, Opened, TapeFileError};
+pub use damage::{Damage, OpenMode, Opened, TapeFileError};
 pub use open::{is_stillborn, is_tape};
 
 use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet, to_index};
@@ -92,7 +94,7 @@ use alloc::vec::Vec;
 use block::{BLOCK_HEAD_LEN, HEAD_LEN, IndexEntry};
 use content::Content;
 use index::Index;
-use session::Told;
+use session::KnownSession;
 
 /// Tape file, open for appending and reading.
 ///
@@ -101,7 +103,7 @@ use session::Told;
 pub struct TapeFile<S> {
     storage: S,
     head: FileHead,
-    told: Told,
+    told: KnownSession,
     index: Index,
     /// Offset of the next block.
     end: u64,
@@ -127,7 +129,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: Told::of_head(head.session),
+            told: KnownSession::of_head(head.session),
             index: Index::default(),
             end: HEAD_LEN as u64,
             gathering: PendingBlocks::default(),
@@ -135,14 +137,15 @@ impl<S: Storage> TapeFile<S> {
         })
     }
 
-    /// Opens a file by its index, if it has one and `trust` is true, else by reading all of it.
+    /// Opens a file, and learns from its index or from all its blocks which messages it has.
     ///
     /// # Errors
     /// Returns an error if the storage has no tape file, or fails. Damage is not an error;
     /// [`Opened`] reports it.
-    pub fn open(storage: S, trust: bool) -> Result<(Self, Opened), TapeFileError<S::Error>> {
+    pub fn open(storage: S, mode: OpenMode) -> Result<(Self, Opened), TapeFileError<S::Error>> {
         let mut file = Self::begin(storage)?;
-        let mut opened = Opened { indexed: trust && file.read_index()?, ..Opened::default() };
+        let mut opened =
+            Opened { indexed: mode == OpenMode::Index && file.read_index()?, ..Opened::default() };
         if !opened.indexed {
             file.scan(&mut |place| {
                 opened.damages += 1;
@@ -161,7 +164,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: Told::of_head(head.session),
+            told: KnownSession::of_head(head.session),
             index: Index::default(),
             end,
             gathering: PendingBlocks::default(),

@@ -5,7 +5,9 @@ use crate::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
 use crate::base::time::nanos;
 use crate::ledger::{Origin, Sink};
 use crate::storage::Storage;
-use crate::tape::file::{FileHead, Opened, OrderedReader, SessionEnd, TapeFile, TapeFileError};
+use crate::tape::file::{
+    FileHead, OpenMode, Opened, OrderedReader, SessionEnd, TapeFile, TapeFileError,
+};
 use crate::wire::{Info, Messages, sequence_of};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -106,7 +108,7 @@ impl<S: Storage> TapeRecorder<S> {
         sync: SyncPolicy,
         epoch: Duration,
     ) -> Result<(Self, Resumed), TapeFileError<S::Error>> {
-        let (mut file, Opened { damages, .. }) = TapeFile::open(storage, false)?;
+        let (mut file, Opened { damages, .. }) = TapeFile::open(storage, OpenMode::Scan)?;
         let (missing, damaged) = file.missing()?;
         let begun = |session| Info { session, version: 1, first: FIRST_SEQ, last: 0 };
         let resumed = Resumed {

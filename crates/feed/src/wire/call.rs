@@ -5,6 +5,8 @@ use crate::base::seq::Seq;
 use alloc::vec::Vec;
 
 /// Call of a client.
+///
+/// Concept: [request](crate#request).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
     /// Type 1: stream all packets. Its second byte means nothing.
@@ -78,7 +80,7 @@ const CALL_MAX: usize = 10;
 pub struct CallDecoder {
     held: [u8; CALL_MAX],
     len: u8,
-    /// True if the second byte of a stream call has not arrived yet.
+    /// True between the two bytes of a stream call.
     owed: bool,
     extended: bool,
     /// True if only types 1 and 2 are known.

@@ -51,6 +51,8 @@ impl Framing {
 
 /// Consecutive messages, each behind the bytes that its [`Framing`] says. A run has at least one
 /// message.
+///
+/// Concept: [message](crate#message).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Run<'a> {
     range: SeqRange,
@@ -185,6 +187,8 @@ impl<'a> Iterator for RunIter<'a> {
 }
 
 /// Messages of a session in ascending order of their sequences.
+///
+/// Concepts: [message](crate#message), [packet](crate#packet).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Messages<'a> {
     /// Order packets, which carry their sequences. They need not be consecutive.

@@ -73,7 +73,7 @@ impl Side {
 
 /// Order packet.
 ///
-/// Concept: [session](crate#session).
+/// Concepts: [packet](crate#packet), [session](crate#session).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Packet {
     /// Symbol that is traded.

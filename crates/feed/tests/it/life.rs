@@ -22,7 +22,7 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
                 return Ok(sum);
             }
             // A thread that finds one stops the others.
-            let lived = live(seed, false).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
+            let lived = live(seed).inspect_err(|_| next.store(seeds, Ordering::Relaxed))?;
             sum.crashes += lived.crashes;
             sum.incomplete += lived.incomplete;
             sum.delivered += lived.delivered;
@@ -50,7 +50,7 @@ fn lives(seeds: u64) -> Result<SimReport, Violation> {
 fn lives_are_safe_and_come_to_their_end() {
     // Mutants are tested with fewer seeds.
     let seeds = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap());
-    let once = BROKEN_ONCE.iter().try_for_each(|&seed| live(seed, false).map(drop));
+    let once = BROKEN_ONCE.iter().try_for_each(|&seed| live(seed).map(drop));
     match lives(seeds).and_then(|sum| once.map(|()| sum)) {
         Ok(sum) => {
             assert!(u64::from(sum.crashes) > seeds / 20, "{sum:?}");
@@ -71,7 +71,7 @@ fn lives_over_soup_are_safe_and_come_to_their_end() {
     let over_soup = |seed: &u64| SimPlan::draw(*seed).protocols.contains(&Protocol::Soup);
     let mut complete = 0;
     for seed in (1_000_000..).filter(over_soup).take(count) {
-        match live(seed, false) {
+        match live(seed) {
             Ok(lived) => complete += u32::from(lived.tries > 0),
             Err(Violation { seed, what, .. }) => {
                 panic!("seed {seed}: {what}; betacrew sim --narrate {seed}")

@@ -10,6 +10,7 @@ use feed::client::{
     DatagramSource, IncompleteReason, Input, MoldViolation, Recorder, RecorderEvent,
     RecorderOptions,
 };
+use feed::ledger::Limits;
 use feed::session::completeness::{Completeness, Facts};
 use feed::wire::mold::{ParseError, Session};
 use feed::wire::{Info, SessionId};
@@ -421,6 +422,24 @@ fn an_answer_behind_what_was_requested_leaves_the_rest_to_be_requested() {
         world.run();
         assert_eq!(world.recorder.outcome().unwrap().missing, "1-17,19-617".parse().unwrap());
     }
+}
+
+#[test]
+fn a_tail_without_room_among_the_gaps_does_not_keep_the_recording_open() {
+    let limits = Limits { max_gaps: 1, ..Limits::default() };
+    let options = RecorderOptions { retries: 0, limits, ..RecorderOptions::default() };
+    let mut world = World::new(lines(2, 1), options, 1_369);
+    world.servers.answers = Box::new(|_, _, _| false);
+    world.group(MS, 0, datagram(SESSION, 11, 1));
+    for bytes in [heartbeat(258), datagram(SESSION, 258, 2), end(1_370)] {
+        world.group(MS, 1, bytes);
+    }
+    world.group(MS, 0, end(257));
+    world.group(MS, 1, end(1_370));
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert_eq!(outcome.missing, "1-10,12-257,260-1369".parse().unwrap());
+    assert_eq!(outcome.last, 1_369);
 }
 
 /// A laptop that slept handles all deadlines at once.

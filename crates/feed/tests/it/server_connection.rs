@@ -145,7 +145,7 @@ mod paced {
     use feed::faults::scenario::Scenario;
     use feed::ledger::{Origin, Source};
     use feed::sim::disk::Disk;
-    use feed::tape::file::{FileHead, SessionEnd, TapeFile};
+    use feed::tape::file::{FileHead, OpenMode, SessionEnd, TapeFile};
     use feed::tape::in_memory::Tape;
     use feed::tape::pace::Pace;
     use feed::tape::source::{FileTapeSource, TapeSource};
@@ -208,7 +208,7 @@ mod paced {
         file.flush().unwrap();
         let disk = file.into_storage();
         for (pace, scale) in [(Pace::Recorded(100), 1), (Pace::Recorded(50), 2)] {
-            let (file, _) = TapeFile::open(disk.clone(), false).unwrap();
+            let (file, _) = TapeFile::open(disk.clone(), OpenMode::Scan).unwrap();
             let times = times(MockExchange::new(FileTapeSource::new(file).unwrap(), at(pace)));
             assert_eq!((times.len(), times[9], times[10]), (9000, 0, 0));
             assert_eq!((times[11], times[4999]), (50 * scale, 50 * scale));
@@ -228,7 +228,7 @@ mod paced {
         file.append(stream, 0, &some).unwrap();
         file.flush().unwrap();
         // The file has no end of session yet, so it plays as another session.
-        let (open, _) = TapeFile::open(file.storage().clone(), false).unwrap();
+        let (open, _) = TapeFile::open(file.storage().clone(), OpenMode::Scan).unwrap();
         assert_ne!(FileTapeSource::new(open).unwrap().session(), tape.session());
         file.note_end(20_000, SessionEnd::Confirmed, 1).unwrap();
         let mut play = FileTapeSource::new(file).unwrap();

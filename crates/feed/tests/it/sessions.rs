@@ -6,7 +6,7 @@ use feed::client::{ConnId, IncompleteReason, Input, Output, Recorder, RecorderOp
 use feed::ledger::{Limits, Origin, Sink, Source};
 use feed::session::completeness::Facts;
 use feed::sim::disk::Disk;
-use feed::tape::file::{SessionEnd, TapeFile};
+use feed::tape::file::{OpenMode, SessionEnd, TapeFile};
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::tape::recording::MemoryRecording;
@@ -164,7 +164,7 @@ fn packets_of_an_unknown_session_are_requested_again() {
             run.sink.finish(ms(9)).unwrap();
         }
         let disk = run.sink.file().storage().clone();
-        let (file, opened) = TapeFile::open(disk, true).unwrap();
+        let (file, opened) = TapeFile::open(disk, OpenMode::Index).unwrap();
         assert_eq!((opened.indexed, file.end()), (finish, SessionEnd::Confirmed));
         assert_eq!((file.packets(), file.session_id()), (20, Some(ELSE)));
         assert_eq!(file.left_out(), if finish { 0 } else { 134 });

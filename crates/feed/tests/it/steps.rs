@@ -5,7 +5,7 @@ use feed::base::seq::{SeqRange, SeqSet};
 use feed::client::{
     ConnId, IncompleteReason, Input, Output, PassEnd, Recorder, RecorderOptions, Tail,
 };
-use feed::ledger::{Origin, Sink};
+use feed::ledger::{Limits, Origin, Sink};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
 use feed::wire::{Call, Frame, Info, Messages, RawFrame, Reason, SessionId, encode};
@@ -40,6 +40,22 @@ fn no_more_is_in_flight_than_the_window_allows() {
     assert_eq!(steps.calls(RESEND), []);
     steps.packets(RESEND, 11, 13);
     assert_eq!(steps.calls(RESEND), [range(18, 3)]);
+}
+
+#[test]
+fn an_answer_that_would_open_one_gap_too_many_ends_its_request() {
+    let limits = Limits { max_gaps: 1, ..Limits::default() };
+    let mut steps = Steps::new(RecorderOptions { window: 1, limits, ..RecorderOptions::default() });
+    steps.describe(9);
+    steps.packets(STREAM, 1, 4);
+    steps.packets(STREAM, 9, 9);
+    assert_eq!(steps.calls(RESEND), [range(5, 1)]);
+    // The exchange sends another packet instead, which would split the only gap that may be open.
+    steps.packets(RESEND, 7, 7);
+    assert_eq!(steps.recorder.ledger().gaps().missing(), 4, "the packet is ignored");
+    assert_eq!(steps.calls(RESEND), [range(6, 1)], "the window is free again");
+    steps.packets(RESEND, 8, 8);
+    assert_eq!(steps.recorder.ledger().gaps().missing(), 3, "a packet at the gap's end is not");
 }
 
 #[test]

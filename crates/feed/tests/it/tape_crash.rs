@@ -4,7 +4,7 @@ use feed::base::rng::Rng;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::{Disk, DiskFailed};
-use feed::tape::file::{Damage, FileHead, TapeFile, TapeFileError, is_stillborn};
+use feed::tape::file::{Damage, FileHead, OpenMode, TapeFile, TapeFileError, is_stillborn};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ fn reopen(disk: Disk, tape: &Tape, safe: bool) -> (TapeFile<Disk>, Vec<RawFrame>
     let new = || TapeFile::create(Disk::new(), HEAD).unwrap();
     let mut file = match is_stillborn(&disk).unwrap() {
         true => new(),
-        false => match TapeFile::open(disk, false) {
+        false => match TapeFile::open(disk, OpenMode::Scan) {
             Ok((file, _)) => file,
             Err(TapeFileError::Head(_)) if !safe => new(),
             Err(error) => panic!("{error}"),
@@ -162,9 +162,9 @@ fn a_medium_that_cannot_be_read_is_an_error_and_never_a_loss() {
     let mut file = TapeFile::create(Disk::new(), HEAD).unwrap();
     go_on(&mut file, tape.frames(), &mut Rng::new(5), &mut Believed::default()).unwrap();
     let disk = file.into_storage();
-    let read = |trust: bool, reads: Option<u32>| -> Result<usize, Failed> {
+    let read = |mode: OpenMode, reads: Option<u32>| -> Result<usize, Failed> {
         disk.fail_reads_after(reads);
-        let (mut file, _) = TapeFile::open(disk.clone(), trust)?;
+        let (mut file, _) = TapeFile::open(disk.clone(), mode)?;
         assert!(file.get(4500)?.is_some());
         assert_eq!(file.missing()?.0.count(), 0);
         let (mut reading, mut count) = (file.in_order(FIRST_SEQ), 0);
@@ -173,10 +173,10 @@ fn a_medium_that_cannot_be_read_is_an_error_and_never_a_loss() {
         }
         Ok(count)
     };
-    for trust in [true, false] {
-        assert_eq!(read(trust, None).unwrap(), 9000);
+    for mode in [OpenMode::Index, OpenMode::Scan] {
+        assert_eq!(read(mode, None).unwrap(), 9000);
         let mut failed = 0;
-        while let Err(error) = read(trust, Some(failed)) {
+        while let Err(error) = read(mode, Some(failed)) {
             assert!(matches!(error, TapeFileError::Storage(DiskFailed)), "{error}");
             failed += 1;
         }

@@ -5,7 +5,7 @@ use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::storage::Storage;
-use feed::tape::file::{FileHead, FileHeadError, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, FileHeadError, OpenMode, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::wire::{Info, RawFrame, SessionId, sequence_of};
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn a_recording_is_read_in_order_with_and_without_an_index() {
         let unfinished = file.storage().clone();
         file.finish(9).unwrap();
         for (disk, indexed) in [(unfinished, false), (file.into_storage(), true)] {
-            let (mut again, opened) = TapeFile::open(disk, true).unwrap();
+            let (mut again, opened) = TapeFile::open(disk, OpenMode::Index).unwrap();
             assert_eq!((opened.indexed, opened.damages), (indexed, 0));
             assert_eq!(read(&again, 1), tape.frames());
             assert_eq!(again.packets(), tape.last());
@@ -117,15 +117,15 @@ fn what_is_missing_is_known_and_can_be_added_later() {
     file.append(origin(1), 0, &frames(false)).unwrap();
     assert_eq!(file.missing().unwrap(), (gaps.clone(), 0));
     file.finish(1).unwrap();
-    let (mut file, opened) = TapeFile::open(file.into_storage(), true).unwrap();
+    let (mut file, opened) = TapeFile::open(file.into_storage(), OpenMode::Index).unwrap();
     assert!(opened.indexed);
     assert_eq!(file.missing().unwrap(), (gaps.clone(), 0));
     file.append(origin(0), 2, &frames(true)).unwrap();
     assert_eq!(file.missing().unwrap(), (SeqSet::new(), 0));
     file.finish(3).unwrap();
-    for trust in [true, false] {
-        let (file, opened) = TapeFile::open(file.storage().clone(), trust).unwrap();
-        assert_eq!((opened.indexed, opened.damages), (trust, 0));
+    for mode in [OpenMode::Index, OpenMode::Scan] {
+        let (file, opened) = TapeFile::open(file.storage().clone(), mode).unwrap();
+        assert_eq!((opened.indexed, opened.damages), (mode == OpenMode::Index, 0));
         assert_eq!(read(&file, 1), tape.frames());
     }
 }
@@ -156,7 +156,7 @@ fn behind_a_damaged_block_reading_goes_on() {
     let block = 64 + 50 * 17;
     bytes[48 + 2 * block + 99] ^= 1;
     bytes[48 + 5 * block + 9] ^= 1;
-    let (file, _) = TapeFile::open(Disk::with(bytes.clone()), true).unwrap();
+    let (file, _) = TapeFile::open(Disk::with(bytes.clone()), OpenMode::Index).unwrap();
     let (mut found, mut damaged) = (Vec::new(), Vec::new());
     let mut reading = file.in_order(1);
     loop {
@@ -254,8 +254,8 @@ fn the_session_is_kept() {
     file.note_session(Info { last: 98, ..info }, 7).unwrap();
     file.append(origin(1), 0, Tape::classic().frames()).unwrap();
     file.finish(8).unwrap();
-    for trust in [true, false] {
-        let (file, _) = TapeFile::open(file.storage().clone(), trust).unwrap();
+    for mode in [OpenMode::Index, OpenMode::Scan] {
+        let (file, _) = TapeFile::open(file.storage().clone(), mode).unwrap();
         assert_eq!((file.head(), file.session()), (HEAD, Some(info)));
     }
 }
@@ -310,7 +310,8 @@ fn power_loss_costs_only_what_was_not_synced() {
                 file.sync().unwrap();
             }
             let disk = file.storage().power_loss(&mut rng);
-            file = TapeFile::open(disk, rng.below(2) == 0).unwrap().0;
+            let mode = if rng.below(2) == 0 { OpenMode::Index } else { OpenMode::Scan };
+            file = TapeFile::open(disk, mode).unwrap().0;
             // Forgets what is damaged, so that the rest can be read.
             file.missing().unwrap();
             let after = by_sequence(&read(&file, 1));
@@ -330,7 +331,7 @@ fn a_full_disk_is_an_error_and_the_recording_goes_on_once_there_is_room() {
         let failed = record(&mut file, &tape, &mut rng, |file, _| file.flush()).is_err();
         let mut disk = file.into_storage();
         disk.limit(None);
-        let (mut file, _) = TapeFile::open(disk, true).unwrap();
+        let (mut file, _) = TapeFile::open(disk, OpenMode::Index).unwrap();
         let (missing, damaged) = file.missing().unwrap();
         assert_eq!(damaged, 0);
         let highest = file.span().map_or(0, SeqRange::last);
@@ -361,8 +362,8 @@ fn any_flipped_bit_is_noticed_or_harmless() {
     for byte in 0..good.bytes().len() {
         let mut bytes = good.bytes().to_vec();
         bytes[byte] ^= 1 << rng.below(8);
-        for trust in [true, false] {
-            let Ok((mut file, opened)) = TapeFile::open(Disk::with(bytes.clone()), trust) else {
+        for mode in [OpenMode::Index, OpenMode::Scan] {
+            let Ok((mut file, opened)) = TapeFile::open(Disk::with(bytes.clone()), mode) else {
                 assert!(byte < 48, "only a damaged head keeps a file from being opened: {byte}");
                 continue;
             };
@@ -391,7 +392,7 @@ fn truncation_anywhere_keeps_what_is_before() {
     let block = 64 + 50 * 17;
     for len in 48..good.bytes().len() {
         let cut = Disk::with(good.bytes()[..len].to_vec());
-        let (file, _) = TapeFile::open(cut, true).unwrap();
+        let (file, _) = TapeFile::open(cut, OpenMode::Index).unwrap();
         let whole = ((len - 48) / block * 50).min(400);
         assert_eq!(read(&file, 1), tape.frames()[..whole], "{len}");
     }
@@ -400,7 +401,7 @@ fn truncation_anywhere_keeps_what_is_before() {
 #[test]
 fn what_is_no_tape_is_refused() {
     let good = new().into_storage().bytes().to_vec();
-    let open = |bytes: &[u8]| match TapeFile::open(Disk::with(bytes.to_vec()), true) {
+    let open = |bytes: &[u8]| match TapeFile::open(Disk::with(bytes.to_vec()), OpenMode::Index) {
         Err(TapeFileError::Head(error)) => Some(error),
         Ok(_) => None,
         Err(error) => panic!("{error}"),
@@ -433,7 +434,7 @@ fn packets_cannot_be_made_to_look_like_blocks() {
     let other = FileHead { salt: 99, ..HEAD };
     bytes.splice(..48, TapeFile::create(Disk::new(), other).unwrap().storage().bytes().to_vec());
     bytes.extend_from_slice(block);
-    let (file, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();
+    let (file, opened) = TapeFile::open(Disk::with(bytes), OpenMode::Index).unwrap();
     assert_eq!((file.packets(), opened.damages), (0, 1));
 }
 

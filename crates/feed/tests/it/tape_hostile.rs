@@ -5,7 +5,7 @@ use feed::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use feed::ledger::{Origin, Source};
 use feed::sim::disk::Disk;
 use feed::storage::crc32c;
-use feed::tape::file::{FileHead, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, OpenMode, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::source::{FileTapeSource, TapeSource};
 use feed::wire::{MAX_PACKET_SEQ, RawFrame, SessionId, packet_seq, sequence_of};
@@ -183,8 +183,8 @@ fn hostile(rng: &mut Rng, tape: &Tape) -> Vec<u8> {
 fn read(bytes: &[u8], rng: &mut Rng) -> bool {
     let fit = bytes.len() / 2;
     let mut indexed = false;
-    for trust in [true, false] {
-        let (mut file, opened) = TapeFile::open(Disk::with(bytes.to_vec()), trust).unwrap();
+    for mode in [OpenMode::Index, OpenMode::Scan] {
+        let (mut file, opened) = TapeFile::open(Disk::with(bytes.to_vec()), mode).unwrap();
         indexed |= opened.indexed;
         assert!(opened.damaged_bytes <= bytes.len() as u64);
         let (mut next, mut count, mut damages): (Seq, usize, usize) = (FIRST_SEQ, 0, 0);
@@ -217,7 +217,7 @@ fn read(bytes: &[u8], rng: &mut Rng) -> bool {
         // What was forgotten is not given out.
         let mut reading = file.in_order(FIRST_SEQ);
         while reading.next().unwrap().is_some() {}
-        let (file, _) = TapeFile::open(Disk::with(bytes.to_vec()), trust).unwrap();
+        let (file, _) = TapeFile::open(Disk::with(bytes.to_vec()), mode).unwrap();
         if let Ok(mut play) = FileTapeSource::new(file) {
             let last = play.last();
             if let Some(all) = SeqRange::new(FIRST_SEQ, last) {
@@ -265,7 +265,7 @@ fn an_index_lists_a_block_once() {
         bytes.extend(block(&mut Rng::new(2), 3, [1, 9, 1], &payload));
         let trailer = [&b"\x8aINDEX\r\n"[..], &at.to_be_bytes()].concat();
         bytes.extend([&trailer[..], &salted(&trailer), &[0; 4]].concat());
-        let (found, opened) = TapeFile::open(Disk::with(bytes), true).unwrap();
+        let (found, opened) = TapeFile::open(Disk::with(bytes), OpenMode::Index).unwrap();
         assert_eq!((opened.indexed, found.packets()), (indexed, 9), "{times} times");
     }
 }

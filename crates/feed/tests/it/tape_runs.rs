@@ -4,7 +4,7 @@ use feed::base::rng::Rng;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange};
 use feed::ledger::{Ledger, Limits, Origin, Sink, Source, StreamPosition};
 use feed::sim::disk::Disk;
-use feed::tape::file::{FileHead, TapeFile, TapeFileError};
+use feed::tape::file::{FileHead, OpenMode, TapeFile, TapeFileError};
 use feed::tape::in_memory::Tape;
 use feed::tape::recorder::{SyncPolicy, TapeRecorder};
 use feed::tape::source::{FileTapeSource, TapeSource};
@@ -110,9 +110,9 @@ fn runs_are_read_in_order_whatever_order_they_came_in() {
         let from = rng.seq_between(1, 3100);
         assert!(read(&file, from) == all[all.len().min(from as usize - 1)..], "seed {seed} {from}");
         let bytes = file.into_storage().bytes().to_vec();
-        for trust in [true, false] {
-            let (mut again, opened) = TapeFile::open(Disk::with(bytes.clone()), trust).unwrap();
-            assert_eq!((opened.indexed, opened.damages), (trust, 0));
+        for mode in [OpenMode::Index, OpenMode::Scan] {
+            let (mut again, opened) = TapeFile::open(Disk::with(bytes.clone()), mode).unwrap();
+            assert_eq!((opened.indexed, opened.damages), (mode == OpenMode::Index, 0));
             assert_eq!(again.session_id(), Some(SESSION));
             assert!(again.missing().unwrap().0.is_empty());
             assert!(read(&again, FIRST_SEQ) == all);
@@ -122,7 +122,7 @@ fn runs_are_read_in_order_whatever_order_they_came_in() {
         let mut bytes = bytes;
         let at = rng.between(48, bytes.len() as u32 - 1) as usize;
         bytes[at] ^= 1;
-        let (mut file, _) = TapeFile::open(Disk::with(bytes), false).unwrap();
+        let (mut file, _) = TapeFile::open(Disk::with(bytes), OpenMode::Scan).unwrap();
         let (missing, _) = file.missing().unwrap();
         let last = file.span().map_or(0, SeqRange::last);
         let left: Vec<_> = all
@@ -224,7 +224,7 @@ fn lines_of_runs_are_recorded_once_and_compared() {
     let missing: Vec<SeqRange> = ledger.gaps().ranges().collect();
     assert_eq!(missing, [SeqRange::new(150, 199).unwrap()]);
     recorder.finish(now).unwrap();
-    let (file, _) = TapeFile::open(recorder.into_storage(), true).unwrap();
+    let (file, _) = TapeFile::open(recorder.into_storage(), OpenMode::Index).unwrap();
     let mut reading = file.in_order(FIRST_SEQ);
     let mut count = 0;
     while let Some(piece) = reading.next().unwrap() {

@@ -1,6 +1,6 @@
 //! Answers of the log, and their consequences.
 
-use super::{Answer, BACKOFF, Known, Origin, Publisher, State, Trouble};
+use super::{Answer, BACKOFF, Known, Origin, PublishFailure, Publisher, State};
 use crate::block::Block;
 use feed::base::seq::{FIRST_SEQ, Seq, to_index};
 use feed::wire::sequence_of;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 impl Publisher {
     /// Takes the log's state.
-    pub fn told(&mut self, epoch: u32, state: State, now: Duration) {
+    pub fn on_state(&mut self, epoch: u32, state: State, now: Duration) {
         if epoch != self.epoch || !std::mem::take(&mut self.asking) {
             return;
         }
         if state.removed() > 0 {
-            self.trouble = Some(Trouble::Removed(state));
+            self.failure = Some(PublishFailure::Removed(state));
             return;
         }
         let last = state.last;
@@ -49,7 +49,13 @@ impl Publisher {
     }
 
     /// Takes a message that was read, or the reason why it is not one of a gateway.
-    pub fn read(&mut self, epoch: u32, number: u64, found: Result<Block, String>, now: Duration) {
+    pub fn on_block(
+        &mut self,
+        epoch: u32,
+        number: u64,
+        found: Result<Block, String>,
+        now: Duration,
+    ) {
         let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
         if self.origin == Origin::Asked {
             self.begins(number, found);
@@ -60,7 +66,7 @@ impl Publisher {
         let Some(slot) = place.and_then(|at| self.reads.get_mut(at)) else { return };
         match found {
             Ok(block) => *slot = Some(block),
-            Err(reason) => self.trouble = Some(Trouble::Foreign { number, reason }),
+            Err(reason) => self.failure = Some(PublishFailure::Foreign { number, reason }),
         }
         if !self.anchored
             && let Some(Some(block)) = self.reads.front()
@@ -81,22 +87,22 @@ impl Publisher {
     fn begins(&mut self, number: u64, found: Result<Block, String>) {
         self.origin = Origin::Known;
         let ours = self.options.session;
-        let trouble = match found {
-            Err(reason) => Some(Trouble::Foreign { number, reason }),
+        let failure = match found {
+            Err(reason) => Some(PublishFailure::Foreign { number, reason }),
             Ok(block) if block.session != ours => {
-                Some(Trouble::OtherSession { number, ours, theirs: block.session })
+                Some(PublishFailure::OtherSession { number, ours, theirs: block.session })
             }
             Ok(block) if block.first() != FIRST_SEQ => {
-                Some(Trouble::Torn { number, expected: FIRST_SEQ, found: block.first() })
+                Some(PublishFailure::Torn { number, expected: FIRST_SEQ, found: block.first() })
             }
             Ok(_) => None,
         };
-        self.trouble = self.trouble.take().or(trouble);
+        self.failure = self.failure.take().or(failure);
     }
 
     /// Compares the blocks that were read with our packets.
     pub(super) fn compare(&mut self) {
-        while self.trouble.is_none()
+        while self.failure.is_none()
             && self.anchored
             && let Some(Some(block)) = self.reads.front()
             && let Some(known) = &mut self.known
@@ -105,19 +111,19 @@ impl Publisher {
             let next = *known.next.get_or_insert(block.first());
             if block.first() != next {
                 let (expected, found) = (next, block.first());
-                self.trouble = Some(Trouble::Torn { number, expected, found });
+                self.failure = Some(PublishFailure::Torn { number, expected, found });
                 return;
             }
             let (ours, theirs) = (self.options.session, block.session);
             if ours != theirs {
-                self.trouble = Some(Trouble::OtherSession { number, ours, theirs });
+                self.failure = Some(PublishFailure::OtherSession { number, ours, theirs });
                 return;
             }
             let rest = block.frames.get(self.compared..).unwrap_or_default();
             let count = rest.len().min(self.buffer.len());
             let differs = self.buffer.iter().zip(rest).find(|(ours, theirs)| ours != theirs);
             if let Some((&ours, &theirs)) = differs {
-                self.trouble = Some(Trouble::Conflict { number, ours, theirs });
+                self.failure = Some(PublishFailure::Conflict { number, ours, theirs });
                 return;
             }
             let whole = count == rest.len();
@@ -137,7 +143,7 @@ impl Publisher {
     }
 
     /// Takes the answer to the message with a number.
-    pub fn answered(&mut self, epoch: u32, number: u64, answer: Answer, now: Duration) {
+    pub fn on_answer(&mut self, epoch: u32, number: u64, answer: Answer, now: Duration) {
         let Some(known) = self.known.filter(|_| epoch == self.epoch) else { return };
         // The message was confirmed with a later one.
         if number <= known.number {
@@ -156,12 +162,12 @@ impl Publisher {
                 self.following = Some(now + self.options.patience);
                 self.doubt(now);
             }
-            Answer::None => self.failed(now),
+            Answer::None => self.on_no_answer(now),
         }
     }
 
     /// Takes a failure: the log cannot be reached, or does not answer.
-    pub fn failed(&mut self, now: Duration) {
+    pub fn on_no_answer(&mut self, now: Duration) {
         let (shortest, longest) = BACKOFF;
         let pause = (shortest * 2_u32.saturating_pow(self.failures.min(8))).min(longest);
         self.failures = self.failures.saturating_add(1);
@@ -170,7 +176,7 @@ impl Publisher {
     }
 
     /// Takes the news that the log is back, and ends the pause.
-    pub fn returned(&mut self) {
+    pub fn on_connected(&mut self) {
         self.rest = None;
     }
 

@@ -92,8 +92,8 @@ fn a_tape_is_published_and_read_back() {
     }
 }
 
-/// Two gateways at once; `trouble` is made when a part of the tape is published, and later again.
-fn two_at_once(settings: &Settings, packets: u64, trouble: &mut dyn FnMut(usize)) {
+/// Two gateways at once; `failure` is made when a part of the tape is published, and later again.
+fn two_at_once(settings: &Settings, packets: u64, failure: &mut dyn FnMut(usize)) {
     let tape = Tape::random(packets, 2);
     let session = Some(tape.session());
     let (meeting, reached) = (Barrier::new(2), AtomicU64::new(0));
@@ -110,7 +110,7 @@ fn two_at_once(settings: &Settings, packets: u64, trouble: &mut dyn FnMut(usize)
                 assert!(began.elapsed() < PATIENCE, "at {}", reached.load(Ordering::Relaxed));
                 std::thread::yield_now();
             }
-            trouble(time);
+            failure(time);
         }
         work.map(|work| work.join().unwrap().published().counts.races).iter().sum::<u64>()
     });

@@ -3,7 +3,7 @@
 use feed::tape::in_memory::Tape;
 use feed::wire::SessionId;
 use gateway::block::Block;
-use gateway::publisher::{Answer, Flight, Options, Order, Publisher, READS, State, Trouble};
+use gateway::publisher::{Answer, Flight, Options, Order, PublishFailure, Publisher, READS, State};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
@@ -41,7 +41,7 @@ fn a_message_has_what_came_while_the_last_one_was_on_its_way() {
     assert_eq!((one.number, one.after, one.id.range.len()), (1, None, 3));
     put(&mut publisher, 3, 10);
     assert_eq!(publisher.order(NOW), None, "more may come before the first is there");
-    publisher.answered(publisher.epoch(), 1, Answer::Stored { number: 1, duplicate: false }, NOW);
+    publisher.on_answer(publisher.epoch(), 1, Answer::Stored { number: 1, duplicate: false }, NOW);
     assert_eq!(publisher.reached(), 3);
     let two = flight(&mut publisher);
     assert_eq!((two.number, two.after, two.id.range.len()), (2, None, 7));
@@ -54,7 +54,7 @@ fn a_message_has_what_came_while_the_last_one_was_on_its_way() {
     assert_eq!(flight(&mut publisher).number, 5);
     assert_eq!(publisher.order(NOW), None, "the window is full");
     // One answer is one for all before.
-    publisher.answered(publisher.epoch(), 4, Answer::Stored { number: 4, duplicate: false }, NOW);
+    publisher.on_answer(publisher.epoch(), 4, Answer::Stored { number: 4, duplicate: false }, NOW);
     assert_eq!((publisher.reached(), publisher.wants()), (42, Some(61)));
 }
 
@@ -69,7 +69,7 @@ fn a_message_that_is_somewhere_else_says_that_the_end_is_not_known() {
         let mut publisher = told(false, 1, 0);
         publisher.put(tape.frames());
         flight(&mut publisher);
-        publisher.answered(publisher.epoch(), 1, answer, NOW);
+        publisher.on_answer(publisher.epoch(), 1, answer, NOW);
         assert_eq!((publisher.order(NOW), publisher.reached()), (Some(Order::Ask), 0));
     }
 }
@@ -87,11 +87,11 @@ fn what_no_gateway_has_made_is_trouble() {
     assert_eq!(torn.order(NOW), Some(Order::Read(2)));
     assert_eq!(torn.order(NOW), None);
     // In any order.
-    torn.read(torn.epoch(), 2, Ok(block(11, 20)), NOW);
-    torn.read(torn.epoch(), 1, Ok(block(0, 10)), NOW);
+    torn.on_block(torn.epoch(), 2, Ok(block(11, 20)), NOW);
+    torn.on_block(torn.epoch(), 1, Ok(block(0, 10)), NOW);
     assert_eq!(torn.put(&tape.frames()[..20]), 20);
-    let trouble = Trouble::Torn { number: 2, expected: 11, found: 12 };
-    assert_eq!(torn.trouble(), Some(&trouble));
+    let failure = PublishFailure::Torn { number: 2, expected: 11, found: 12 };
+    assert_eq!(torn.failure(), Some(&failure));
     assert_eq!(torn.order(NOW), None);
 
     // Numbers that no log has are no reason to fail.
@@ -105,7 +105,7 @@ fn state(first: u64, last: u64, messages: u64) -> State {
 }
 
 fn tell(publisher: &mut Publisher, state: State) {
-    publisher.told(publisher.epoch(), state, NOW);
+    publisher.on_state(publisher.epoch(), state, NOW);
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn a_log_from_which_messages_were_removed_is_said_to_lack_them() {
             let mut publisher = publisher(check);
             assert_eq!(publisher.order(NOW), Some(Order::Ask));
             tell(&mut publisher, state);
-            let trouble = publisher.trouble().unwrap();
-            assert!(trouble.is_missing());
-            assert_eq!(trouble.to_string(), said);
+            let failure = publisher.failure().unwrap();
+            assert!(failure.is_missing());
+            assert_eq!(failure.to_string(), said);
             assert_eq!((publisher.order(NOW), publisher.done()), (None, false));
         }
     }
@@ -138,13 +138,13 @@ fn that_all_is_there_is_for_the_log_to_say_once_all_was_published() {
         publisher.ends_with(9);
         flight(&mut publisher);
         let stored = Answer::Stored { number: 1, duplicate: false };
-        publisher.answered(publisher.epoch(), 1, stored, NOW);
+        publisher.on_answer(publisher.epoch(), 1, stored, NOW);
         assert_eq!((publisher.reached(), publisher.done()), (9, false), "confirmed, and not seen");
         assert_eq!(publisher.order(NOW), Some(Order::Ask));
         tell(&mut publisher, state);
         assert_eq!(publisher.done(), done, "{state:?}");
         // What came in between may have changed it.
-        publisher.failed(NOW);
+        publisher.on_no_answer(NOW);
         assert!(!publisher.done());
     }
 }
@@ -161,24 +161,24 @@ fn a_recording_that_ends_before_the_logs_last_message_is_compared_all_the_same()
         let mut publisher = told(false, 1, 2);
         assert_eq!(publisher.order(NOW), Some(Order::Read(1)), "how it begins");
         assert_eq!(publisher.order(NOW), None);
-        publisher.read(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
+        publisher.on_block(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
         assert_eq!(publisher.order(NOW), Some(Order::Read(2)));
-        publisher.read(publisher.epoch(), 2, Ok(block(20, 40)), NOW);
+        publisher.on_block(publisher.epoch(), 2, Ok(block(20, 40)), NOW);
         assert_eq!(publisher.wants(), Some(21), "the recording has 15 packets");
         publisher.ends_with(15);
         assert!(!publisher.done());
         assert_eq!(publisher.order(NOW), Some(Order::Ask));
         tell(&mut publisher, state(1, 2, 2));
         assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
-        publisher.read(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
+        publisher.on_block(publisher.epoch(), 1, Ok(block(0, 20)), NOW);
         let mut frames = tape.frames()[..15].to_vec();
         frames[3][8] ^= u8::from(other);
         assert_eq!(publisher.put(&frames), 15);
-        assert_eq!(matches!(publisher.trouble(), Some(Trouble::Conflict { .. })), other);
+        assert_eq!(matches!(publisher.failure(), Some(PublishFailure::Conflict { .. })), other);
         if !other {
             publisher.order(NOW);
             tell(&mut publisher, state(1, 2, 2));
-            assert!(publisher.done() && publisher.goes_on());
+            assert!(publisher.done() && publisher.continues());
             assert_eq!(publisher.counts().compared, 15);
         }
     }
@@ -197,8 +197,11 @@ fn a_message_of_another_session_or_of_none_is_not_gone_on_with() {
         tell(&mut publisher, state(1, 1, 1));
         publisher.order(NOW);
         let block = Block { session: theirs, frames: tape.frames().to_vec(), stored: 0 };
-        publisher.read(publisher.epoch(), 1, Ok(block), NOW);
-        assert_eq!(publisher.trouble(), Some(&Trouble::OtherSession { number: 1, ours, theirs }));
+        publisher.on_block(publisher.epoch(), 1, Ok(block), NOW);
+        assert_eq!(
+            publisher.failure(),
+            Some(&PublishFailure::OtherSession { number: 1, ours, theirs })
+        );
     }
 }
 
@@ -209,25 +212,25 @@ fn a_log_that_was_begun_otherwise_is_not_gone_on_with() {
         let mut publisher = told(false, 1, 5);
         assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
         let block = Block { session, frames: tape.frames()[from..9].to_vec(), stored: 0 };
-        publisher.read(publisher.epoch(), 1, Ok(block), NOW);
+        publisher.on_block(publisher.epoch(), 1, Ok(block), NOW);
         publisher
     };
     let mut own = first(None, 0);
     assert_eq!(own.order(NOW), Some(Order::Read(5)));
-    assert_eq!(own.trouble(), None);
+    assert_eq!(own.failure(), None);
     let other = Some(SessionId::of(*b"BBBB"));
-    let trouble = Trouble::OtherSession { number: 1, ours: None, theirs: other };
-    assert_eq!(first(other, 0).trouble(), Some(&trouble));
-    let trouble = Trouble::Torn { number: 1, expected: 1, found: 4 };
-    assert_eq!(first(None, 3).trouble(), Some(&trouble));
+    let failure = PublishFailure::OtherSession { number: 1, ours: None, theirs: other };
+    assert_eq!(first(other, 0).failure(), Some(&failure));
+    let failure = PublishFailure::Torn { number: 1, expected: 1, found: 4 };
+    assert_eq!(first(None, 3).failure(), Some(&failure));
     // An answer that does not come is asked for again, and one that comes late says nothing.
     let mut publisher = told(false, 1, 5);
     publisher.order(NOW);
     let before = publisher.epoch();
-    publisher.failed(NOW);
-    publisher.read(before, 1, Err("late".to_owned()), NOW);
-    assert_eq!(publisher.trouble(), None);
-    publisher.returned();
+    publisher.on_no_answer(NOW);
+    publisher.on_block(before, 1, Err("late".to_owned()), NOW);
+    assert_eq!(publisher.failure(), None);
+    publisher.on_connected();
     assert_eq!(publisher.order(NOW), Some(Order::Ask));
     tell(&mut publisher, state(1, 5, 5));
     assert_eq!(publisher.order(NOW), Some(Order::Read(1)));
@@ -237,8 +240,8 @@ fn a_log_that_was_begun_otherwise_is_not_gone_on_with() {
 fn a_log_that_lost_its_only_message_before_it_was_read_is_begun_anew() {
     let mut publisher = told(false, 1, 1);
     publisher.order(NOW);
-    publisher.failed(NOW);
-    publisher.returned();
+    publisher.on_no_answer(NOW);
+    publisher.on_connected();
     assert_eq!(publisher.order(NOW), Some(Order::Ask));
     tell(&mut publisher, state(1, 0, 0));
     assert_eq!(publisher.wants(), Some(1));

@@ -62,7 +62,7 @@ struct Sender {
 }
 
 enum Reply {
-    Told(State),
+    State(State),
     Read(u64, Block),
     Published(u64, Answer),
     Failed,
@@ -176,12 +176,12 @@ impl World {
         while let Some(Reverse((time, place))) = self.next() {
             self.now = self.now.max(time);
             let Some(event) = self.waiting[place as usize].take() else { continue };
-            self.happen(event);
+            self.apply(event);
             if let Some(wrong) = self.log.wrong.take() {
                 return Err(wrong);
             }
-            if let Some(trouble) = self.nodes.iter().find_map(|node| node.publisher.trouble()) {
-                return Err(trouble.to_string());
+            if let Some(failure) = self.nodes.iter().find_map(|node| node.publisher.failure()) {
+                return Err(failure.to_string());
             }
             if self.now > self.calm + 60_000_000 {
                 break;
@@ -218,7 +218,7 @@ impl World {
         Duration::from_micros(self.now)
     }
 
-    fn happen(&mut self, event: Event) {
+    fn apply(&mut self, event: Event) {
         match event {
             Event::Grow(gateway, has) => {
                 self.nodes[gateway].has = has;
@@ -270,7 +270,7 @@ impl World {
         Some(match order {
             Order::Ask => {
                 let last = self.log.last();
-                Reply::Told(State { first: 1, last, messages: last })
+                Reply::State(State { first: 1, last, messages: last })
             }
             Order::Read(number) => {
                 let (id, frames) = self.log.messages.get(*number as usize - 1)?.clone();
@@ -290,12 +290,12 @@ impl World {
             return;
         }
         match reply {
-            Reply::Told(state) => node.publisher.told(epoch, state, now),
-            Reply::Read(number, block) => node.publisher.read(epoch, number, Ok(block), now),
+            Reply::State(state) => node.publisher.on_state(epoch, state, now),
+            Reply::Read(number, block) => node.publisher.on_block(epoch, number, Ok(block), now),
             Reply::Published(number, answer) => {
-                node.publisher.answered(epoch, number, answer, now);
+                node.publisher.on_answer(epoch, number, answer, now);
             }
-            Reply::Failed if epoch == node.publisher.epoch() => node.publisher.failed(now),
+            Reply::Failed if epoch == node.publisher.epoch() => node.publisher.on_no_answer(now),
             Reply::Failed => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::source;
 use crate::storage::FileStorage;
 use feed::analysis::survey::SequenceOrder;
 use feed::base::seq::Seq;
-use feed::tape::file::TapeFile;
+use feed::tape::file::{OpenMode, TapeFile};
 use feed::wire::{SessionId, sequence_of};
 use gateway::Gateway;
 use std::path::Path;
@@ -108,6 +108,6 @@ fn check_complete(input: &Path, format: Format, stop: &Stop) -> Result<Seq, Fail
 /// Returns the session of a tape file, if the file has it.
 fn session(input: &Path, format: Format) -> Option<SessionId> {
     let storage = FileStorage::read(input).ok().filter(|_| format == Format::Tape)?;
-    let (file, _) = TapeFile::open(storage, true).ok()?;
+    let (file, _) = TapeFile::open(storage, OpenMode::Index).ok()?;
     file.session_id()
 }

@@ -414,7 +414,7 @@ fn write(
                 tick();
                 Ok(())
             })?;
-            Ok(capture.told())
+            Ok(capture.session_facts())
         });
         progress.end();
         if let Err(failure) = done {

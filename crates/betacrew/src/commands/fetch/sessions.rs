@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::output::rotating::session_name;
 use crate::storage::FileStorage;
 use crate::text::formatting::took;
-use feed::tape::file::{TapeFile, is_stillborn};
+use feed::tape::file::{OpenMode, TapeFile, is_stillborn};
 use feed::wire::SessionId;
 use std::io;
 use std::path::Path;
@@ -43,7 +43,7 @@ impl SessionName {
 /// Session that is to be recorded next.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct SessionTurn {
-    /// Name for its files; `None` for the names that were typed.
+    /// Name for the session's files; `None` for the names that were typed.
     pub(super) name: Option<SessionName>,
     /// True if this run has recorded it before.
     pub(super) again: bool,
@@ -141,7 +141,7 @@ fn is_recording_of(path: &Path, session: SessionId) -> bool {
     if is_stillborn(&storage).unwrap_or(false) {
         return true;
     }
-    let Ok((file, _)) = TapeFile::open(storage, true) else { return false };
+    let Ok((file, _)) = TapeFile::open(storage, OpenMode::Index) else { return false };
     file.session_id().map_or(file.packets() == 0, |told| told == session)
 }
 

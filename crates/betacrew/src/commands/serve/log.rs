@@ -7,7 +7,9 @@ use crate::text::formatting::{count, grouped, took};
 use feed::base::seq::FIRST_SEQ;
 use feed::exchange::server::mold::{END_ANNOUNCED, MoldEvent};
 use feed::exchange::server::soup::{LOGIN_TIMEOUT, SoupEvent, SoupTimeout};
-use feed::exchange::server::{Ending, MockExchange, ServerEvent, ServerStats, SlowTreatment};
+use feed::exchange::server::{
+    EndCause, Ending, MockExchange, ServerEvent, ServerStats, SlowTreatment,
+};
 use feed::faults::scenario::FaultSelector;
 use feed::tape::source::TapeSource;
 use feed::wire::mold::PayloadLimit;
@@ -105,7 +107,7 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
         }
         ServerEvent::Soup { connection, event } => log_soup(connection, event),
         ServerEvent::Mold { line, event } => log_mold(line, event),
-        ServerEvent::Ended { connection, ending, by_order } => {
+        ServerEvent::Ended { connection, ending, cause } => {
             let how = match ending {
                 Ending::Close => "ended".to_owned(),
                 Ending::Reset => "reset".to_owned(),
@@ -116,7 +118,10 @@ pub(super) fn log<P: TapeSource>(exchange: &MockExchange<P>, event: ServerEvent)
                     format!("the exchange is down for {}, then plays {session} session", took(down))
                 }
             };
-            let why = if by_order { "by a command over HTTP" } else { "by the scenario" };
+            let why = match cause {
+                EndCause::Order => "by a command over HTTP",
+                EndCause::Fault => "by the scenario",
+            };
             tracing::info!("connection {connection}: {how}, {why}");
         }
     }

@@ -188,7 +188,7 @@ struct Source {
     /// Length of the write-ahead log, which may have all the rows.
     log_len: u64,
     changed: SystemTime,
-    /// True if it is read as an immutable file, without locks and without its other files.
+    /// True if the database is read as an immutable file, without locks, journal and log.
     immutable: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Cell, Cells, Column, ColumnKind, MessageBatch, Row, Table, always_exact, float_units};
 use crate::format::column_values::ValueColumn;
-use crate::format::columns;
+use crate::format::columns::{self, BatchBuilder, BatchConsumer};
 use crate::format::wide::in_row;
 use crate::format::{Arrival, MessageConsumer, ReadError};
 use arrow_array::builder::{
@@ -166,13 +166,14 @@ impl TableBuilder {
         let values = table.columns().iter().map(|column| (Values::new(column.kind), 0)).collect();
         Self { table, schema: schema(table), values, rows: 0, text_bytes: 0 }
     }
+}
 
-    /// Adds messages, and writes them once there are enough.
-    pub(in crate::format) fn put(
+impl BatchBuilder for TableBuilder {
+    fn put(
         &mut self,
         messages: Messages<'_>,
         arrival: Arrival,
-        mut full: impl FnMut(&RecordBatch) -> io::Result<()>,
+        full: BatchConsumer<'_>,
     ) -> io::Result<()> {
         let origin = arrival.origin_text();
         for message in messages.iter() {
@@ -194,8 +195,7 @@ impl TableBuilder {
         Ok(())
     }
 
-    /// Returns the columns so far as a batch.
-    pub(in crate::format) fn take(&mut self) -> io::Result<RecordBatch> {
+    fn take(&mut self) -> io::Result<RecordBatch> {
         let rows = std::mem::take(&mut self.rows);
         self.text_bytes = 0;
         let finish = |(values, len): &mut (Values, usize)| {

@@ -9,7 +9,7 @@ use super::{
 use crate::args::keyed::Keyed;
 use crate::error::Failure;
 use crate::format::bounded::{ROW_MAX, Watch};
-use crate::format::json::escaped;
+use crate::format::json::{escaped, result_of};
 use crate::format::rows::shown;
 use crate::format::{Arrival, Encoder, MessageConsumer, ReadError, StreamMark};
 use feed::wire::Messages;
@@ -391,12 +391,7 @@ pub(in crate::format) fn read(
     let mut failed = None;
     let rows = JsonRows { reader: JsonTableReader::new(table, each), watch, failed: &mut failed };
     let done = text.deserialize_seq(rows).and_then(|()| text.end());
-    match (failed, done) {
-        (Some(failure), _) => Err(failure.into()),
-        (None, Ok(())) => Ok(()),
-        (None, Err(error)) if error.is_io() => Err(io::Error::from(error).into()),
-        (None, Err(error)) => Err(ReadError::Content(error.to_string())),
-    }
+    result_of(failed, done)
 }
 
 struct JsonRows<'a, 'b, 'c> {

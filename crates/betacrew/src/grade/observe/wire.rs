@@ -316,7 +316,7 @@ impl<E: Exchange> WireRecorder<E> {
         }
     }
 
-    /// Returns whether bytes are held back now, because the client has not read those before.
+    /// Returns whether bytes are held back now, because the client has not read the earlier ones.
     fn is_held_back(
         &mut self,
         conn: &mut RecordedConnection<E::Connection>,

@@ -116,15 +116,15 @@ pub(crate) struct CauseReport {
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineReport {
-    /// Time of its first event.
+    /// Time of the first event of the row.
     pub(crate) at_ms: f64,
-    /// Time of its last event.
+    /// Time of the last event of the row.
     pub(crate) until_ms: f64,
     /// Number of the connection, from 1.
     pub(crate) connection: usize,
     /// Side that caused the events: `client` or `exchange`.
     pub(crate) from: &'static str,
-    /// Description, a sentence without its subject.
+    /// Description of the row: a sentence without a subject.
     pub(crate) text: String,
 }
 

@@ -9,15 +9,15 @@ use std::time::Duration;
 /// Line of a timeline.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct TimelineLine {
-    /// Time of its first event, since the exchange began to listen.
+    /// Time of the row's first event, since the exchange began to listen.
     pub(crate) at: Duration,
-    /// Time of its last event.
+    /// Time of the row's last event.
     pub(crate) until: Duration,
     /// Index of the connection.
     pub(crate) conn: usize,
     /// Side that caused the events.
     pub(crate) from: SentBy,
-    /// Description, a sentence without its subject.
+    /// Description of the row: a sentence without a subject.
     pub(crate) text: String,
 }
 

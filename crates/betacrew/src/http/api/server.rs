@@ -43,11 +43,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connected client.
 #[derive(Debug)]
 struct HttpClient {
-    /// Time of its last request, or at which its socket last took an event.
+    /// Time of the connection's last request, or of the last event that its socket took.
     progress: Instant,
-    /// True if it listens to events.
+    /// True if the connection listens to events.
     listens: bool,
-    /// Handle that ends its connection.
+    /// Handle that ends the connection's task.
     task: Option<AbortHandle>,
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn refusal_of(error: impl Into<String>, allowed: impl Into<String>) -
     Refusal { error: error.into(), allowed: allowed.into(), not_found: false }
 }
 
-/// Returns a refusal because the named thing does not exist, with what does.
+/// Returns a refusal of a name that does not exist, with the names that do.
 pub(crate) fn not_found(error: impl Into<String>, allowed: impl Into<String>) -> Refusal {
     Refusal { not_found: true, ..refusal_of(error, allowed) }
 }

@@ -1,7 +1,8 @@
 //! Connection between the HTTP thread and the loop that moves packets.
 //!
 //! The loop looks at one flag a turn. Only if the flag is raised does it take the queued commands
-//! and publish a snapshot of its state, so a loop that nobody looks at pays for nothing else.
+//! and publish a snapshot of its state, so a loop without clients of its HTTP address only reads
+//! the flag.
 
 use crate::http::control::command::{ControlAnswer, ControlCommand};
 use crate::http::state::State;

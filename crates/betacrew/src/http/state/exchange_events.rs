@@ -6,7 +6,7 @@ use crate::http::state::feed_state::FeedState;
 use crate::text::formatting::took;
 use std::time::Duration;
 
-/// Returns the kind of event that a command is.
+/// Returns the kind of event that the history shows for a command.
 pub(crate) fn event_kind(command: &ControlCommand) -> EventKind {
     match command {
         ControlCommand::Faults(_) => EventKind::Faults,

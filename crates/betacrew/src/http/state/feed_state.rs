@@ -114,7 +114,7 @@ pub(crate) enum LineState {
     Silent,
     /// Every attempt to connect fails.
     Unreachable,
-    /// The client has given it up.
+    /// The client has given the line up.
     Dead,
 }
 
@@ -128,7 +128,7 @@ impl LineState {
 /// Mode of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
-    /// Records a session to its end.
+    /// Client that records a session to its end.
     Record,
     /// Follows a live session.
     Follow,
@@ -197,9 +197,9 @@ pub(crate) fn client(
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct ExchangeView {
     pub(crate) paused: bool,
-    /// Time until which a fault has taken it down. It is kept until a client returns.
+    /// Time until which a fault has taken the exchange down. It is kept until a client returns.
     pub(crate) down_until: Option<Duration>,
-    /// True if it plays a live session that is over.
+    /// True if the exchange plays a live session that is over.
     pub(crate) over: bool,
     /// Last sequence of the tape so far.
     pub(crate) last: u64,

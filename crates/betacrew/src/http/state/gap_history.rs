@@ -29,7 +29,7 @@ const MARKED_BELOW: u64 = 1 << 27;
 struct GapRecord {
     id: u64,
     range: SeqRange,
-    /// Number of its packets still missing.
+    /// Number of the gap's packets that are still missing.
     missing: u64,
     opened: Duration,
     /// Time of the first request.
@@ -38,7 +38,7 @@ struct GapRecord {
     requests: u32,
     /// Last sequence of the newest request.
     requested_to: Seq,
-    /// Time at which it was given up.
+    /// Time at which the gap was given up.
     abandoned: Option<Duration>,
     filled: Option<(Duration, Origin)>,
     /// Lines that delivered later packets but not this gap, one bit each, until it was filled.

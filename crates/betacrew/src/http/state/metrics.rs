@@ -195,7 +195,7 @@ fn feed_state(page: &mut MetricsPage, Snapshot { state, .. }: &Snapshot) {
 /// Writes the counters of the tape file.
 fn tape(page: &mut MetricsPage, role: &str, extra: &MetricsExtra) {
     let Some((packets, bytes)) = extra.tape else { return };
-    let help = "Packets written to the tape file.";
+    let help = "Messages written to the tape file.";
     let name = format!("betacrew_{role}_tape_packets_written_total");
     page.one(Kind::Counter, &name, help, float(packets));
     let help = "Bytes written to the tape file.";
@@ -223,15 +223,23 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     let faults = state.faults.clone().unwrap_or_default();
     let kinds = extra.faults.iter().map(|(kind, count)| (labels([("kind", kind)]), float(*count)));
     let table = [
-        counter("packets_sent_total", "Packets sent.", counters.packets),
+        counter(
+            "packets_sent_total",
+            "Order packets and SoupBinTCP messages sent.",
+            counters.packets,
+        ),
         counter("sent_bytes_total", "Bytes sent.", counters.bytes),
-        counter("packets_resent_total", "Packets requested again by clients.", counters.resent),
+        counter(
+            "packets_resent_total",
+            "Order packets requested again by clients.",
+            counters.resent,
+        ),
         counter(
             "packets_dropped_total",
-            "Packets dropped from streams on purpose.",
+            "Order packets dropped from streams on purpose.",
             counters.dropped.unwrap_or(0),
         ),
-        counter("packets_streamed_total", "Packets sent in streams.", counters.streamed),
+        counter("packets_streamed_total", "Order packets sent in streams.", counters.streamed),
         counter(
             "resends_dropped_total",
             "Resends dropped on purpose.",
@@ -257,11 +265,15 @@ fn exchange(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
         ),
         gauge(
             "lag_packets",
-            "Packets between the slowest open stream and the end of the tape.",
+            "Messages between the slowest open stream and the end of the tape.",
             float(state.behind.unwrap_or(0)),
         ),
         gauge("paused", "1 while sending is paused.", f64::from(u8::from(faults.paused))),
-        gauge("drops_pending", "Packets still to be dropped.", faults.drops_pending.into()),
+        gauge(
+            "drops_pending",
+            "Order packets, or messages in MoldUDP64, still to be dropped.",
+            faults.drops_pending.into(),
+        ),
     ];
     page.scalars("betacrew_exchange_", &table);
     for (name, help, value) in state.soup.iter().flat_map(SoupCounters::metrics) {
@@ -291,22 +303,27 @@ fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
     let recorded = [("stream", counters.streamed), ("resend", counters.resent)];
     let recorded = recorded.map(|(source, count)| (labels([("source", source)]), float(count)));
     let name = "betacrew_client_packets_recorded_total";
-    page.many(Kind::Counter, name, "Packets recorded, by source.", recorded);
+    page.many(
+        Kind::Counter,
+        name,
+        "Messages recorded, order packets or others, by source.",
+        recorded,
+    );
     let table = [
         counter("received_bytes_total", "Bytes received.", counters.bytes),
         counter(
             "duplicate_packets_total",
-            "Packets received again after they were recorded.",
+            "Messages received again after they were recorded.",
             counters.duplicates.unwrap_or(0),
         ),
         counter(
             "packets_recovered_total",
-            "Packets that were missing and then arrived.",
+            "Messages that were missing and then arrived.",
             counters.recovered.unwrap_or(0),
         ),
         counter(
             "packets_abandoned_total",
-            "Packets given up while they were missing.",
+            "Messages given up while they were missing.",
             counters.abandoned.unwrap_or(0),
         ),
         counter("gaps_total", "Gaps found.", counters.gaps.unwrap_or(0)),
@@ -317,22 +334,22 @@ fn client(page: &mut MetricsPage, Snapshot { state, extra, .. }: &Snapshot) {
             counters.reconnects,
         ),
         gauge("open_gaps", "Open gaps.", float(state.open_gaps.unwrap_or(0))),
-        gauge("missing_packets", "Packets missing now.", float(state.missing.unwrap_or(0))),
+        gauge("missing_packets", "Messages missing now.", float(state.missing.unwrap_or(0))),
         gauge(
             "frontier_sequence",
-            "Sequence up to which every packet is recorded.",
+            "Sequence up to which every message is recorded.",
             float(frontier),
         ),
         gauge("highest_sequence", "Highest sequence known to exist.", float(highest)),
         gauge(
             "frontier_lag_packets",
-            "Packets between the frontier and the highest sequence known.",
+            "Messages between the frontier and the highest sequence known.",
             float(highest.saturating_sub(frontier)),
         ),
     ];
     page.scalars("betacrew_client_", &table);
     lines(page, state.lines.as_deref().unwrap_or_default());
-    let help = "Time that recovered packets were missing.";
+    let help = "Time that recovered messages were missing.";
     page.histogram("betacrew_client_resend_latency_seconds", help, &extra.latency);
     tape(page, "client", extra);
     outputs(page, extra);
@@ -351,9 +368,9 @@ fn lines(page: &mut MetricsPage, lines: &[LineSnapshot]) {
     };
     let delivered = by_line(|line| line.delivered);
     let name = "betacrew_client_line_packets_delivered_total";
-    page.many(Counter, name, "Packets that a line delivered.", delivered);
+    page.many(Counter, name, "Messages that a line delivered.", delivered);
     let missed = by_line(|line| line.missed);
-    let help = "Packets that a line's subscriptions should have delivered and did not.";
+    let help = "Messages that a line should have delivered and did not.";
     page.many(Counter, "betacrew_client_line_packets_missed_total", help, missed);
     let cuts = by_line(|line| line.reconnects);
     let help = "Subscriptions of a line that ended before the session did.";
@@ -420,7 +437,7 @@ fn outputs(page: &mut MetricsPage, extra: &MetricsExtra) {
         outputs.map(move |(name, counts)| (labels([("output", name)]), float(of(counts))))
     };
     let (packets, bytes) = (by_output(|counts| counts.0), by_output(|counts| counts.1));
-    let help = "Packets written to an output.";
+    let help = "Messages written to an output.";
     page.many(Counter, "betacrew_client_output_packets_written_total", help, packets);
     let help = "Bytes written to an output.";
     page.many(Counter, "betacrew_client_output_written_bytes_total", help, bytes);

@@ -27,8 +27,12 @@ pub(crate) struct MoldLineState {
     pub damaged: u64,
     /// Number of heartbeats sent.
     pub heartbeats: u64,
+    /// Number of ends of the session sent.
+    pub ends: u64,
     /// Number of heartbeats and ends of the session withheld on purpose.
     pub withheld: u64,
+    /// Number of messages left out because they are too long for a datagram.
+    pub too_long: u64,
     /// Number of requests received.
     pub requests: u64,
     /// Number of answers sent.
@@ -70,7 +74,9 @@ impl MoldLineState {
             dropped_messages: stats.dropped_messages,
             damaged: stats.damaged,
             heartbeats: stats.heartbeats,
+            ends: stats.ends,
             withheld: stats.withheld,
+            too_long: stats.too_long,
             requests: stats.requests,
             answers: stats.answers,
             answered: stats.answered,

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub(crate) struct MoldSnapshot {
     /// Number of datagrams of the session that arrived on the line's group.
     pub datagrams: u64,
-    /// Number of heartbeats among them.
+    /// Number of heartbeats among the datagrams.
     pub heartbeats: u64,
     /// Number of datagrams whose messages had all arrived before.
     pub duplicates: u64,

@@ -51,18 +51,32 @@ pub(crate) struct SoupCounters {
 impl SoupCounters {
     /// Returns the counts of an exchange; `None` if no listener speaks SoupBinTCP.
     pub(crate) fn of(stats: &SoupStats, protocols: Protocols) -> Option<Self> {
+        // Every count is named, so that a new one is published or does not compile.
+        let SoupStats {
+            logins,
+            rejects,
+            wrong_passwords,
+            slowed,
+            messages,
+            heartbeats,
+            withheld,
+            ends,
+            unsequenced,
+            timeouts,
+            violations,
+        } = *stats;
         protocols.contains(Protocol::Soup).then_some(Self {
-            logins: stats.logins,
-            rejects: stats.rejects,
-            wrong_passwords: stats.wrong_passwords,
-            slowed: stats.slowed,
-            messages: stats.messages,
-            heartbeats: stats.heartbeats,
-            withheld: stats.withheld,
-            ends: stats.ends,
-            unsequenced: stats.unsequenced,
-            timeouts: stats.timeouts,
-            violations: stats.violations,
+            logins,
+            rejects,
+            wrong_passwords,
+            slowed,
+            messages,
+            heartbeats,
+            withheld,
+            ends,
+            unsequenced,
+            timeouts,
+            violations,
         })
     }
 

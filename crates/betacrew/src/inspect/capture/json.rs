@@ -146,7 +146,7 @@ struct LineJson {
     peak_rate: u64,
     /// Messages that the line has missed.
     missed: GapsJson,
-    /// Number of them that no other line has brought.
+    /// Number of missed messages that no other line has brought either.
     missed_by_all: u64,
     /// Number of messages of the stream before the first of the line.
     begins_after: u64,
@@ -162,7 +162,7 @@ struct LineJson {
     late_ms: f64,
     /// Number of datagrams that the capture has cut.
     cut_datagrams: u64,
-    /// Number of messages in them that are missing.
+    /// Number of messages that are missing from cut datagrams.
     cut_messages: u64,
     /// Number of messages that the line had before another one.
     first_copies: u64,
@@ -181,7 +181,7 @@ struct RequestsJson {
     server: String,
     /// Number of requests.
     requests: u64,
-    /// Number of messages that they request.
+    /// Number of messages that the requests name.
     messages: u64,
 }
 

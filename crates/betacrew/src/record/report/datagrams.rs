@@ -12,9 +12,9 @@ use serde::Serialize;
 pub(super) struct ReportMold {
     /// Datagrams of the session on the line's group.
     datagrams: u64,
-    /// Heartbeats among them.
+    /// Number of heartbeats among the datagrams.
     heartbeats: u64,
-    /// Ends of session among them.
+    /// Number of ends of the session among the datagrams.
     ends: u64,
     /// Datagrams whose messages had all arrived before.
     duplicates: u64,
@@ -29,11 +29,11 @@ pub(super) struct ReportMold {
     round_trip_ms: Option<f64>,
     /// Datagrams that the kernel dropped because the receive buffer was full.
     kernel_drops: u64,
-    /// Datagrams ignored because their session is another one.
+    /// Number of datagrams ignored because they are of another session.
     other_session_datagrams: u64,
-    /// Datagrams ignored because their sender is not the line's.
+    /// Number of datagrams ignored because another sender has sent them.
     stranger_datagrams: u64,
-    /// Datagrams ignored because they are not as MoldUDP64 demands.
+    /// Number of datagrams ignored because they break the rules of MoldUDP64.
     malformed_datagrams: u64,
 }
 

@@ -37,8 +37,18 @@ pub struct Strip {
 }
 
 impl Strip {
-    /// Adds sequences that arrived in order, or `late`.
-    pub fn add(&mut self, run: SeqRange, late: bool) {
+    /// Adds sequences that arrived in order.
+    pub fn add_received(&mut self, run: SeqRange) {
+        self.add(run, |(received, _)| received);
+    }
+
+    /// Adds sequences that arrived after higher ones.
+    pub fn add_recovered(&mut self, run: SeqRange) {
+        self.add(run, |(_, recovered)| recovered);
+    }
+
+    /// Adds sequences to one of the numbers of each part.
+    fn add(&mut self, run: SeqRange, number: fn(&mut (u64, u64)) -> &mut u64) {
         self.reaches(run.last());
         let mut from = run.first();
         while from <= run.last() {
@@ -46,8 +56,8 @@ impl Strip {
             // First sequence of the next part, which may lie beyond the last sequence.
             let next = (bin + 1) << self.doublings;
             let to = next.min(run.last());
-            if let Some((received, recovered)) = self.bins.get_mut(to_index(bin)) {
-                *(if late { recovered } else { received }) += to - from + 1;
+            if let Some(part) = self.bins.get_mut(to_index(bin)) {
+                *number(part) += to - from + 1;
             }
             from = to + 1;
         }
@@ -100,8 +110,8 @@ mod tests {
     #[test]
     fn the_longest_session_fits() {
         let mut strip = Strip::default();
-        strip.add(SeqRange::one(1), false);
-        strip.add(SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap(), true);
+        strip.add_received(SeqRange::one(1));
+        strip.add_recovered(SeqRange::new(MAX_SEQ - 9, MAX_SEQ).unwrap());
         let columns: Vec<StripColumn> = strip.columns(10).collect();
         assert!(columns.len() <= 10 && strip.bins.len() <= BINS);
         assert_eq!((columns[0].received, columns[0].range.first()), (1, 1));
@@ -125,7 +135,10 @@ mod tests {
             let (mut strip, mut model, mut next) = (Strip::default(), BTreeMap::new(), 1);
             for (gap, len, late) in runs {
                 let run = SeqRange::counted(next + gap - 1, len).unwrap();
-                strip.add(run, late);
+                match late {
+                    false => strip.add_received(run),
+                    true => strip.add_recovered(run),
+                }
                 model.extend((run.first()..=run.last()).map(|seq| (seq, late)));
                 next = run.last() + 1;
             }

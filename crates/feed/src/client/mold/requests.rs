@@ -145,7 +145,7 @@ impl Requests {
                 || self.walk(self.cursor, scope).is_some())
     }
 
-    /// Learns from a datagram with messages.
+    /// Learns from a line's datagram how many messages an answer may have.
     pub(super) fn on_datagram(&mut self, count: usize, bytes: usize) {
         self.size.on_datagram(count, bytes);
     }

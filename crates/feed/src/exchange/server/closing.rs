@@ -62,7 +62,7 @@ pub(in crate::exchange::server) struct ForcedEnd {
 
 /// Cause of a forced end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::exchange::server) enum EndCause {
+pub enum EndCause {
     /// A fault of the scenario.
     Fault,
     /// An order ([`MockExchange::cut`](crate::exchange::server::MockExchange::cut)).

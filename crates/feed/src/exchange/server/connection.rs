@@ -94,7 +94,7 @@ pub(super) trait Dialog<P> {
     /// Takes bytes that the client has sent.
     fn receive(&mut self, exchange: &mut MockExchange<P>, bytes: &[u8], now: Duration);
 
-    /// Stops what would go on for ever, because the client will send no more.
+    /// Ends replies that would never end, because the client will send no more.
     fn input_ended(&mut self);
 
     /// Copies the bytes of the next write into `out` and returns their number.
@@ -147,7 +147,7 @@ impl ServerConnection {
         }
     }
 
-    /// Returns the dialog of the connection, to go on with.
+    /// Returns the dialog of the connection, to be changed.
     pub(super) fn dialog_mut<P: TapeSource>(&mut self) -> &mut dyn Dialog<P> {
         match &mut self.state {
             ProtocolState::Betacrew(connection) => connection,

@@ -1,7 +1,6 @@
 //! Ends of connections by silence, by a fault or by an order.
 
 use super::betacrew::{BetacrewConnection, ConnectionRole};
-use super::closing::EndCause;
 use super::connection::ConnectionBase;
 use super::{Downtime, MockExchange, ServerEvent, UNCALLED};
 use crate::exchange::Step;
@@ -40,11 +39,7 @@ impl<P: TapeSource> MockExchange<P> {
         let ending = base.closing.forced_end()?.ending;
         if let Some(end) = base.closing.take_report() {
             self.stats.cut += 1;
-            self.report(ServerEvent::Ended {
-                connection: base.number(),
-                ending,
-                by_order: end.cause == EndCause::Order,
-            });
+            self.report(ServerEvent::Ended { connection: base.number(), ending, cause: end.cause });
         }
         match ending {
             Ending::Close => return None,

@@ -65,7 +65,7 @@ impl WriteSizes {
     }
 
     /// Returns the maximum number of bytes of the write that goes on or begins; `None` if no fault
-    /// sets it. `packets` returns the number of bytes of so many packets.
+    /// sets it. `packets` returns the number of bytes that a number of packets has.
     pub(super) fn limit(&mut self, packets: impl FnOnce(usize) -> usize) -> Option<usize> {
         if let (None, Some(sizing)) = (&self.current, &mut self.sizing) {
             let word = |index| rng::nth(sizing.key, sizing.drawn * 2 + index);

@@ -167,7 +167,7 @@ pub enum WriteSize {
 pub enum CorruptedField {
     /// The symbol: other letters.
     Symbol,
-    /// The side: a byte that is neither `B` nor `S`, so that the frame makes no sense.
+    /// The side: a byte that is neither `B` nor `S`, so that the frame cannot be decoded.
     Side,
     /// The quantity: another number.
     Quantity,

@@ -1,6 +1,6 @@
 //! Bytes of a tape file (described in `docs/tape.md`).
 
-use super::session::Told;
+use super::session::KnownSession;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::ledger::{Origin, Source};
 use crate::session::tail::SessionEnd;
@@ -379,13 +379,13 @@ pub(super) fn read_session(
 pub(super) const INDEX_HEAD_LEN: usize = 32;
 
 /// Returns the head of an index, which describes the session.
-pub(super) fn index_head(told: &Told) -> [u8; INDEX_HEAD_LEN] {
+pub(super) fn index_head(known: &KnownSession) -> [u8; INDEX_HEAD_LEN] {
     let mut bytes = [0; INDEX_HEAD_LEN];
     FieldWriter { bytes: &mut bytes, at: 0 }
-        .put(session_bytes(told.id))
-        .put(told.first.to_be_bytes())
-        .put(told.last.to_be_bytes())
-        .put([told.end.code()]);
+        .put(session_bytes(known.id))
+        .put(known.first.to_be_bytes())
+        .put(known.last.to_be_bytes())
+        .put([known.end.code()]);
     bytes
 }
 
@@ -486,9 +486,9 @@ mod tests {
         assert_eq!(BlockHead::decode::<Disk>(&head.encode::<Disk>(3), 3), Some(head));
         let beyond = BlockHead { last: MAX_SEQ + 1, ..head };
         assert_eq!(BlockHead::decode::<Disk>(&beyond.encode::<Disk>(3), 3), None);
-        let mut told = Told::of_head(head.session);
-        (told.first, told.last) = (1, MAX_SEQ);
-        let read = read_index_head(&index_head(&told));
+        let mut known = KnownSession::of_head(head.session);
+        (known.first, known.last) = (1, MAX_SEQ);
+        let read = read_index_head(&index_head(&known));
         assert_eq!((read.0, read.1), (head.session, (1, MAX_SEQ)));
     }
 }

@@ -60,6 +60,15 @@ impl<E> From<E> for TapeFileError<E> {
     }
 }
 
+/// Way in which [`TapeFile::open`](super::TapeFile::open) learns which messages a file has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenMode {
+    /// Read the index at the end of the file. A file without one is scanned.
+    Index,
+    /// Read all blocks and check them against their checksums, also if the file has an index.
+    Scan,
+}
+
 /// Findings when a file was opened.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Opened {

@@ -50,7 +50,7 @@ const NARROW: Seq = 64;
 /// Piece of a reading: ascending messages above all earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderedPiece<'a> {
-    /// Head of their block, with the time and origin of the messages.
+    /// Head of the messages' block, with their time and origin.
     pub block: BlockHead,
     /// Messages of the piece.
     pub messages: Messages<'a>,

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 /// Knowledge of a file about its session.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Told {
+pub(super) struct KnownSession {
     /// Id of the session. The first one that is reported stays.
     pub(super) id: Option<SessionId>,
     /// First and last sequence of the session; 0 if not reported.
@@ -19,7 +19,7 @@ pub(super) struct Told {
     pub(super) end: SessionEnd,
     /// Blocks that were written before the session was known, each with its origin. Blocks of an
     /// earlier run have none: their session cannot be found out any more.
-    untold: Vec<(IndexEntry, Option<Origin>)>,
+    undecided: Vec<(IndexEntry, Option<Origin>)>,
     /// Offsets of such blocks that proved to belong to the session, ascending once the session is
     /// known.
     vouched: Vec<u64>,
@@ -27,16 +27,16 @@ pub(super) struct Told {
     pub(super) left_out: u64,
 }
 
-impl Told {
+impl KnownSession {
     /// Returns the knowledge that the head of a file gives.
     pub(super) fn of_head(session: Option<SessionId>) -> Self {
         Self { id: session, ..Self::default() }
     }
 
     /// Returns true if a block of `session` belongs to the file's session, as far as is known.
-    pub(super) fn takes(&mut self, entry: IndexEntry, session: Option<SessionId>) -> bool {
+    pub(super) fn counts(&mut self, entry: IndexEntry, session: Option<SessionId>) -> bool {
         if session.is_none() {
-            self.untold.push((entry, None));
+            self.undecided.push((entry, None));
             return true;
         }
         // A block with a session id also reports it, in case the session block is damaged.
@@ -47,7 +47,7 @@ impl Told {
     }
 
     /// Reads a session block, unless it describes another session.
-    pub(super) fn hear(
+    pub(super) fn take_report(
         &mut self,
         session: Option<SessionId>,
         (first, last): (Seq, Seq),
@@ -85,7 +85,7 @@ impl Told {
         self.vouched.sort_unstable();
         let known = |entry: &IndexEntry| self.vouched.binary_search(&entry.offset).is_ok();
         let mut out: Vec<u64> = Vec::new();
-        for (entry, _) in self.untold.drain(..).filter(|(entry, _)| !known(entry)) {
+        for (entry, _) in self.undecided.drain(..).filter(|(entry, _)| !known(entry)) {
             self.left_out += u64::from(entry.count);
             out.push(entry.offset);
         }
@@ -97,7 +97,7 @@ impl Told {
     /// Records that a block was written.
     pub(super) fn wrote(&mut self, entry: IndexEntry, origin: Origin) {
         if self.id.is_none() {
-            self.untold.push((entry, Some(origin)));
+            self.undecided.push((entry, Some(origin)));
         }
     }
 }
@@ -106,7 +106,7 @@ impl<S: Storage> TapeFile<S> {
     /// Returns the session as an exchange has described it last; `None` if none has.
     #[must_use]
     pub fn session(&self) -> Option<Info> {
-        let Told { id, first, last, .. } = self.told;
+        let KnownSession { id, first, last, .. } = self.told;
         let session = id.filter(|_| first > 0)?;
         Some(Info { session, version: 1, first, last })
     }
@@ -197,12 +197,12 @@ impl<S: Storage> TapeFile<S> {
         if self.told.id.is_some_and(|id| id != info.session) {
             return Ok(SeqSet::new());
         }
-        let first_told = self.told.id.is_none();
+        let is_first = self.told.id.is_none();
         let mut places = Vec::new();
         let mut ranges = Vec::new();
-        if first_told {
-            for at in 0..self.told.untold.len() {
-                let (entry, origin) = self.told.untold[at];
+        if is_first {
+            for at in 0..self.told.undecided.len() {
+                let (entry, origin) = self.told.undecided[at];
                 if vouched(origin) {
                     places.push(entry.offset);
                 } else {
@@ -213,7 +213,7 @@ impl<S: Storage> TapeFile<S> {
             ranges.extend(unvouched);
         }
         let first = info.first.max(FIRST_SEQ);
-        self.told.hear(
+        self.told.take_report(
             Some(info.session),
             (first, info.last),
             SessionEnd::Open,
@@ -243,7 +243,7 @@ impl<S: Storage> TapeFile<S> {
         }
         let first = self.told.first.max(FIRST_SEQ);
         let id = self.told.id;
-        self.told.hear(id, (self.told.first, last), end, core::iter::empty());
+        self.told.take_report(id, (self.told.first, last), end, core::iter::empty());
         let payload = session_payload(id, &[]);
         self.write(BlockKind::Session(end), (first, last, 0), now, &payload)
     }

@@ -16,6 +16,8 @@ use core::fmt;
 /// assert_eq!(request.to_string(), "request, session \"DAY1\", 2 messages 41 to 42");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Concept: [request](crate#request).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
     /// Session of the messages.

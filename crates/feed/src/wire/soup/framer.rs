@@ -1,4 +1,4 @@
-//! From bytes, cut anywhere, to packets.
+//! Framer of SoupBinTCP: splits bytes, which reads may cut anywhere, into packets.
 
 use super::{HEADER_BYTES, LENGTH_BYTES, LENGTH_MAX, RawPacket, kind};
 use alloc::vec::Vec;

@@ -23,7 +23,7 @@ fn bytes_of<const N: usize>(payload: &[u8], range: Range<usize>) -> [u8; N] {
     found.copied().unwrap_or([b' '; N])
 }
 
-/// Returns the number of a field.
+/// Returns the number that a text field of a login has.
 fn number_of<const N: usize>(
     payload: &[u8],
     range: Range<usize>,

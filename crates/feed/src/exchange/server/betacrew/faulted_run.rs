@@ -26,7 +26,7 @@ const RESET_DELAY: Duration = Duration::from_millis(5);
 /// Step of a faulted run: bytes to send, or something else to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SendAction {
-    /// The first `len` bytes of the packet with this sequence.
+    /// First `len` bytes of the packet with sequence `seq`.
     Packet { seq: Seq, len: u8 },
     /// The packet with one field changed by random bits.
     Changed { seq: Seq, field: CorruptedField, bits: u64 },
@@ -45,9 +45,9 @@ pub(super) enum SendAction {
 /// State of the first packet or message of a run: some of its bytes may be sent already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PartlySent {
-    /// Some of its bytes are sent.
+    /// Some of the packet's bytes are sent.
     Yes,
-    /// None of its bytes is sent.
+    /// None of the packet's bytes is sent.
     No,
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Reason why a publisher can never continue: the log's messages do not match our packets.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum PublishFailure {
     /// Packet in the log that differs from ours.
     Conflict {
         /// Number of the message.
@@ -47,7 +47,7 @@ pub enum Trouble {
     Removed(State),
 }
 
-impl Trouble {
+impl PublishFailure {
     /// Returns true if packets are missing from the log, rather than different.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -70,7 +70,7 @@ fn shown(frame: &RawFrame) -> String {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for PublishFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict { number, ours, theirs } => write!(

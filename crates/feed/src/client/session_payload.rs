@@ -14,7 +14,7 @@ use core::time::Duration;
 /// Kind of a session's messages.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum SessionPayload {
-    /// No message has shown it yet.
+    /// No message has shown the kind of payload yet.
     #[default]
     Unknown,
     /// Order packets of 17 bytes, which carry their sequences.

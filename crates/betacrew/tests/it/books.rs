@@ -1,4 +1,4 @@
-//! Order books in the state of an exchange and of a client.
+//! Order books in the state that both ends serve over HTTP.
 
 use crate::http::{LIVE, Program};
 use feed::payload::itch50;

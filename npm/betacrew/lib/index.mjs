@@ -1,0 +1,3 @@
+import betacrew from "./index.js";
+
+export const { BetacrewError, exchange, grade, program, scenarios } = betacrew;

@@ -1,0 +1,3 @@
+import betacrew = require("betacrew");
+
+export const program: string = betacrew.program();
