@@ -207,7 +207,7 @@ fn the_datagrams_of_a_paced_tape_do_not_depend_on_when_the_driver_asks() {
 fn a_pace_in_bytes_counts_messages_without_their_headers() {
     let scenario = Scenario { pace: Pace::BytesPerSecond(17_000), ..Scenario::clean(1) };
     let options = LineOptions { flush: SECOND, ..of(1) };
-    let packets = Run::new(exchange(20, scenario.clone(), options.clone())).send_until(0, SECOND);
+    let packets = Run::new(exchange(20, scenario.clone(), options)).send_until(0, SECOND);
     let of_messages = packets.iter().filter(|(_, datagram)| datagram.len() > HEADER_BYTES);
     let times: Vec<Duration> = of_messages.map(|(time, _)| *time).collect();
     assert_eq!(times, (0..20).map(Duration::from_millis).collect::<Vec<_>>());
