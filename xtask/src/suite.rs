@@ -18,7 +18,7 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 27] = [
+const ONCE: [&str; 28] = [
     "books",
     "browser",
     "captures",
@@ -42,6 +42,7 @@ const ONCE: [&str; 27] = [
     "scenarios",
     "sim",
     "soup_both",
+    "soup_crowd",
     "soup_fetch",
     "soup_golden",
     "wires",

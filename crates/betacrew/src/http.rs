@@ -34,6 +34,7 @@ use crate::net::{self, Stop};
 use crate::output::sink::PacketSink;
 use crate::terminal::message::{print, show_at_once};
 use crate::text::location::shown;
+use feed::analysis::messages::MessageMeaning;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,12 +81,16 @@ impl Web {
         self.addresses.iter().any(|own| addresses.contains(own))
     }
 
-    /// Returns a sink that builds the order books of a recording.
+    /// Returns a sink that builds the order books of a recording. Without a `meaning`, the first
+    /// message decides whether messages are ITCH.
     ///
     /// # Errors
     /// Returns [`Failure::System`] if no thread can be started.
-    pub(crate) fn books(&self) -> Result<Box<dyn PacketSink>, Failure> {
-        Ok(Box::new(state::books::BookBuilder::new(self.book_snapshot.clone())?))
+    pub(crate) fn books(
+        &self,
+        meaning: Option<MessageMeaning>,
+    ) -> Result<Box<dyn PacketSink>, Failure> {
+        Ok(Box::new(state::books::BookBuilder::new(self.book_snapshot.clone(), meaning)?))
     }
 }
 

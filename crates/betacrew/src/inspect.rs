@@ -17,7 +17,6 @@ use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
 use crate::text::location::{Location, shown};
 use capture::ReportForm;
-use feed::analysis::messages::MessageMeaning;
 use reading::Inspection;
 use std::path::{Path, PathBuf};
 
@@ -171,11 +170,7 @@ impl InspectArgs {
         let listed = if self.json { json::LISTED } else { text::LISTED };
         let (charts, books) = (plot.is_some(), self.book);
         let verify = self.verify;
-        let meaning = self.payload.and_then(|payload| match payload {
-            Payload::Orders => None,
-            Payload::Itch50 => Some(MessageMeaning::Itch50),
-            Payload::Opaque => Some(MessageMeaning::Opaque),
-        });
+        let meaning = self.payload.and_then(Payload::meaning);
         let wanted = reading::InspectOptions { listed, verify, charts, books, meaning };
         let found = reading::read(path, format, wanted, stop)?;
         self.check_payload(&found)?;

@@ -1,6 +1,7 @@
 //! Payload of a file: the meaning of its messages, which decides its columns. A file has one.
 
 use super::{Arrival, Encoder, EncoderTarget, Format, SessionFacts, StreamMark};
+use feed::analysis::messages::MessageMeaning;
 use feed::base::seq::Seq;
 use feed::payload::itch50::Message;
 use feed::wire::{Messages, RawFrame, packet_seq};
@@ -32,6 +33,15 @@ impl Payload {
         match Message::parse(message) {
             Ok(Message::Opaque(_)) | Err(_) => Self::Opaque,
             Ok(_) => Self::Itch50,
+        }
+    }
+
+    /// Returns the meaning of messages that are no order packets; `None` if they are.
+    pub(crate) fn meaning(self) -> Option<MessageMeaning> {
+        match self {
+            Self::Orders => None,
+            Self::Itch50 => Some(MessageMeaning::Itch50),
+            Self::Opaque => Some(MessageMeaning::Opaque),
         }
     }
 

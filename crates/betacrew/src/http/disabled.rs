@@ -5,6 +5,7 @@ use crate::net::{NoController, Stop};
 use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::sink::PacketSink;
 use crate::scenario::ResolvedScenario;
+use feed::analysis::messages::MessageMeaning;
 use feed::base::seq::SeqRange;
 use feed::client::Recorder;
 use feed::faults::scenario::Played;
@@ -31,7 +32,7 @@ impl Web {
         match *self {}
     }
 
-    pub(crate) fn books(&self) -> Result<Box<dyn PacketSink>, Failure> {
+    pub(crate) fn books(&self, _: Option<MessageMeaning>) -> Result<Box<dyn PacketSink>, Failure> {
         match *self {}
     }
 }

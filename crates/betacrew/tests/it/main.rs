@@ -28,10 +28,11 @@
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
 //! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
+//!   `soup_crowd`: thousands of clients that never log in, or guess passwords;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
-//! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
-//!   browser; `logs`: log lines;
+//! * `http`: the HTTP API; `books`: order books in it; `dashboard`: facts on the dashboard;
+//!   `browser`: the dashboard in a browser; `logs`: log lines;
 //! * `in_time`: waits for processes, with a limit;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -96,7 +97,7 @@ mod server;
 mod signals;
 mod sim;
 mod soup_both;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "web"))]
 mod soup_crowd;
 mod soup_fetch;
 mod soup_golden;

@@ -5,7 +5,7 @@ use super::lines::FetchLines;
 use super::sessions::{SessionName, SessionTurn};
 use super::{FetchArgs, places};
 use crate::error::{Exit, Failure};
-use crate::format::Format;
+use crate::format::{Format, Payload};
 use crate::http::{ClientMonitor, Web};
 use crate::net::{self, LoopEvent, Stop};
 use crate::output::Output;
@@ -132,7 +132,8 @@ impl<'a> FetchRecording<'a> {
         let outputs = std::mem::take(&mut self.written);
         let counters = OutputCounters { tape: self.store.written(), outputs };
         let history = ClientMonitor::new(web, &self.lines.labels, counters);
-        self.outlets.extend(web.map(Web::books).transpose()?);
+        let meaning = args.payload.and_then(Payload::meaning);
+        self.outlets.extend(web.map(|web| web.books(meaning)).transpose()?);
         let (took, handed_on) = self.record(&mut progress, stop, &history)?;
         let facts = self.facts();
         let exit = Exit::of(&facts);

@@ -26,7 +26,8 @@ pub(super) fn introduction(
     let packets = match tape {
         tape if tape.is_endless() => "an endless market".to_owned(),
         AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
-        tape => count(tape.last(), "packet"),
+        tape if tape.has_order_packets() => count(tape.last(), "packet"),
+        tape => count(tape.last(), "message"),
     };
     let mut text = format!("playing {packets}, session {}", tape.session());
     // SoupBinTCP loses nothing, whatever the flags are.

@@ -4,7 +4,8 @@ use crate::error::Failure;
 use crate::format::{Arrival, StreamMark};
 use crate::http::state::{BookPrice, BookView};
 use crate::output::sink::PacketSink;
-use feed::analysis::{book, messages::MessageStats};
+use feed::analysis::book;
+use feed::analysis::messages::{MessageMeaning, MessageStats};
 use feed::payload::itch50;
 use feed::wire::packet::Side;
 use feed::wire::{FRAME_LEN, Frame, Framing, Messages, RawFrame, Run, decode};
@@ -184,17 +185,21 @@ pub(crate) struct BookBuilder {
 }
 
 impl BookBuilder {
-    /// Starts the book thread of a session. It publishes to `book_snapshot`.
+    /// Starts the book thread of a session. It publishes to `book_snapshot`. Without a `meaning`,
+    /// the first message decides whether messages are ITCH.
     ///
     /// # Errors
     /// Returns [`Failure::System`] if no thread can be started.
-    pub(crate) fn new(book_snapshot: BookSnapshot) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        book_snapshot: BookSnapshot,
+        meaning: Option<MessageMeaning>,
+    ) -> Result<Self, Failure> {
         let (pieces, taken) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = Arc::clone(&waiting);
         let thread = std::thread::Builder::new()
             .name("books".to_owned())
-            .spawn(move || build_books(&taken, &left, &book_snapshot))
+            .spawn(move || build_books((&taken, &left), &book_snapshot, meaning))
             .map_err(|source| Failure::System {
                 action: "cannot start the thread of the order books",
                 source,
@@ -204,9 +209,13 @@ impl BookBuilder {
 }
 
 /// Builds books until the sender is dropped, or the messages turn out to be opaque.
-fn build_books(taken: &Receiver<Piece>, waiting: &AtomicUsize, book_snapshot: &BookSnapshot) {
+fn build_books(
+    (taken, waiting): (&Receiver<Piece>, &AtomicUsize),
+    book_snapshot: &BookSnapshot,
+    meaning: Option<MessageMeaning>,
+) {
     let mut books = SessionBooks::Orders(book::Books::default());
-    let (mut stats, mut put) = (MessageStats::default(), Instant::now());
+    let (mut stats, mut put) = (MessageStats::with_meaning(meaning), Instant::now());
     book_snapshot.put(books.shown());
     while let Ok(piece) = taken.recv() {
         match &piece {
@@ -291,7 +300,7 @@ mod tests {
     #[test]
     fn books_are_built_from_packets() {
         let book_snapshot = BookSnapshot::default();
-        let mut builder = Box::new(BookBuilder::new(book_snapshot.clone()).unwrap());
+        let mut builder = Box::new(BookBuilder::new(book_snapshot.clone(), None).unwrap());
         let tape = Tape::classic();
         assert_eq!(builder.put(Messages::Packets(tape.frames()), Arrival::UNKNOWN).unwrap(), 14);
         let books = loop {
@@ -314,7 +323,7 @@ mod tests {
     #[test]
     fn books_of_itch_messages_are_those_of_inspect() {
         let book_snapshot = BookSnapshot::default();
-        let mut builder = BookBuilder::new(book_snapshot.clone()).unwrap();
+        let mut builder = BookBuilder::new(book_snapshot.clone(), None).unwrap();
         // Half a day, which is longer than the queue and ends with orders in the books.
         let mut tape = ItchMarket::seeded(3, 200_000);
         let mut expected = itch50::Books::new();
@@ -349,7 +358,7 @@ mod tests {
     #[test]
     fn opaque_messages_have_no_books_and_cost_no_thread() {
         let book_snapshot = BookSnapshot::default();
-        let mut builder = BookBuilder::new(book_snapshot.clone()).unwrap();
+        let mut builder = BookBuilder::new(book_snapshot.clone(), None).unwrap();
         let bytes = [0, 2, b'h', b'i'];
         let run = Run::counted(1, 1, Framing::Length, &bytes).unwrap();
         assert_eq!(builder.put(run.into(), Arrival::UNKNOWN).unwrap(), 1);
@@ -362,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_ended_blocks_no_recording() {
-        let mut builder = BookBuilder::new(BookSnapshot::default()).unwrap();
+        let mut builder = BookBuilder::new(BookSnapshot::default(), None).unwrap();
         builder.waiting.store(QUEUE_MAX, Ordering::SeqCst);
         builder.pieces = channel().0;
         while !builder.thread.is_finished() {
@@ -374,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_takes_only_what_fits() {
-        let mut builder = BookBuilder::new(BookSnapshot::default()).unwrap();
+        let mut builder = BookBuilder::new(BookSnapshot::default(), None).unwrap();
         builder.waiting.fetch_add(QUEUE_MAX - 5 * FRAME_LEN - 1, Ordering::SeqCst);
         let tape = Tape::classic();
         assert_eq!(

@@ -111,7 +111,7 @@ impl ExchangeController {
         if self.books.as_mut().is_some_and(|books| books.add_new_packets(tape)) {
             return;
         }
-        let builder = BookBuilder::new(self.book_snapshot.clone()).ok();
+        let builder = BookBuilder::new(self.book_snapshot.clone(), None).ok();
         let session = tape.session();
         self.books = builder.map(|builder| Books { session, builder, next: FIRST_SEQ });
     }
