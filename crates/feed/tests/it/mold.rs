@@ -6,10 +6,8 @@ use crate::mold_world::{
 use feed::base::rng::Rng;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
-use feed::client::{
-    DatagramSource, IncompleteReason, Input, MoldViolation, Recorder, RecorderEvent,
-    RecorderOptions,
-};
+use feed::client::{DatagramSource, IncompleteReason, Input, MoldViolation};
+use feed::client::{Recorder, RecorderEvent, RecorderOptions};
 use feed::ledger::Limits;
 use feed::session::completeness::{Completeness, Facts};
 use feed::tape::in_memory::Tape;
