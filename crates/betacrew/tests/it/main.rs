@@ -69,7 +69,11 @@ mod live;
 mod logs;
 mod memory;
 mod mold_fetch;
+#[cfg(feature = "web")]
+mod mold_http;
+mod mold_lines;
 mod mold_serve;
+mod moldudp;
 mod original;
 #[cfg(unix)]
 mod places;
