@@ -34,8 +34,19 @@ struct Edit<'a> {
 }
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
-const CHECKS: [&str; 10] =
-    ["life", "faults", "steps", "follow", "torn", "claims", "lies", "untold", "soup", "soup_lies"];
+const CHECKS: [&str; 11] = [
+    "life",
+    "faults",
+    "steps",
+    "follow",
+    "torn",
+    "claims",
+    "lies",
+    "untold",
+    "soup",
+    "soup_lies",
+    "mold",
+];
 
 /// Number of simulated runs for each bug.
 const LIVES: &str = "12000";
@@ -206,7 +217,7 @@ fn lay_out(scratch: &Path) -> std::io::Result<()> {
     keep(&to.join("Cargo.toml"), text)?;
     copy(&from.join("src"), &to.join("src"))?;
     let mut main = "#![allow(clippy::unwrap_used, clippy::panic, dead_code)]\n".to_owned();
-    for check in CHECKS.into_iter().chain(["seen", "by_hand"]) {
+    for check in CHECKS.into_iter().chain(["seen", "by_hand", "mold_world"]) {
         let _ = writeln!(main, "mod {check};");
         let name = format!("tests/it/{check}.rs");
         keep(&to.join(&name), &fs::read_to_string(from.join(&name))?)?;
