@@ -54,9 +54,9 @@ pub struct ServeArgs {
     /// mold://HOST:PORT?request=HOST:PORT is a line: its datagrams go to the first address, a group
     /// or a single receiver, and the second one is its request server. More keys follow behind `&`:
     /// to=HOST:PORT (a further receiver), interface=IP or for a group of IPv6 its name, ttl=N (for
-    /// groups 127.0.0.1 and 0, which stay on this machine), age=N or age=TIME (older messages are not sent again), rate=N
-    /// (requests of a client in a second), start=TIME (heartbeats before the first message). Two
-    /// lines drop independently.
+    /// groups 127.0.0.1 and 0, which stay on this machine), age=N or age=TIME (older messages are
+    /// not sent again), rate=N (requests of a client in a second), start=TIME (heartbeats before
+    /// the first message). Two lines drop independently.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
 

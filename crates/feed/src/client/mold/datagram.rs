@@ -219,9 +219,10 @@ impl Recorder {
         }
     }
 
-    /// Takes messages into the ledger, and returns which. Returns `None` if they are too far ahead to
-    /// be believed, would open too many gaps, or are no order packets of these sequences although
-    /// the session's are: then they count as not received, and say nothing about their line.
+    /// Takes messages into the ledger, and returns which. Returns `None` if they are too far ahead
+    /// to be believed, would open too many gaps, or are no order packets of these sequences
+    /// although the session's are: then they count as not received, and say nothing about their
+    /// line.
     fn take_mold_run(
         &mut self,
         id: u16,

@@ -156,7 +156,7 @@ impl GroupRun {
             self.file.limit(room);
         }
         let feed = LineProtocol::Mold(MoldFeed { servers: 1 });
-        let lines = self.plan.scenarios.iter().map(|_| feed.clone()).collect();
+        let lines = self.plan.scenarios.iter().map(|_| feed).collect();
         let epoch = Duration::from_secs(1_700_000_000) + self.world.now();
         let Self { file, world, rng, plan, .. } = self;
         let started =
