@@ -49,6 +49,38 @@ fn ten_thousand_gaps_are_filled_one_round_trip_after_the_end() {
     }
 }
 
+/// Lets time pass in which the driver reads nothing, and then gives it what waits: answers first.
+fn pause(world: &mut World, until: Duration) {
+    let mut waiting = Vec::new();
+    while world.events.first_key_value().is_some_and(|((time, _), _)| *time <= until) {
+        let ((time, _), event) = world.events.pop_first().unwrap();
+        match event {
+            Event::Request(..) => {
+                world.now = time;
+                world.happen(event);
+            }
+            _ => waiting.push(event),
+        }
+    }
+    world.now = until;
+    waiting.sort_by_key(|event| !matches!(event, Event::Answer(..)));
+    waiting.into_iter().for_each(|event| world.happen(event));
+    world.give(Input::Wake);
+}
+
+#[test]
+fn answers_that_wait_to_be_read_are_not_requested_again() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 8001);
+    let last = world.play(0, (8001, 1, MS / 100), |number| number % 2 == 1);
+    world.run_until(last - MS * 30);
+    assert!(world.in_flight > 900, "{}", world.in_flight);
+    pause(&mut world, last - MS * 30 + MS * 200);
+    world.run();
+    world.assert_complete(8001);
+    let requests = world.recorder.request_stats();
+    assert_eq!((requests.sent, requests.timed_out), (4000, 0));
+}
+
 #[test]
 fn loss_of_requests_and_answers_only_takes_longer() {
     let mut world = World::new(lines(1, 2), RecorderOptions::default(), 10_000);
