@@ -28,7 +28,7 @@ const INDEX_SHARE: f64 = 0.003;
 
 const MIB: f64 = 1_048_576.0;
 
-/// What a client has needed.
+/// Resources that a client has needed.
 struct Needs {
     /// CPU times of the exchange and the client.
     cpu: (Duration, Duration),

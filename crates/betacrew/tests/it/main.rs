@@ -29,9 +29,9 @@
 //!   other programs;
 //! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
 //!   `soup_crowd`: thousands of clients that never log in, or guess passwords;
-//! * `mold_serve`, `mold_fetch`: the exchange and the client in MoldUDP64; `mold_lines`: lines beside
-//!   other protocols, with faults of their own, of IPv6; `mold_http`: their control, and what each
-//!   dropped; `moldudp`: a client and a server of somebody else;
+//! * `mold_serve`, `mold_fetch`: the exchange and the client in MoldUDP64; `mold_lines`: lines
+//!   beside other protocols, with faults of their own, of IPv6; `mold_http`: control of lines, and
+//!   the messages that each dropped; `moldudp`: a client and a server of somebody else;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `books`: order books in it; `dashboard`: facts on the dashboard;

@@ -187,7 +187,7 @@ fn a_run_of_many_blocks_is_whole_or_ends_with_the_write_that_failed() {
         let (file, done) = append(full);
         assert!(done.is_err(), "seed {seed}");
         let bytes = file.into_storage().bytes().to_vec();
-        let (file, _) = TapeFile::open(Disk::with(bytes), false).unwrap();
+        let (file, _) = TapeFile::open(Disk::with(bytes), OpenMode::Index).unwrap();
         let stored = read(&file, FIRST_SEQ);
         assert!(stored == all[..stored.len()], "seed {seed}");
     }

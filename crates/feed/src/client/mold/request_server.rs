@@ -339,7 +339,7 @@ mod tests {
                 for _ in 0..rng.between(1, room) {
                     match rng.below(100) < lost_of_100 {
                         true => server.on_timeout(),
-                        false => server.on_answer(None, now),
+                        false => answered(&mut server, None, now),
                     }
                 }
                 now += ANSWER_WAIT_MAX * 2;
