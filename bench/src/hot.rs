@@ -23,6 +23,8 @@ use std::time::Duration;
 mod itch;
 mod wires;
 
+pub use itch::decode_every_field;
+
 /// Packets in each case: enough that what is done once does not show.
 pub const PACKETS: u64 = 100_000;
 /// As much as is read from a socket at once.
@@ -40,7 +42,7 @@ pub struct Case {
 }
 
 /// All cases.
-pub const CASES: [Case; 19] = [
+pub const CASES: [Case; 22] = [
     Case { name: "scan", about: "the ledger takes a stream with 25 % dropped", make: scan },
     Case { name: "scan-whole", about: "the ledger takes a stream without loss", make: scan_whole },
     Case { name: "refill", about: "the same, and then all dropped packets", make: refill },
@@ -62,8 +64,15 @@ pub const CASES: [Case; 19] = [
     },
     Case { name: "soup-messages", about: "and single messages", make: wires::soup_messages },
     Case { name: "soup-encode", about: "messages become Soup bytes", make: wires::soup_encode },
+    Case { name: "soup-record", about: "Soup bytes go into a tape file", make: wires::soup_record },
+    Case { name: "soup-orders", about: "the same with order packets", make: wires::soup_orders },
     Case { name: "mold-parse", about: "Mold datagrams become messages", make: wires::mold_parse },
     Case { name: "mold-build", about: "messages become Mold datagrams", make: wires::mold_build },
+    Case {
+        name: "mold-record",
+        about: "Mold datagrams go into a tape file",
+        make: wires::mold_record,
+    },
 ];
 
 /// Runs the part of a case that is counted.

@@ -9,6 +9,7 @@ mod process;
 mod proxy;
 mod raw;
 mod report;
+mod tape;
 mod targets;
 #[path = "../../crates/betacrew/src/text/xml.rs"]
 mod xml;

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::measure::{Cost, children_cpu, cpu_of};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -47,9 +48,33 @@ pub(crate) fn has_node() -> bool {
     Command::new("node").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
+/// Python with the packages of others.
+pub(crate) struct Python {
+    program: OsString,
+}
+
+impl Python {
+    /// Returns the Python of `BETACREW_PYTHON`, or `python3`, if it has what a script needs.
+    pub(crate) fn with(script: &str) -> Option<Self> {
+        let program = std::env::var_os("BETACREW_PYTHON").unwrap_or_else(|| "python3".into());
+        let python = Self { program };
+        python.run(script, &["check"]).ok().map(|_| python)
+    }
+
+    /// Runs a script to its good end and returns what it prints.
+    pub(crate) fn run(&self, script: &str, args: &[&str]) -> Result<String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/python").join(script);
+        let output = Command::new(&self.program).arg(script).args(args).output()?;
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout)?),
+            false => Err(String::from_utf8_lossy(&output.stderr).into()),
+        }
+    }
+}
+
 /// A running exchange. It ends with this.
 pub(crate) struct Exchange {
-    child: Child,
+    served: Served,
     pub(crate) address: SocketAddr,
     /// Time from the start of the process until it listened.
     pub(crate) ready: Duration,
@@ -90,39 +115,58 @@ impl Exchange {
     /// Starts a server that prints its address.
     pub(crate) fn begin(mut command: Command) -> Result<Self> {
         let began = Instant::now();
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let out = child.stdout.take().ok_or("the exchange has no stdout")?;
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line)?;
-        let ready = began.elapsed();
-        let Some(address) = line.trim().strip_prefix("listening on ") else {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(format!("{command:?} did not listen: {line:?}").into());
-        };
-        let address = address.parse()?;
-        let mut exchange = Self { child, address, ready, descriptors_at_start: 0 };
+        let served = Served::begin(&mut command)?;
+        let (ready, address) = (began.elapsed(), served.address.parse()?);
+        let mut exchange = Self { served, address, ready, descriptors_at_start: 0 };
         exchange.descriptors_at_start = exchange.descriptors()?;
         Ok(exchange)
     }
 
     pub(crate) fn cpu(&self) -> Duration {
-        cpu_of(self.child.id())
+        self.served.cpu()
     }
 
     /// Returns the resident memory of the process, in bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
-        status(self.child.id(), "VmRSS").ok_or_else(|| "the exchange has ended".into())
+        status(self.served.child.id(), "VmRSS").ok_or_else(|| "the exchange has ended".into())
     }
 
     /// Returns the number of open files and sockets of the process.
     pub(crate) fn descriptors(&self) -> Result<usize> {
-        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.served.child.id()))?.count())
     }
 }
 
-impl Drop for Exchange {
+/// A process that serves at an address of any kind. It ends with this.
+pub(crate) struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    /// Starts a process that prints its address.
+    pub(crate) fn begin(command: &mut Command) -> Result<Self> {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let out = child.stdout.take().ok_or("the exchange has no stdout")?;
+        let mut served = Self { child, address: String::new() };
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        let address = line.trim().strip_prefix("listening on ");
+        served.address = address.ok_or_else(|| format!("{command:?} said {line:?}"))?.to_owned();
+        Ok(served)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_of(self.child.id())
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -134,6 +178,11 @@ fn status(process: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Returns the CPU time and the resident memory, in bytes, of a running process.
+pub(crate) fn cpu_and_memory(process: u32) -> Option<(Duration, u64)> {
+    status(process, "VmRSS").map(|resident| (cpu_of(process), resident))
 }
 
 /// A client that records from `exchange` into `output`.

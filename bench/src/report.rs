@@ -62,6 +62,8 @@ impl Row {
     pub(crate) fn margin(&self) -> Option<f64> {
         match self.want {
             Want::AtLeast(bound) => Some(self.got / bound),
+            // Nothing is as good as nothing, and anything is infinitely worse.
+            Want::AtMost(0.0) => Some(if self.got > 0.0 { 0.0 } else { 1.0 }),
             Want::AtMost(bound) => Some(bound / self.got.max(bound / 1e3)),
             Want::Shown => None,
         }

@@ -6,9 +6,13 @@ mod exchange;
 mod far;
 mod files;
 mod growth;
+mod itch;
 mod jobs;
 mod kernels;
 mod mold;
+mod mold_far;
+mod mold_rate;
+mod mold_record;
 mod soup;
 
 use crate::Result;
@@ -44,7 +48,7 @@ struct Target {
     run: fn(&Plan) -> Result<Vec<Row>>,
 }
 
-const TARGETS: [Target; 20] = [
+const TARGETS: [Target; 26] = [
     Target { numbers: &[1, 2], run: jobs::without_loss },
     Target { numbers: &[3], run: jobs::with_loss },
     Target { numbers: &[4], run: jobs::small },
@@ -65,6 +69,12 @@ const TARGETS: [Target; 20] = [
     Target { numbers: &[18, 19], run: memory_and_start },
     Target { numbers: &[21], run: soup::exchange },
     Target { numbers: &[22], run: mold::exchange },
+    Target { numbers: &[23], run: soup::record },
+    Target { numbers: &[24], run: mold_record::record_datagrams },
+    Target { numbers: &[25], run: mold_rate::sustained },
+    Target { numbers: &[26], run: mold_far::after_stream },
+    Target { numbers: &[27], run: itch::decode },
+    Target { numbers: &[28], run: itch::books },
 ];
 
 fn near_and_far(plan: &Plan) -> Result<Vec<Row>> {

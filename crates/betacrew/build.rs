@@ -19,6 +19,10 @@ fn commit() -> String {
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
         return "not recorded in debug builds".to_owned();
     }
+    // Sources without a repository of their own may lie in one of somebody else.
+    if git(&["rev-parse", "--show-prefix"]).as_deref() != Some("crates/betacrew/") {
+        return "unknown: built outside of its git repository".to_owned();
+    }
     // Any change of the sources may turn a clean tree into a changed one.
     for place in ["src", "../feed/src", "../gateway/src"] {
         println!("cargo:rerun-if-changed={place}");
@@ -29,7 +33,7 @@ fn commit() -> String {
         }
     }
     let described = git(&["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
-    described.unwrap_or_else(|| "unknown: built outside of a git repository".to_owned())
+    described.unwrap_or_else(|| "unknown: git names none".to_owned())
 }
 
 /// Runs git, and returns the line that it prints.

@@ -2,6 +2,7 @@
 
 mod counts;
 mod coverage;
+mod dist;
 mod fuzz;
 mod mutants;
 #[cfg(test)]
@@ -29,7 +30,7 @@ struct Task {
 }
 
 /// Tasks, those of CI in the order in which it runs them.
-const TASKS: [Task; 16] = [
+const TASKS: [Task; 17] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
@@ -40,6 +41,12 @@ const TASKS: [Task; 16] = [
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
     Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
     Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
+    Task {
+        name: "dist",
+        about: "packages for dpkg, pip, npm, containers; needs their programs",
+        run: dist::run,
+        in_ci: false,
+    },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
     Task {
         name: "latency",
@@ -86,8 +93,8 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci         all of these but bench, latency, soak, \
-             coverage, picture and dashboard"
+            "usage: cargo xtask TASK\n\n  ci         all of these but dist, bench, latency, \
+             soak, coverage, picture and dashboard"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);

@@ -24,20 +24,26 @@ macro_rules! decode_fields {
     };
 }
 
+/// Decodes every field of a message.
+#[inline]
+pub fn decode_every_field(message: &Message<'_>) {
+    decode_fields!(
+        message,
+        SystemEvent StockDirectory StockTradingAction RegShoRestriction
+        MarketParticipantPosition MwcbDeclineLevel MwcbStatus IpoQuotingPeriodUpdate
+        LuldAuctionCollar OperationalHalt AddOrder AddOrderWithMpid OrderExecuted
+        OrderExecutedWithPrice OrderCancel OrderDelete OrderReplace Trade CrossTrade
+        BrokenTrade NetOrderImbalance RetailInterest DirectListingPriceDiscovery
+    );
+}
+
 pub(super) fn decode() -> Box<dyn FnMut()> {
     let day = day();
     Box::new(move || {
         for bytes in &day {
             let message = Message::parse(bytes);
             let message = message.unwrap_or_else(|error| unreachable!("a legal day: {error}"));
-            decode_fields!(
-                message,
-                SystemEvent StockDirectory StockTradingAction RegShoRestriction
-                MarketParticipantPosition MwcbDeclineLevel MwcbStatus IpoQuotingPeriodUpdate
-                LuldAuctionCollar OperationalHalt AddOrder AddOrderWithMpid OrderExecuted
-                OrderExecutedWithPrice OrderCancel OrderDelete OrderReplace Trade CrossTrade
-                BrokenTrade NetOrderImbalance RetailInterest DirectListingPriceDiscovery
-            );
+            decode_every_field(&message);
         }
     })
 }

@@ -29,7 +29,7 @@ fn trips(time: Duration) -> f64 {
 }
 
 /// A row whose figure is a number of round trips.
-fn in_trips((number, work): (u32, &str), took: Duration, most: f64) -> Row {
+pub(super) fn in_trips((number, work): (u32, &str), took: Duration, most: f64) -> Row {
     Row {
         number,
         work: work.to_owned(),

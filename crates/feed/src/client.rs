@@ -299,6 +299,10 @@ impl Recorder {
         if !core::mem::replace(&mut self.has_started, true) {
             self.ledger.begins(now);
         }
+        // After a pause of the driver many answers wait to be read. The first of them does not say
+        // that the others are missing; the next input of another kind does.
+        let is_answer = matches!(input, Input::Datagram { source: DatagramSource::Server(_), .. });
+        let others_wait = is_answer && self.requests.is_overdue(now);
         self.input(input, now, sink);
         if sink.has_failed() {
             self.finish(Some(IncompleteReason::Storage), now);
@@ -317,6 +321,9 @@ impl Recorder {
                     self.conns[at].last_useful = now;
                 }
             }
+        }
+        if !others_wait {
+            self.expire_mold(now);
         }
         self.expire(now);
         self.advance(now, sink);

@@ -9,7 +9,7 @@ use feed::wire::Protocol;
 use feed::wire::soup::Text;
 use std::net::{IpAddr, SocketAddr};
 
-/// Error of an interface that is no address, for a group of IPv4.
+/// Reason for which `interface=` of a group of IPv4 is refused.
 const NEEDS_IP: &str = "interface= needs an IP address, such as interface=192.0.2.7";
 
 /// Address of an exchange: `HOST:PORT`, `betacrew://HOST:PORT`,

@@ -112,7 +112,7 @@ impl LineAddress {
         if !v4.is_empty() && !v6.is_empty() {
             return Some("one line has receivers of IPv4 or of IPv6, not of both");
         }
-        let mut zones = v6.iter().filter_map(zone::zone_of);
+        let mut zones = v6.iter().copied().filter_map(zone::zone_of);
         match (self.zone(), zones.all(|zone| Some(zone) == self.zone())) {
             (Some(0), true) => {
                 return Some(

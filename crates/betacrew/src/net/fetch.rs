@@ -208,11 +208,13 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
             while let Some(id) = self.failed.pop_front() {
                 self.input(Input::ConnectFailed(id));
             }
+            // Answers come first: requests expire with the inputs behind them.
+            self.read_groups(REQUESTS);
             let ids: Vec<ConnId> = self.conns.iter().map(|conn| conn.id).collect();
             for id in ids {
                 self.turn(id);
             }
-            self.read_groups();
+            self.read_groups(GROUP);
             if self.recorder.deadline().is_some_and(|time| time <= self.now()) {
                 self.input(Input::Wake);
             }
@@ -293,15 +295,13 @@ impl<S: Sink, F: FnMut(LoopEvent<'_>)> RecorderLoop<'_, S, F> {
         true
     }
 
-    /// Reads the sockets of all groups, each for one turn.
-    fn read_groups(&mut self) {
+    /// Reads one of the sockets of each group for one turn.
+    fn read_groups(&mut self, index: usize) {
         let Some(mut batch) = self.batch.take() else { return };
         for at in 0..self.groups.len() {
-            for index in [REQUESTS, GROUP] {
-                let mut turns = turn();
-                while turns > 0 && self.read_group(at, index, &mut batch) {
-                    turns -= 1;
-                }
+            let mut turns = turn(index);
+            while turns > 0 && self.read_group(at, index, &mut batch) {
+                turns -= 1;
             }
         }
         self.batch = Some(batch);

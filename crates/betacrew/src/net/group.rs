@@ -5,6 +5,7 @@ mod batch;
 use crate::args::group_address::GroupAddress;
 use batch::DatagramBatch;
 use feed::client::DatagramSource;
+use feed::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
 use feed::wire::mold::Request;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
@@ -20,7 +21,11 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// Maximum number of batches that are read from one socket before it is the turn of the others.
-const TURN: u32 = 16;
+const TURN: usize = 16;
+
+/// Maximum number of batches of answers that are read before it is the turn of the others: all that
+/// the requests in flight to a server can cause, so that no request expires whose answer is there.
+const ANSWERS_TURN: usize = REQUESTS_IN_FLIGHT_MAX as usize / batch::DATAGRAMS;
 
 /// Open sockets of a MoldUDP64 line. They stay open while one session follows another.
 #[derive(Debug)]
@@ -251,9 +256,9 @@ impl RegisteredGroup {
 /// Datagrams of the groups of one event loop, read in batches.
 pub(super) type Batch = DatagramBatch;
 
-/// Maximum number of batches of a turn.
-pub(super) const fn turn() -> u32 {
-    TURN
+/// Maximum number of batches of a turn at a socket.
+pub(super) const fn turn(index: usize) -> usize {
+    if index == REQUESTS { ANSWERS_TURN } else { TURN }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use std::time::Instant;
 pub(crate) struct Program {
     child: Child,
     pub(crate) feed: String,
+    /// Addresses of all listeners and lines.
+    pub(crate) feeds: Vec<String>,
     pub(crate) http: String,
 }
 
@@ -29,13 +31,15 @@ impl Program {
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         // Built before the loop, because dropping it kills the child if the loop panics.
-        let mut program = Self { child, feed: String::new(), http: String::new() };
+        let (feed, http) = (String::new(), String::new());
+        let mut program = Self { child, feed, feeds: Vec::new(), http };
         for line in lines {
             if let Some(address) = line.strip_prefix("http on ") {
                 program.http = address.to_owned();
                 return program;
             }
             program.feed = line.strip_prefix("listening on ").unwrap().to_owned();
+            program.feeds.push(program.feed.clone());
         }
         panic!("the program ended before it announced its HTTP address");
     }

@@ -29,6 +29,9 @@
 //!   other programs;
 //! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
 //!   `soup_crowd`: thousands of clients that never log in, or guess passwords;
+//! * `mold_serve`, `mold_fetch`: the exchange and the client in MoldUDP64; `mold_lines`: lines
+//!   beside other protocols, with faults of their own, of IPv6; `mold_http`: control of lines, and
+//!   the messages that each dropped; `moldudp`: a client and a server of somebody else;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `books`: order books in it; `dashboard`: facts on the dashboard;
@@ -76,7 +79,11 @@ mod live;
 mod logs;
 mod memory;
 mod mold_fetch;
+#[cfg(feature = "web")]
+mod mold_http;
+mod mold_lines;
 mod mold_serve;
+mod moldudp;
 mod original;
 // The feature keeps it to one of the runs with different features.
 #[cfg(all(unix, feature = "columnar"))]

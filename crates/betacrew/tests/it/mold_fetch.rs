@@ -22,7 +22,7 @@ struct Publisher {
 }
 
 /// Returns addresses of this machine that are free at the moment.
-fn free_addresses(count: usize) -> Vec<String> {
+pub(crate) fn free_addresses(count: usize) -> Vec<String> {
     let sockets: Vec<UdpSocket> =
         (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect()

@@ -57,7 +57,9 @@ impl Lines {
         if let Some(next) = &plot.next {
             exchange = exchange.with_next_tape(next.open(seed).unwrap());
         }
-        let options = LineOptions { lead: Duration::ZERO, ..LineOptions::default() };
+        // All requests are sent at once.
+        let request_rate = 1_000_000;
+        let options = LineOptions { lead: Duration::ZERO, request_rate, ..LineOptions::default() };
         let exchange = (0..LINES).fold(exchange, |exchange, _| exchange.with_line(options));
         Self { exchange, now: Duration::ZERO, all: Vec::new() }
     }
@@ -185,7 +187,7 @@ fn received(tape: &str, args: &[&str]) -> (Value, Vec<u8>) {
 }
 
 /// Returns all messages of a tape, each behind its length.
-fn framed(mut tape: impl TapeSource) -> Vec<u8> {
+pub(crate) fn framed(mut tape: impl TapeSource) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut next = 1;
     while let Some(rest) = SeqRange::new(next, tape.last()) {

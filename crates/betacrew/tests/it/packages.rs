@@ -1,7 +1,7 @@
 //! Packages for other languages: their own tests, with the program that was just built.
 
 use crate::in_time::CommandInTime;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Returns a folder of the repository.
@@ -70,6 +70,130 @@ fn javascript_s_tests_pass_and_its_types_are_right() {
     let mut types = tool("node", "npm");
     types.args(["node_modules/typescript/bin/tsc", "--project", "betacrew/test/tsconfig.json"]);
     succeeds(&mut types, Some("Cannot find module"), "BETACREW_REQUIRE_CLIENTS");
+}
+
+/// Returns a folder with the example clients in `clients` and the program in `bin`. They are apart,
+/// because the grader copies the clients' folder for each case.
+fn workplace() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("clients")).unwrap();
+    for entry in std::fs::read_dir(folder("examples/clients")).unwrap().map(Result::unwrap) {
+        let copy = place.path().join("clients").join(entry.file_name());
+        std::fs::copy(entry.path(), copy).unwrap();
+    }
+    let bin = place.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_betacrew"), bin.join("betacrew")).unwrap();
+    place
+}
+
+/// Returns a command that runs a line of shell in the clients' folder of a workplace.
+fn shell(place: &Path, line: &str) -> Command {
+    let mut bash = Command::new("bash");
+    let path = std::env::var("PATH").unwrap_or_default();
+    bash.args(["--norc", "-eo", "pipefail", "-c", line]).current_dir(place.join("clients"));
+    bash.env("PATH", format!("{}:{path}", place.join("bin").display())).env("NO_COLOR", "1");
+    bash
+}
+
+/// Returns the scripts of an action's steps: the lines below `run: |`, without their indentation.
+fn scripts(action: &str) -> Vec<String> {
+    let mut scripts: Vec<String> = Vec::new();
+    let mut is_script = false;
+    for line in action.lines() {
+        match line.strip_prefix("        ") {
+            Some(code) if is_script => scripts.last_mut().unwrap().push_str(&format!("{code}\n")),
+            _ if line == "      run: |" => {
+                scripts.push(String::new());
+                is_script = true;
+            }
+            _ => is_script = false,
+        }
+    }
+    scripts
+}
+
+/// Runs the steps of `action.yml` as GitHub does, on a client that passes and on one that fails.
+#[test]
+fn the_action_grades_annotates_and_reports() {
+    if !succeeds(Command::new("node").arg("--version"), None, "BETACREW_REQUIRE_CLIENTS") {
+        return;
+    }
+    let action = std::fs::read_to_string(folder("action.yml")).unwrap();
+    let scripts = scripts(&action);
+    let [install, grade] = &scripts[..] else { panic!("two scripts: {scripts:?}") };
+    let root = folder("").canonicalize().unwrap();
+    for (client, passes) in [("client.js", true), ("'naive.js'", false)] {
+        let place = workplace();
+        let at = |name: &str| place.path().join(name);
+        // In place of cargo, which would compile for minutes.
+        let cargo = "#!/bin/sh\necho \"$*\" > ../cargo.txt\nfor last; do :; done\n\
+                     mkdir -p \"$last/bin\"\ncp -L ../bin/betacrew \"$last/bin\"\n";
+        std::fs::write(at("bin/cargo"), cargo).unwrap();
+        let run = |script: &str| {
+            let mut bash = shell(place.path(), script);
+            let command = format!("node {client} {{host}} {{port}}");
+            bash.env("GITHUB_ACTION_PATH", &root).env("RUNNER_TEMP", at("temp"));
+            bash.env("GITHUB_OUTPUT", at("output")).env("GITHUB_STEP_SUMMARY", at("summary"));
+            bash.env("COMMAND", command).env("STRICT", "false");
+            bash.env("CASES", "gaps/one framing/half-packet");
+            bash.output_in_time().unwrap()
+        };
+        let made_executable =
+            shell(place.path(), "chmod +x ../bin/cargo").output_in_time().unwrap();
+        assert!(made_executable.status.success());
+        let done = run(install);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let cargo = std::fs::read_to_string(at("cargo.txt")).unwrap();
+        assert!(cargo.contains("/crates/betacrew --root "), "{cargo}");
+        let done = run(grade);
+        let printed = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert_eq!(done.status.code(), Some(if passes { 0 } else { 10 }), "{printed}");
+        assert_eq!(printed.contains("::error title=framing/half-packet::"), !passes, "{printed}");
+        let output = std::fs::read_to_string(at("output")).unwrap();
+        assert_eq!(output.contains("grade=A\n"), passes, "{output}");
+        let summary = std::fs::read_to_string(at("summary")).unwrap();
+        assert_eq!(
+            summary.contains("| `framing/half-packet` | must | fail |"),
+            !passes,
+            "{summary}"
+        );
+        for report in ["grade.json", "grade.xml", "grade.html", "grade.svg"] {
+            assert!(at("temp/betacrew-reports").join(report).exists(), "{report}");
+        }
+    }
+}
+
+/// Runs each command that `docs/ci.md` has for a CI.
+#[test]
+fn the_commands_for_other_ci_systems_work() {
+    if !succeeds(Command::new("node").arg("--version"), None, "BETACREW_REQUIRE_CLIENTS") {
+        return;
+    }
+    let text = std::fs::read_to_string(folder("docs/ci.md")).unwrap();
+    let starts = ["- betacrew ", "sh 'betacrew ", "entry: betacrew "];
+    let commands: Vec<&str> = text
+        .lines()
+        .filter_map(|line| starts.iter().find_map(|start| line.trim().strip_prefix(start)))
+        .map(|rest| rest.trim_end_matches('\''))
+        .collect();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    for command in commands {
+        let place = workplace();
+        // All cases take long; a CI's command is the same with a few.
+        let few = match command.contains("gaps/one") {
+            true => command.to_owned(),
+            false => command.replace(" -- ", " gaps/one -- "),
+        };
+        let done = shell(place.path(), &format!("betacrew {few}")).output_in_time().unwrap();
+        let printed = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.success() && printed.contains("grade A"), "{few}: {printed}");
+        assert_eq!(
+            place.path().join("clients/grade.xml").exists(),
+            few.contains("grade.xml"),
+            "{few}"
+        );
+    }
 }
 
 /// The packages have one version, which publishing needs.

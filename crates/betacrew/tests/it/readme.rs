@@ -1,4 +1,5 @@
-//! README.md's examples, word for word: all blocks run in their order, in one folder.
+//! Examples of README.md and of the tutorial `docs/handler.md`, word for word: all blocks of a page
+//! run in their order, in one folder.
 //!
 //! The first word of a block's info string says what the block is:
 //!
@@ -12,7 +13,7 @@
 //! Times and dates in the output may differ, and so may lines in the place of `...`.
 //!
 //! `BETACREW_BLESS=1 cargo test -p betacrew --test it readme` writes what the program prints into
-//! README.md.
+//! the pages.
 
 use crate::in_time::{ChildInTime, CommandInTime, LIMIT};
 use crate::support::{ReservedPort, betacrew, run};
@@ -24,8 +25,8 @@ use std::time::{Duration, Instant};
 /// Root of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Ports that the README names. The first is the default port of both programs.
-const PORTS: [&str; 4] = ["3000", "3001", "8080", "8081"];
+/// Ports that the pages name. The first is the default port of both programs.
+const PORTS: [&str; 6] = ["3000", "3001", "8080", "8081", "40001", "40002"];
 
 /// Programs of others that examples use, with the variable that makes them required.
 const TOOLS: [(&str, &str); 3] = [
@@ -34,7 +35,7 @@ const TOOLS: [(&str, &str); 3] = [
     ("curl", "BETACREW_REQUIRE_HTTP"),
 ];
 
-/// A fenced block of the README.
+/// A fenced block of a page.
 struct Block {
     info: String,
     /// Index of the first line inside the fence.
@@ -63,7 +64,7 @@ fn blocks(text: &str) -> Vec<Block> {
             (None, None) => section += usize::from(line.starts_with("## ")),
         }
     }
-    assert!(open.is_none(), "README.md: a block is not closed");
+    assert!(open.is_none(), "a block is not closed");
     blocks
 }
 
@@ -77,7 +78,7 @@ fn examples(block: &Block) -> Vec<Example> {
                 found.push(Example { command: command.to_owned(), output });
             }
             (None, Some(example)) => example.output.end = number + 1,
-            (None, None) => panic!("README.md:{}: output before a command", number + 1),
+            (None, None) => panic!("line {}: output before a command", number + 1),
         }
     }
     found
@@ -172,8 +173,10 @@ struct Background {
     output: std::ops::Range<usize>,
 }
 
-/// README.md while its examples run.
+/// A page while its examples run.
 struct Readme {
+    /// Path of the page in the repository.
+    page: &'static str,
     lines: Vec<String>,
     folder: tempfile::TempDir,
     ports: Vec<ReservedPort>,
@@ -185,7 +188,7 @@ struct Readme {
 }
 
 impl Readme {
-    fn open() -> Self {
+    fn open(page: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clients = folder.path().join("examples/clients");
         fs::create_dir_all(&clients).unwrap();
@@ -193,8 +196,9 @@ impl Readme {
             let entry = entry.unwrap();
             fs::copy(entry.path(), clients.join(entry.file_name())).unwrap();
         }
-        let text = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+        let text = fs::read_to_string(format!("{ROOT}/{page}")).unwrap();
         Self {
+            page,
             lines: text.lines().map(str::to_owned).collect(),
             folder,
             ports: PORTS.iter().map(|_| ReservedPort::new()).collect(),
@@ -253,7 +257,8 @@ impl Readme {
         }
         assert!(
             self.bless,
-            "README.md:{}: `{command}` prints\n{}\n\nand not\n{}\n\nBETACREW_BLESS=1 updates it",
+            "{}:{}: `{command}` prints\n{}\n\nand not\n{}\n\nBETACREW_BLESS=1 updates it",
+            self.page,
             output.start,
             printed.join("\n"),
             shown.join("\n")
@@ -288,7 +293,7 @@ impl Readme {
     fn end_exchange(&mut self) {
         for mut follower in self.followers.drain(..) {
             let ended = follower.0.try_wait().unwrap();
-            assert_eq!(ended, None, "README.md: a client that follows has ended by itself");
+            assert_eq!(ended, None, "{}: a client that follows has ended by itself", self.page);
         }
         let Some(mut background) = self.exchange.take() else { return };
         let output = background.output.clone();
@@ -350,17 +355,17 @@ impl Readme {
                 self.run("betacrew scenarios block.toml", &folder, None);
             }
             "rust" => {}
-            info => panic!("README.md:{}: a block of {info:?} is not run", block.first),
+            info => panic!("{}:{}: a block of {info:?} is not run", self.page, block.first),
         }
     }
 
-    /// Writes the changed outputs into README.md.
+    /// Writes the changed outputs into the page.
     fn write_changes(mut self) {
         self.changes.sort_by_key(|(output, _)| output.start);
         for (output, text) in self.changes.drain(..).rev() {
             self.lines.splice(output, text);
         }
-        fs::write(format!("{ROOT}/README.md"), self.lines.join("\n") + "\n").unwrap();
+        fs::write(format!("{ROOT}/{}", self.page), self.lines.join("\n") + "\n").unwrap();
     }
 }
 
@@ -377,11 +382,11 @@ fn until(background: &mut Background, wanted: impl Fn(&str) -> bool) -> String {
     }
 }
 
-#[test]
-fn the_examples_of_the_readme_print_what_it_shows() {
-    let mut readme = Readme::open();
+/// Runs all blocks of a page, which has at least `least`.
+fn run_page(page: &'static str, least: usize) {
+    let mut readme = Readme::open(page);
     let all = blocks(&readme.lines.join("\n"));
-    assert!(all.len() > 12, "README.md has only {} blocks", all.len());
+    assert!(all.len() >= least, "{page} has only {} blocks", all.len());
     let mut section = 0;
     for block in all.iter().filter(|block| !block.info.contains("not-run")) {
         if block.section != section {
@@ -394,6 +399,16 @@ fn the_examples_of_the_readme_print_what_it_shows() {
     if readme.bless && !readme.changes.is_empty() {
         readme.write_changes();
     }
+}
+
+#[test]
+fn the_examples_of_the_readme_print_what_it_shows() {
+    run_page("README.md", 13);
+}
+
+#[test]
+fn the_tutorial_of_a_handler_prints_what_it_shows() {
+    run_page("docs/handler.md", 10);
 }
 
 #[test]

@@ -7,7 +7,10 @@
 use crate::base::seq::Seq;
 use crate::client::Recorder;
 use crate::ledger::{Origin, Sink, StreamPosition, TakeResult};
-use crate::wire::{FRAME_LEN, RawFrame, Run, packet_seq};
+use crate::wire::soup::kind::SEQUENCED;
+use crate::wire::{
+    FRAME_LEN, Framing, MAX_PACKET_SEQ, RawFrame, Run, oddness, packet_seq, sequence_field,
+};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -45,6 +48,14 @@ fn order_packet(seq: Seq, message: &[u8]) -> Option<&RawFrame> {
 /// Appends the order packets of a run to `frames`. Returns the sequence of the first message that
 /// is none; the messages behind it are left out.
 fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
+    // An order packet has 17 bytes, and a length of SoupBinTCP counts the type as well.
+    let done = match run.framing() {
+        Framing::Length => all_order_packets(run, [0, 17], frames),
+        Framing::LengthAndType => all_order_packets(run, [0, 18, SEQUENCED], frames),
+    };
+    if done {
+        return None;
+    }
     for (seq, message) in run.iter() {
         match order_packet(seq, message) {
             Some(frame) => frames.push(*frame),
@@ -52,6 +63,41 @@ fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
         }
     }
     None
+}
+
+/// Appends the messages of a run to `frames` if all of them are order packets behind `header`.
+/// Returns false and appends nothing otherwise.
+///
+/// Blocks of one length are checked and copied without a branch for each, and without looking for
+/// each behind the one before.
+fn all_order_packets<const HEADER: usize>(
+    run: &Run<'_>,
+    header: [u8; HEADER],
+    frames: &mut Vec<RawFrame>,
+) -> bool {
+    let (range, block) = (run.range(), HEADER + FRAME_LEN);
+    let count = run.bytes().len() / block;
+    let Ok(first) = u32::try_from(range.first()) else { return false };
+    if count as u64 != range.len()
+        || run.bytes().len() % block != 0
+        || first == 0
+        || range.last() > MAX_PACKET_SEQ
+    {
+        return false;
+    }
+    let (mut is_other, mut expected) = (0, first);
+    let blocks = || run.bytes().chunks_exact(block).filter_map(|it| it.split_first_chunk());
+    for (own, message) in blocks() {
+        let Some(frame) = message.first_chunk() else { return false };
+        is_other |= u8::from(*own != header) | oddness(frame);
+        is_other |= u8::from(sequence_field(frame) != expected);
+        expected = expected.wrapping_add(1);
+    }
+    if is_other == 0 {
+        let messages = blocks().map(|(_, message): (&[u8; HEADER], _)| message);
+        frames.extend(messages.filter_map(|message| message.first_chunk::<FRAME_LEN>()));
+    }
+    is_other == 0
 }
 
 impl Recorder {
@@ -74,5 +120,54 @@ impl Recorder {
         frames.clear();
         self.packet_buffer = frames;
         (taken, foreign)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::packet::{Packet, Side, Symbol};
+    use crate::wire::{Frame, encode};
+    use proptest::prelude::*;
+
+    fn message(seq: Seq, change: u8) -> Vec<u8> {
+        let symbol = Symbol(*b"MSFT");
+        let packet = Packet { symbol, side: Side::Buy, quantity: 1, price: 2, sequence: seq };
+        let mut bytes = encode(&Frame::Packet(packet)).to_vec();
+        match change {
+            0 => drop(bytes.pop()),
+            1 => bytes.push(b'x'),
+            2 => bytes[4] = b'X',
+            3 => bytes[16] ^= 1,
+            _ => {}
+        }
+        bytes
+    }
+
+    proptest! {
+        /// Order packets are found up to the first message that is none, whatever comes before it.
+        #[test]
+        fn order_packets_end_at_the_first_other_message(
+            changes in prop::collection::vec(0u8..60, 1..40),
+            framing in prop::sample::select(alloc::vec![Framing::Length, Framing::LengthAndType]),
+        ) {
+            let messages: Vec<_> = (7..).zip(&changes).map(|(seq, it)| message(seq, *it)).collect();
+            let mut bytes = Vec::new();
+            for message in &messages {
+                let kind: &[u8] = if framing == Framing::Length { b"" } else { b"S" };
+                let length = u16::try_from(kind.len() + message.len()).unwrap();
+                bytes.extend(length.to_be_bytes());
+                bytes.extend(kind);
+                bytes.extend(message);
+            }
+            let run = Run::new(7, framing, &bytes).unwrap();
+            let mut frames = alloc::vec![[0; FRAME_LEN]];
+            let foreign = order_packets(&run, &mut frames);
+            let whole = changes.iter().take_while(|change| **change > 3).count();
+            let expected = (whole < messages.len()).then_some(7 + whole as Seq);
+            prop_assert_eq!(foreign, expected);
+            let wanted = messages[..whole].iter().map(|it| RawFrame::try_from(&it[..]).unwrap());
+            prop_assert!(frames.into_iter().skip(1).eq(wanted));
+        }
     }
 }

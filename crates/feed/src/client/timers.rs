@@ -179,7 +179,6 @@ impl Recorder {
 
     /// Handles the timers of connections that have expired.
     pub(super) fn expire(&mut self, now: Duration) {
-        self.expire_mold(now);
         // One expiry can remove other connections, so each is looked up when its turn comes.
         for id in self.conns.iter().map(|conn| conn.id).collect::<Vec<_>>() {
             if let Some(at) = self.find(id)

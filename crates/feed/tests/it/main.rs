@@ -19,6 +19,7 @@ mod lies;
 mod life;
 mod live;
 mod mold;
+mod mold_endings;
 mod mold_world;
 mod possible;
 mod seen;

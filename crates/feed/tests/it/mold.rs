@@ -6,9 +6,10 @@ use crate::mold_world::{
 use feed::base::rng::Rng;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::client::mold::request_server::REQUESTS_IN_FLIGHT_MAX;
-use feed::client::{DatagramSource, IncompleteReason, Input, MoldViolation};
-use feed::client::{Recorder, RecorderEvent, RecorderOptions};
-use feed::ledger::Limits;
+use feed::client::{
+    DatagramSource, IncompleteReason, Input, MoldViolation, Recorder, RecorderEvent,
+    RecorderOptions,
+};
 use feed::session::completeness::{Completeness, Facts};
 use feed::tape::in_memory::Tape;
 use feed::tape::recording::MemoryRecording;
@@ -45,6 +46,38 @@ fn ten_thousand_gaps_are_filled_one_round_trip_after_the_end() {
         world.run();
         world.assert_complete(20_001);
     }
+}
+
+/// Lets time pass in which the driver reads nothing, and then gives it what waits: answers first.
+fn pause(world: &mut World, until: Duration) {
+    let mut waiting = Vec::new();
+    while world.events.first_key_value().is_some_and(|((time, _), _)| *time <= until) {
+        let ((time, _), event) = world.events.pop_first().unwrap();
+        match event {
+            Event::Request(..) => {
+                world.now = time;
+                world.happen(event);
+            }
+            _ => waiting.push(event),
+        }
+    }
+    world.now = until;
+    waiting.sort_by_key(|event| !matches!(event, Event::Answer(..)));
+    waiting.into_iter().for_each(|event| world.happen(event));
+    world.give(Input::Wake);
+}
+
+#[test]
+fn answers_that_wait_to_be_read_are_not_requested_again() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 8001);
+    let last = world.play(0, (8001, 1, MS / 100), |number| number % 2 == 1);
+    world.run_until(last - MS * 30);
+    assert!(world.in_flight > 900, "{}", world.in_flight);
+    pause(&mut world, last - MS * 30 + MS * 200);
+    world.run();
+    world.assert_complete(8001);
+    let requests = world.recorder.request_stats();
+    assert_eq!((requests.sent, requests.timed_out), (4000, 0));
 }
 
 #[test]
@@ -97,31 +130,6 @@ fn a_tail_that_only_a_heartbeat_shows_is_requested() {
 }
 
 #[test]
-fn an_end_inside_the_stream_ends_nothing() {
-    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 50);
-    world.group(MS, 0, datagram(SESSION, 1, 10));
-    world.group(MS, 0, end(11));
-    world.group(seconds(1), 0, heartbeat(11));
-    world.group(seconds(2), 0, end(11));
-    world.group(seconds(3), 0, datagram(SESSION, 11, 40));
-    world.group(seconds(4), 0, end(51));
-    world.group(seconds(5), 0, end(51));
-    world.run();
-    world.assert_complete(50);
-    assert_eq!(world.now, seconds(5));
-}
-
-#[test]
-fn an_empty_session_is_complete() {
-    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 0);
-    world.group(MS, 0, end(1));
-    world.group(seconds(1), 0, end(1));
-    world.run();
-    assert_eq!(world.completeness(), Completeness::Complete);
-    assert_eq!(world.recorder.outcome().unwrap().last, 0);
-}
-
-#[test]
 fn a_silent_server_is_left_for_another_one() {
     let mut world = World::new(lines(1, 2), RecorderOptions::default(), 5_000);
     world.play(0, (5_000, 5, MS), random(7, 100));
@@ -130,25 +138,6 @@ fn a_silent_server_is_left_for_another_one() {
     world.assert_complete(5_000);
     let silent = world.requests.iter().filter(|request| request.2 == 0).count();
     assert!(silent < world.requests.len() / 3, "{silent} of {}", world.requests.len());
-}
-
-#[test]
-fn messages_that_no_server_serves_end_the_recording_incomplete() {
-    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 1_000);
-    world.play(0, (1_000, 10, MS), |number| number == 50);
-    world.servers.answers = Box::new(|_, _, _| false);
-    world.run();
-    let outcome = world.recorder.outcome().unwrap();
-    assert_eq!(outcome.missing, "501-510".parse().unwrap());
-    assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
-    assert_eq!(world.requests.len(), 5, "one request and four retries");
-    assert_eq!(world.completeness(), Completeness::Incomplete);
-    // Without a server, nothing is requested.
-    let mut world = World::new(lines(1, 0), RecorderOptions::default(), 1_000);
-    world.play(0, (1_000, 10, MS), |number| number == 50);
-    world.run();
-    assert_eq!(world.recorder.outcome().unwrap().reason, Some(IncompleteReason::NotServed));
-    assert!(world.requests.is_empty());
 }
 
 #[test]
@@ -161,28 +150,6 @@ fn many_messages_that_no_server_serves_end_the_recording_soon() {
     assert_eq!(outcome.reason, Some(IncompleteReason::NotServed));
     assert_eq!(outcome.missing.count(), world.recorder.missed_by(0));
     assert!(world.now < seconds(12), "{:?}", world.now);
-}
-
-/// Servers that answered one message at a time, and have been silent for long, leave thousands of
-/// pieces to request.
-#[test]
-fn a_recording_ends_soon_after_its_lines_and_servers_fall_silent() {
-    for retries in [4, 30] {
-        let options = RecorderOptions { retries, ..RecorderOptions::default() };
-        let mut world = World::new(lines(1, 2), options, 9_000);
-        world.servers.most = 1;
-        world.servers.answers = Box::new(|_, _, now| now < seconds(1));
-        world.group(MS, 0, datagram(SESSION, 1, 1));
-        world.group(MS * 2, 0, datagram(SESSION, 20, 1));
-        world.group(seconds(2), 0, datagram(SESSION, 22, 1));
-        (3..60).for_each(|second| world.group(seconds(second), 0, heartbeat(23)));
-        world.group(seconds(60), 0, datagram(SESSION, 9_000, 1));
-        world.run();
-        let outcome = world.recorder.outcome().unwrap();
-        assert_eq!(outcome.missing, "21,23-8999".parse().unwrap());
-        assert!(world.now < seconds(60 + 60), "{retries}: {:?}", world.now);
-        assert!(world.requests.len() < 1_000, "{retries}: {}", world.requests.len());
-    }
 }
 
 #[test]
@@ -422,42 +389,6 @@ fn an_answer_behind_what_was_requested_leaves_the_rest_to_be_requested() {
         world.run();
         assert_eq!(world.recorder.outcome().unwrap().missing, "1-17,19-617".parse().unwrap());
     }
-}
-
-#[test]
-fn a_tail_without_room_among_the_gaps_does_not_keep_the_recording_open() {
-    let limits = Limits { max_gaps: 1, ..Limits::default() };
-    let options = RecorderOptions { retries: 0, limits, ..RecorderOptions::default() };
-    let mut world = World::new(lines(2, 1), options, 1_369);
-    world.servers.answers = Box::new(|_, _, _| false);
-    world.group(MS, 0, datagram(SESSION, 11, 1));
-    for bytes in [heartbeat(258), datagram(SESSION, 258, 2), end(1_370)] {
-        world.group(MS, 1, bytes);
-    }
-    world.group(MS, 0, end(257));
-    world.group(MS, 1, end(1_370));
-    world.run();
-    let outcome = world.recorder.outcome().unwrap();
-    assert_eq!(outcome.missing, "1-10,12-257,260-1369".parse().unwrap());
-    assert_eq!(outcome.last, 1_369);
-}
-
-/// A laptop that slept handles all deadlines at once.
-#[test]
-fn a_message_after_a_long_sleep_does_not_keep_the_recording_open() {
-    let options = RecorderOptions { retries: 2, ..RecorderOptions::default() };
-    let mut world = World::new(lines(3, 2), options, 9_000);
-    world.servers.answers = Box::new(|_, _, _| false);
-    let source = DatagramSource::Group;
-    for (wait, line, bytes) in
-        [(0, 1, end(772)), (27, 0, end(2_624)), (56, 0, datagram(SESSION, 2_536, 1))]
-    {
-        world.now += seconds(wait);
-        world.give(Input::Wake);
-        world.give(Input::Datagram { line, source, bytes: &bytes });
-    }
-    world.run();
-    assert_eq!(world.recorder.outcome().unwrap().missing, "1-2535,2537-2623".parse().unwrap());
 }
 
 #[test]

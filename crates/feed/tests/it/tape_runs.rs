@@ -160,6 +160,40 @@ fn plays(file: TapeFile<Disk>, all: &[(Seq, Vec<u8>)], rng: &mut Rng) {
 
 /// An exchange that keeps the recorded pace asks for times far ahead of what it sends.
 #[test]
+fn a_run_of_many_blocks_is_whole_or_ends_with_the_write_that_failed() {
+    for seed in 0..30 {
+        let mut rng = Rng::new(seed);
+        let session = messages(&mut rng, 20_000);
+        let all: Vec<_> = (FIRST_SEQ..).zip(session.iter().cloned()).collect();
+        let framing = [Framing::Length, Framing::LengthAndType][rng.below(2) as usize];
+        let bytes = framed(framing, &session);
+        let run = Run::new(FIRST_SEQ, framing, &bytes).unwrap();
+        // The first messages wait for a block, behind which those of the others are written.
+        let (before, rest) = run.split_within(rng.below(60_000) as usize);
+        let append = |disk: Disk| {
+            let mut file = TapeFile::create(disk, HEAD).unwrap();
+            let done = file
+                .append(origin(0), 1, before)
+                .and_then(|()| file.append(origin(0), 2, rest.unwrap()))
+                .and_then(|()| file.flush());
+            (file, done)
+        };
+        let (file, done) = append(Disk::new());
+        done.unwrap();
+        assert!(read(&file, FIRST_SEQ) == all, "seed {seed}");
+        let len = file.into_storage().bytes().len() as u64;
+        let mut full = Disk::new();
+        full.limit(Some(rng.seq_between(100, len - 1)));
+        let (file, done) = append(full);
+        assert!(done.is_err(), "seed {seed}");
+        let bytes = file.into_storage().bytes().to_vec();
+        let (file, _) = TapeFile::open(Disk::with(bytes), OpenMode::Index).unwrap();
+        let stored = read(&file, FIRST_SEQ);
+        assert!(stored == all[..stored.len()], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_message_that_was_resent_has_the_time_of_those_beside_it() {
     let resend = Origin { line: 0, source: Source::Resend };
     // Blocks in the order of their arrival, at 1000, 2000 and so on.

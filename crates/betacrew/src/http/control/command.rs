@@ -251,9 +251,9 @@ pub(crate) fn stall(body: &[u8]) -> Result<ControlCommand, Refusal> {
     let target = match (connection, line, all) {
         (Some(0), _, _) => Err("connections are numbered from 1"),
         (_, Some(0), _) => Err("lines are numbered from 1"),
-        (Some(_), Some(_), _) => Err("both a connection and a line are given"),
-        (None, None, false) => Err("no connection, no line and not all is given"),
         (_, _, true) => Ok(StallTarget::All),
+        (Some(_), Some(_), false) => Err("both a connection and a line are given"),
+        (None, None, false) => Err("no connection, no line and not all is given"),
         (Some(connection), None, false) => Ok(StallTarget::Connection(connection)),
         (None, Some(line), false) => Ok(StallTarget::Line(line)),
     };

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 /// Maximum number of datagrams in a batch.
-const DATAGRAMS: usize = 64;
+pub(in crate::net) const DATAGRAMS: usize = 64;
 
 /// Bytes of a datagram's buffer: as many as any datagram has, and some more, so that the buffers do
 /// not all compete for the same lines of the processor's cache.

@@ -175,7 +175,7 @@ impl RequestServer {
 
     /// Counts an answer. `trip` is the time since its request, if no other request can have caused
     /// it.
-    pub(super) fn on_answer(&mut self, trip: Option<Duration>, now: Duration) {
+    pub(super) fn on_answer(&mut self, trip: Option<Duration>) {
         self.silent_rounds = 0;
         self.round.answered += 1;
         if let Some(trip) = trip {
@@ -187,7 +187,6 @@ impl RequestServer {
                 }
             });
         }
-        self.end_round_if_due(now);
     }
 
     /// Counts an answer whose request was given up, or sent again and answered. If it was useful,
@@ -269,6 +268,11 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn answered(server: &mut RequestServer, trip: Option<Duration>, now: Duration) {
+        server.on_answer(trip);
+        server.end_round_if_due(now);
+    }
+
     #[test]
     fn the_wait_follows_the_round_trip() {
         let mut server = RequestServer::new(0, 0);
@@ -276,7 +280,7 @@ mod tests {
         for at in 0..50 {
             server.on_request(MS * at);
             server.in_flight -= 1;
-            server.on_answer(Some(MS * 20), MS * at);
+            answered(&mut server, Some(MS * 20), MS * at);
         }
         let wait = server.answer_wait();
         assert_eq!(wait, MS * 25);
@@ -297,7 +301,7 @@ mod tests {
     fn an_overloaded_server_gets_as_many_requests_as_it_answers() {
         let mut server = RequestServer::new(0, 0);
         (0..1000).for_each(|_| server.on_request(Duration::ZERO));
-        (0..50).for_each(|_| server.on_answer(None, MS));
+        (0..50).for_each(|_| answered(&mut server, None, MS));
         (0..950).for_each(|_| server.on_timeout());
         assert!(server.is_overloaded());
         server.end_round_if_due(MS * 500);
@@ -305,7 +309,7 @@ mod tests {
         server.on_timeout();
         assert!(server.is_overloaded(), "the burst goes on");
         // Loss of a few answers does not slow the requests.
-        (0..100).for_each(|_| server.on_answer(None, MS * 501));
+        (0..100).for_each(|_| answered(&mut server, None, MS * 501));
         (0..4).for_each(|_| server.on_timeout());
         server.end_round_if_due(MS * 1000);
         assert_eq!(server.limit, 125);
@@ -317,7 +321,7 @@ mod tests {
         assert_eq!(server.tries(4), 5);
         for round in 1..40 {
             (0..50).for_each(|_| server.on_timeout());
-            (0..50).for_each(|_| server.on_answer(None, Duration::ZERO));
+            (0..50).for_each(|_| answered(&mut server, None, Duration::ZERO));
             server.end_round_if_due(MS * 1000 * round);
         }
         assert_eq!(server.tries(4), 20, "one in a million");
@@ -335,7 +339,7 @@ mod tests {
                 for _ in 0..rng.between(1, room) {
                     match rng.below(100) < lost_of_100 {
                         true => server.on_timeout(),
-                        false => server.on_answer(None, now),
+                        false => answered(&mut server, None, now),
                     }
                 }
                 now += ANSWER_WAIT_MAX * 2;
@@ -356,14 +360,14 @@ mod tests {
     #[test]
     fn late_answers_lengthen_the_wait() {
         let mut server = RequestServer::new(0, 0);
-        server.on_answer(Some(MS), Duration::ZERO);
+        answered(&mut server, Some(MS), Duration::ZERO);
         assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN);
         for round in 1..9 {
             server.on_late_answer(false);
-            server.on_answer(None, MS * 1000 * round);
+            answered(&mut server, None, MS * 1000 * round);
         }
         assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN * PATIENCE_MAX);
-        (9..30).for_each(|round| server.on_answer(None, MS * 1000 * round));
+        (9..30).for_each(|round| answered(&mut server, None, MS * 1000 * round));
         assert_eq!(server.answer_wait(), ANSWER_WAIT_MIN, "answers are in time again");
     }
 

@@ -309,9 +309,14 @@ impl Requests {
             let trip = now.saturating_sub(pending.sent);
             self.stats.answered += 1;
             self.stats.slowest = self.stats.slowest.max(trip);
+            // A round ends once the requests that have timed out by then are counted.
+            let is_counted = !self.is_overdue(now);
             if let Some(state) = self.servers.get_mut(server) {
                 let is_first = state.round_trip().is_none();
-                state.on_answer(pending.failures.is_empty().then_some(trip), now);
+                state.on_answer(pending.failures.is_empty().then_some(trip));
+                if is_counted {
+                    state.end_round_if_due(now);
+                }
                 if is_first && state.round_trip().is_some() {
                     let wait = state.answer_wait();
                     self.in_flight.shorten(server, wait);
@@ -459,6 +464,11 @@ impl Requests {
                 }
             }
         }
+    }
+
+    /// Returns whether a request should have expired before `now`, because the driver has paused.
+    pub(in crate::client) fn is_overdue(&self, now: Duration) -> bool {
+        self.in_flight.deadline().is_some_and(|deadline| deadline < now)
     }
 
     /// Returns the time at which [`expire`](Self::expire) or [`next`](Self::next) has something to

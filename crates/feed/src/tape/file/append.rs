@@ -1,8 +1,9 @@
 //! Appending to a tape file: messages gather in pending blocks, and blocks are written whole.
 
 use super::block::{
-    self, BLOCK_HEAD_LEN, BLOCK_MAX, ENTRY_LEN, FRAMES_MAX, INDEX_HEAD_LEN, IndexEntry, PAYLOAD_MAX,
+    self, BLOCK_HEAD_LEN, ENTRY_LEN, FRAMES_MAX, INDEX_HEAD_LEN, IndexEntry, PAYLOAD_MAX,
 };
+use super::pending_blocks::payload_of;
 use super::{BlockHead, BlockKind, Layout, TapeFile, TapeFileError};
 use crate::base::seq::{Seq, SeqRange, to_index};
 use crate::ledger::Origin;
@@ -59,7 +60,8 @@ impl<S: Storage> TapeFile<S> {
             if !rest.is_empty() {
                 let whole = rest.len().min(TOGETHER * FRAMES_MAX) / FRAMES_MAX * FRAMES_MAX;
                 let (behind, after) = rest.split_at(whole);
-                self.write_pending(place, behind, arrived)?;
+                let behind: Vec<_> = behind.chunks(FRAMES_MAX).map(Messages::Packets).collect();
+                self.write_pending(place, &behind, arrived)?;
                 rest = after;
             }
         }
@@ -90,7 +92,8 @@ impl<S: Storage> TapeFile<S> {
             let Some(pending) = self.gathering.at(place) else { return Ok(()) };
             rest = pending.take_run(run);
             if rest.is_some() || pending.payload_len() >= PAYLOAD_MAX {
-                self.write_pending(place, &[], 0)?;
+                let behind = split_whole_blocks(&mut rest);
+                self.write_pending(place, &behind, arrived)?;
             }
         }
         Ok(())
@@ -116,30 +119,31 @@ impl<S: Storage> TapeFile<S> {
         self.gathering.place(origin).map_or(Ok(()), |place| self.write_pending(place, &[], 0))
     }
 
-    /// Writes the pending packets of one origin, followed by blocks of the frames in `behind`, in
-    /// one write, because a write that ends inside a page costs more.
+    /// Writes the pending messages of one origin, followed by a block of each of the messages in
+    /// `behind`, in one write, because a write that ends inside a page costs more.
     fn write_pending(
         &mut self,
         place: usize,
-        behind: &[RawFrame],
+        behind: &[Messages<'_>],
         arrived: u64,
     ) -> Result<(), TapeFileError<S::Error>> {
         let Some(pending) = self.gathering.at(place) else { return Ok(()) };
         pending.sort();
         let own = pending.bytes.len();
-        behind.chunks(FRAMES_MAX).for_each(|frames| pending.add_block(frames));
-        let (mut entries, mut offset, mut came) = (Vec::new(), self.end, pending.arrived);
-        let (origin, layout, run) = (pending.origin, pending.layout, pending.messages().span());
-        let block_len = if layout == Layout::Packets { BLOCK_MAX } else { pending.bytes.len() };
-        for bytes in pending.bytes.chunks_mut(block_len) {
-            let span = match layout {
-                Layout::Packets => Messages::Packets(bytes[BLOCK_HEAD_LEN..].as_chunks().0).span(),
-                Layout::Run(_) => run,
-            };
+        behind.iter().for_each(|messages| pending.add_block(*messages));
+        let (origin, layout) = (pending.origin, pending.layout);
+        let own_span = pending.messages_in(own).span();
+        let blocks = [(own, own_span, pending.arrived)].into_iter();
+        let blocks = blocks.chain(behind.iter().map(|messages| {
+            (BLOCK_HEAD_LEN + payload_of(*messages).len(), messages.span(), arrived)
+        }));
+        let (mut entries, mut offset, mut rest) = (Vec::new(), self.end, &mut pending.bytes[..]);
+        for (len, span, came) in blocks {
+            let Some((bytes, after)) = rest.split_at_mut_checked(len) else { break };
             let (kind, place) = (BlockKind::Messages(origin, layout), (offset, self.head.salt));
             entries.extend(seal::<S>(bytes, (kind, span), came, place, self.told.id));
-            offset += bytes.len() as u64;
-            came = arrived;
+            offset += len as u64;
+            rest = after;
         }
         let len = pending.bytes.len();
         let done = self.storage.append(&pending.bytes);
@@ -212,6 +216,20 @@ impl<S: Storage> TapeFile<S> {
         self.end += len as u64;
         Ok(())
     }
+}
+
+/// Splits off the blocks that are written together with a full one. The rest has less than a block,
+/// or is for the next write.
+fn split_whole_blocks<'m>(rest: &mut Option<Run<'m>>) -> Vec<Messages<'m>> {
+    let mut blocks = Vec::new();
+    while let Some(run) = *rest
+        && blocks.len() < TOGETHER
+        && let (block, Some(behind)) = run.split_within(PAYLOAD_MAX)
+    {
+        blocks.push(Messages::Run(block));
+        *rest = Some(behind);
+    }
+    blocks
 }
 
 /// Writes the head of a block of messages into the room left for it. Returns the block's index

@@ -25,29 +25,35 @@ pub(super) struct PendingBlock {
 }
 
 impl PendingBlock {
-    fn new(origin: Origin, arrived: u64, layout: Layout) -> Self {
-        let mut bytes = Vec::with_capacity(BLOCK_MAX);
+    /// Returns a block without messages. `bytes` is a buffer of an earlier block, or an empty one.
+    fn new(origin: Origin, arrived: u64, layout: Layout, mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.reserve(BLOCK_MAX);
         bytes.resize(BLOCK_HEAD_LEN, 0);
         Self { bytes, origin, arrived, layout, range: None, ascending: true }
     }
 
     /// Returns the order packets; none if the messages are a run.
     pub(super) fn frames(&self) -> &[RawFrame] {
-        match self.layout {
-            Layout::Packets => self.bytes[BLOCK_HEAD_LEN..].as_chunks().0,
-            Layout::Run(_) => &[],
-        }
+        self.messages().packets()
     }
 
     /// Returns the messages. Packets are in order only after [`sort`](Self::sort).
     pub(super) fn messages(&self) -> Messages<'_> {
+        self.messages_in(self.bytes.len())
+    }
+
+    /// Returns the messages where other blocks may lie behind the first `len` bytes, which are this
+    /// one.
+    pub(super) fn messages_in(&self, len: usize) -> Messages<'_> {
+        let payload = self.bytes.get(BLOCK_HEAD_LEN..len).unwrap_or_default();
         match (self.layout, self.range) {
             (Layout::Run(framing), Some(range)) => {
-                let payload = &self.bytes[BLOCK_HEAD_LEN..];
                 let run = Run::counted(range.first(), range.len(), framing, payload);
                 run.map_or(Messages::NONE, Messages::Run)
             }
-            _ => Messages::Packets(self.frames()),
+            (Layout::Packets, _) => Messages::Packets(payload.as_chunks().0),
+            (Layout::Run(_), None) => Messages::NONE,
         }
     }
 
@@ -77,9 +83,9 @@ impl PendingBlock {
     }
 
     /// Appends a block without its head.
-    pub(super) fn add_block(&mut self, frames: &[RawFrame]) {
+    pub(super) fn add_block(&mut self, messages: Messages<'_>) {
         self.bytes.resize(self.bytes.len() + BLOCK_HEAD_LEN, 0);
-        self.bytes.extend_from_slice(frames.as_flattened());
+        self.bytes.extend_from_slice(payload_of(messages));
     }
 
     pub(super) fn sort(&mut self) {
@@ -90,12 +96,22 @@ impl PendingBlock {
     }
 }
 
+/// Returns the payload of a block of messages.
+pub(super) fn payload_of(messages: Messages<'_>) -> &[u8] {
+    match messages {
+        Messages::Packets(frames) => frames.as_flattened(),
+        Messages::Run(run) => run.bytes(),
+    }
+}
+
 /// Messages that are not written yet, for each origin. Resends arrive in small pieces between those
 /// of a stream. If each piece of order packets were a block, the index would grow with the number
 /// of gaps. A piece of other messages is a block, because a block has one run.
 #[derive(Default, Debug)]
 pub(super) struct PendingBlocks {
     pending: Vec<PendingBlock>,
+    /// Buffer of the block that was removed last, for the next one.
+    spare: Vec<u8>,
 }
 
 impl PendingBlocks {
@@ -121,7 +137,8 @@ impl PendingBlocks {
 
     /// Adds an origin without pending messages. Returns its position.
     pub(super) fn begin(&mut self, origin: Origin, arrived: u64, layout: Layout) -> usize {
-        self.pending.push(PendingBlock::new(origin, arrived, layout));
+        let spare = core::mem::take(&mut self.spare);
+        self.pending.push(PendingBlock::new(origin, arrived, layout, spare));
         self.pending.len() - 1
     }
 
@@ -144,7 +161,7 @@ impl PendingBlocks {
 
     /// Removes messages that were written. The other origins keep their order, the oldest first.
     pub(super) fn remove(&mut self, place: usize) {
-        self.pending.remove(place);
+        self.spare = self.pending.remove(place).bytes;
     }
 
     /// Removes the messages of origins for which `keep` returns false. Returns their sequences.
