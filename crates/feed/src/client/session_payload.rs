@@ -79,7 +79,7 @@ fn all_order_packets<const HEADER: usize>(
     let count = run.bytes().len() / block;
     let Ok(first) = u32::try_from(range.first()) else { return false };
     if count as u64 != range.len()
-        || run.bytes().len() % block != 0
+        || !run.bytes().len().is_multiple_of(block)
         || first == 0
         || range.last() > MAX_PACKET_SEQ
     {
