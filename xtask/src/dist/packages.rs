@@ -74,16 +74,10 @@ pub(super) fn deb(dist: &Dist) -> Result<(), String> {
 /// again.
 pub(super) fn wheel(dist: &Dist) -> Result<(), String> {
     let mut maturin = dist.command("maturin");
-    maturin.args([
-        "build",
-        "--release",
-        "--locked",
-        "--manifest-path",
-        "crates/betacrew/Cargo.toml",
-    ]);
-    maturin.args(["--target", TARGET, "--target-dir", "target/dist", "--out", "dist"]);
-    // A static program needs no C library of the system, old or new, GNU or musl.
-    maturin.args(["--compatibility", "manylinux2014", "musllinux_1_1"]);
+    maturin.args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]);
+    maturin.arg(dist.root.join("target/dist")).arg("--out").arg(&dist.out);
+    // pip asks for a tag. The program itself needs no C library, so an old one is enough.
+    maturin.args(["--compatibility", "manylinux2014"]);
     maturin.current_dir(dist.root.join("python"));
     shown(&mut maturin).map_err(|error| format!("{error} (pip install maturin installs it)"))
 }
