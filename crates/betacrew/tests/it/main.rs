@@ -26,9 +26,9 @@
 //! * `itch`: ITCH messages as other programs decode them; `wires`: SoupBinTCP and MoldUDP64 beside
 //!   other programs;
 //! * `soup_fetch`: SoupBinTCP sessions recorded; `soup_both`: both ends over SoupBinTCP;
-//! * `mold_serve`, `mold_fetch`: the exchange and the client in MoldUDP64; `mold_lines`: lines beside
-//!   other protocols, with faults of their own, of IPv6; `mold_http`: their control, and what each
-//!   dropped; `moldudp`: a client and a server of somebody else;
+//! * `mold_serve`, `mold_fetch`: the exchange and the client in MoldUDP64; `mold_lines`: lines
+//!   beside other protocols, with faults of their own, of IPv6; `mold_http`: their control, and
+//!   what each dropped; `moldudp`: a client and a server of somebody else;
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `dashboard`: facts on the dashboard; `browser`: the dashboard in a
