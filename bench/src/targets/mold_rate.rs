@@ -28,7 +28,7 @@ const INDEX_SHARE: f64 = 0.003;
 
 const MIB: f64 = 1_048_576.0;
 
-/// Resources that a client has needed.
+/// CPU time and memory of a run.
 struct Needs {
     /// CPU times of the exchange and the client.
     cpu: (Duration, Duration),

@@ -50,8 +50,8 @@ fn order_packet(seq: Seq, message: &[u8]) -> Option<&RawFrame> {
 fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
     // An order packet has 17 bytes, and a length of SoupBinTCP counts the type as well.
     let done = match run.framing() {
-        Framing::Length => all_order_packets(run, [0, 17], frames),
-        Framing::LengthAndType => all_order_packets(run, [0, 18, SEQUENCED], frames),
+        Framing::Length => all_order_packets::<2, 19>(run, [0, 17], frames),
+        Framing::LengthAndType => all_order_packets::<3, 20>(run, [0, 18, SEQUENCED], frames),
     };
     if done {
         return None;
@@ -65,37 +65,35 @@ fn order_packets(run: &Run<'_>, frames: &mut Vec<RawFrame>) -> Option<Seq> {
     None
 }
 
-/// Appends the messages of a run to `frames` if all of them are order packets behind `header`.
-/// Returns false and appends nothing otherwise.
+/// Appends the messages of a run to `frames` if all of them are order packets behind `header`, each
+/// of which has `BLOCK` bytes with it. Returns false and appends nothing otherwise.
 ///
 /// Blocks of one length are checked and copied without a branch for each, and without looking for
 /// each behind the one before.
-fn all_order_packets<const HEADER: usize>(
+fn all_order_packets<const HEADER: usize, const BLOCK: usize>(
     run: &Run<'_>,
     header: [u8; HEADER],
     frames: &mut Vec<RawFrame>,
 ) -> bool {
-    let (range, block) = (run.range(), HEADER + FRAME_LEN);
-    let count = run.bytes().len() / block;
+    let (blocks, rest) = run.bytes().as_chunks::<BLOCK>();
+    let (range, before) = (run.range(), frames.len());
     let Ok(first) = u32::try_from(range.first()) else { return false };
-    if count as u64 != range.len()
-        || !run.bytes().len().is_multiple_of(block)
-        || first == 0
-        || range.last() > MAX_PACKET_SEQ
-    {
+    let is_numbered = first > 0 && range.last() <= MAX_PACKET_SEQ;
+    if !rest.is_empty() || blocks.len() as u64 != range.len() || !is_numbered {
         return false;
     }
     let (mut is_other, mut expected) = (0, first);
-    let blocks = || run.bytes().chunks_exact(block).filter_map(|it| it.split_first_chunk());
-    for (own, message) in blocks() {
-        let Some(frame) = message.first_chunk() else { return false };
-        is_other |= u8::from(*own != header) | oddness(frame);
-        is_other |= u8::from(sequence_field(frame) != expected);
-        expected = expected.wrapping_add(1);
+    frames.resize(before + blocks.len(), [0; FRAME_LEN]);
+    for (frame, block) in frames.iter_mut().skip(before).zip(blocks) {
+        if let (Some(own), Some(message)) = (block.first_chunk(), block.last_chunk()) {
+            *frame = *message;
+            is_other |= u8::from(*own != header) | oddness(message);
+            is_other |= u8::from(sequence_field(message) != expected);
+            expected = expected.wrapping_add(1);
+        }
     }
-    if is_other == 0 {
-        let messages = blocks().map(|(_, message): (&[u8; HEADER], _)| message);
-        frames.extend(messages.filter_map(|message| message.first_chunk::<FRAME_LEN>()));
+    if is_other != 0 {
+        frames.truncate(before);
     }
     is_other == 0
 }
