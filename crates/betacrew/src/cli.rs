@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
         Command::Grade(args) => grade::run(&args, &stop),
         Command::Demo(args) => demo::run(&args, &stop),
         Command::Health(args) => health::run(&args),
-        Command::Completions(args) => completions::run(&args, help::arrange(Cli::command())),
+        Command::Completions(args) => completions::run(&args, &help::arrange(Cli::command())),
         Command::Man(args) => man::run(&args, help::arrange(Cli::command())),
         Command::Version => version::run(),
     });

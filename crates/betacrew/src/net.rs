@@ -23,6 +23,7 @@ pub use serve::{serve, serve_with};
 
 use feed::wire::Protocol;
 use mio::Waker;
+use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -141,14 +142,29 @@ const BACKLOG: i32 = 4096;
 /// # Errors
 /// Errors of the system, such as `AddrInUse`.
 pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    use socket2::{Domain, Socket, Type};
+    start_listening(reserve(address)?)
+}
+
+/// Takes a port without listening on it: clients are refused, and no other program gets the port.
+///
+/// # Errors
+/// Errors of the system, such as `AddrInUse`.
+fn reserve(address: SocketAddr) -> std::io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Not on Windows, where this option would let two exchanges share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+/// Listens on a port that was taken before.
+///
+/// # Errors
+/// Errors of the system.
+fn start_listening(reserved: Socket) -> std::io::Result<std::net::TcpListener> {
+    reserved.listen(BACKLOG)?;
+    Ok(reserved.into())
 }
 
 /// Opens a listener on each address of one name. An address of a family that this machine lacks is

@@ -16,8 +16,18 @@ pub struct CompletionsArgs {
 ///
 /// # Errors
 /// Returns [`Failure::Storage`] if stdout cannot be written.
-pub fn run(args: &CompletionsArgs, mut program: clap::Command) -> Result<Exit, Failure> {
+pub fn run(args: &CompletionsArgs, program: &clap::Command) -> Result<Exit, Failure> {
     let mut script = Vec::new();
+    let mut program = without_hidden_flags(program);
     clap_complete::generate(args.shell, &mut program, "betacrew", &mut script);
     print(&String::from_utf8_lossy(&script))
+}
+
+/// Returns a command with its visible flags alone. The generators offer hidden ones as well, such as
+/// those of features that are not built in.
+fn without_hidden_flags(command: &clap::Command) -> clap::Command {
+    clap::Command::new(command.get_name().to_owned())
+        .about(command.get_about().cloned().unwrap_or_default())
+        .args(command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned())
+        .subcommands(command.get_subcommands().map(without_hidden_flags))
 }

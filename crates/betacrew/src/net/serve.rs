@@ -12,9 +12,11 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use socket2::Socket;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -106,6 +108,14 @@ fn serve_up_to<E: Exchange>(
     server.run(stop, controller)
 }
 
+/// Listener that is closed during an outage.
+struct ClosedListener {
+    address: SocketAddr,
+    protocol: Protocol,
+    /// Socket that keeps the port meanwhile; without it another program may have taken the port.
+    reserved: Option<Socket>,
+}
+
 /// State of the loop.
 struct ExchangeLoop<'a, E: Exchange, F> {
     /// Maximum number of connections.
@@ -132,7 +142,7 @@ struct ExchangeLoop<'a, E: Exchange, F> {
     /// Time of the exchange's next tick.
     tick_at: Option<Duration>,
     /// End of the exchange's outage, and the addresses to listen on after it.
-    down: Option<(Duration, Vec<(SocketAddr, Protocol)>)>,
+    down: Option<(Duration, Vec<ClosedListener>)>,
     began: Instant,
     poll: Poll,
     buffer: Vec<u8>,
@@ -231,10 +241,14 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
             return Ok(());
         };
         if self.down.is_none() {
-            let addresses = self.listeners.iter();
-            let addresses = addresses.map(|(it, protocol)| Ok((it.local_addr()?, *protocol)));
-            self.down = Some((until, addresses.collect::<io::Result<_>>()?));
-            self.listeners.clear();
+            let mut closed = Vec::new();
+            for (listener, protocol) in core::mem::take(&mut self.listeners) {
+                let address = listener.local_addr()?;
+                drop(listener);
+                let reserved = super::reserve(address).ok();
+                closed.push(ClosedListener { address, protocol, reserved });
+            }
+            self.down = Some((until, closed));
             // A line that has sent everything may have another session to play afterwards.
             self.lines.wake();
             (self.accept_at, self.waiting) = (None, None);
@@ -249,18 +263,19 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
     /// Ends an outage once its time is over: opens the listeners again.
     fn come_up(&mut self) {
         let now = self.now();
-        let Some((_, addresses)) = self.down.take_if(|(until, _)| *until <= now) else { return };
-        let mut left = addresses.as_slice();
-        while let Some(((address, protocol), after)) = left.split_first() {
-            let listening = super::listen(*address);
-            if let Err(error) = listening.and_then(|socket| self.listen(socket, *protocol)) {
+        let Some((_, closed)) = self.down.take_if(|(until, _)| *until <= now) else { return };
+        let mut left = closed.into_iter();
+        while let Some(ClosedListener { address, protocol, reserved }) = left.next() {
+            let reserved = reserved.map_or_else(|| super::reserve(address), Ok);
+            let listening = reserved.and_then(super::start_listening);
+            if let Err(error) = listening.and_then(|socket| self.listen(socket, protocol)) {
                 if self.log.allows(now) {
                     tracing::warn!("cannot listen on {address} again: {error}; trying again");
                 }
-                self.down = Some((now + ACCEPT_PAUSE, left.to_vec()));
+                let again = ClosedListener { address, protocol, reserved: None };
+                self.down = Some((now + ACCEPT_PAUSE, iter::once(again).chain(left).collect()));
                 return;
             }
-            left = after;
         }
     }
 
@@ -571,6 +586,17 @@ mod tests {
             stalled.read_to_end(&mut rest).unwrap();
             assert_eq!(rest.len(), (to_index(PACKETS) - 1) * feed::wire::FRAME_LEN);
         });
+    }
+
+    #[test]
+    fn a_port_that_is_kept_during_an_outage_refuses_clients() {
+        let kept = super::super::reserve((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = kept.local_addr().unwrap().as_socket().unwrap();
+        let refused = Client::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let listener = super::super::start_listening(kept).unwrap();
+        assert_eq!(listener.local_addr().unwrap(), address);
+        Client::connect(address).unwrap();
     }
 
     #[test]
