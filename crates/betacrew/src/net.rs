@@ -7,6 +7,7 @@ mod datagram_sender;
 mod fetch;
 mod group;
 mod lines;
+mod outage;
 mod serve;
 
 pub use crate::args::group_address::GroupAddress;

@@ -23,8 +23,8 @@ pub fn run(args: &CompletionsArgs, program: &clap::Command) -> Result<Exit, Fail
     print(&String::from_utf8_lossy(&script))
 }
 
-/// Returns a command with its visible flags alone. The generators offer hidden ones as well, such as
-/// those of features that are not built in.
+/// Returns a command with its visible flags alone. The generators offer hidden ones as well, such
+/// as those of features that are not built in.
 fn without_hidden_flags(command: &clap::Command) -> clap::Command {
     clap::Command::new(command.get_name().to_owned())
         .about(command.get_about().cloned().unwrap_or_default())

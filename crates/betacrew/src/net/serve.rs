@@ -5,6 +5,7 @@ use super::admission::{
 };
 use super::connection::{ServerSocket, Turn};
 use super::lines::Lines;
+use super::outage::ClosedListener;
 use super::{ConnectionRef, Controller, Listener, NoController, Sockets, Stop};
 use feed::exchange::{Disconnect, Exchange};
 use feed::wire::Protocol;
@@ -12,12 +13,11 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use socket2::Socket;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::iter;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// Size of the write buffer in bytes.
@@ -106,14 +106,6 @@ fn serve_up_to<E: Exchange>(
         server.listen(socket, protocol)?;
     }
     server.run(stop, controller)
-}
-
-/// Listener that is closed during an outage.
-struct ClosedListener {
-    address: SocketAddr,
-    protocol: Protocol,
-    /// Socket that keeps the port meanwhile; without it another program may have taken the port.
-    reserved: Option<Socket>,
 }
 
 /// State of the loop.
@@ -243,10 +235,7 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         if self.down.is_none() {
             let mut closed = Vec::new();
             for (listener, protocol) in core::mem::take(&mut self.listeners) {
-                let address = listener.local_addr()?;
-                drop(listener);
-                let reserved = super::reserve(address).ok();
-                closed.push(ClosedListener { address, protocol, reserved });
+                closed.push(ClosedListener::close(listener, protocol)?);
             }
             self.down = Some((until, closed));
             // A line that has sent everything may have another session to play afterwards.
@@ -265,15 +254,14 @@ impl<E: Exchange, F: FnMut(&E, E::Event)> ExchangeLoop<'_, E, F> {
         let now = self.now();
         let Some((_, closed)) = self.down.take_if(|(until, _)| *until <= now) else { return };
         let mut left = closed.into_iter();
-        while let Some(ClosedListener { address, protocol, reserved }) = left.next() {
-            let reserved = reserved.map_or_else(|| super::reserve(address), Ok);
-            let listening = reserved.and_then(super::start_listening);
-            if let Err(error) = listening.and_then(|socket| self.listen(socket, protocol)) {
+        while let Some(mut closed) = left.next() {
+            let listening = closed.reopen();
+            if let Err(error) = listening.and_then(|socket| self.listen(socket, closed.protocol)) {
                 if self.log.allows(now) {
+                    let address = closed.address;
                     tracing::warn!("cannot listen on {address} again: {error}; trying again");
                 }
-                let again = ClosedListener { address, protocol, reserved: None };
-                self.down = Some((now + ACCEPT_PAUSE, iter::once(again).chain(left).collect()));
+                self.down = Some((now + ACCEPT_PAUSE, iter::once(closed).chain(left).collect()));
                 return;
             }
         }
@@ -512,7 +500,7 @@ mod tests {
     use feed::faults::scenario::Scenario;
     use feed::tape::in_memory::Tape;
     use std::io::{Read, Write};
-    use std::net::{Ipv4Addr, TcpStream as Client};
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream as Client};
     use std::sync::Arc;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -586,17 +574,6 @@ mod tests {
             stalled.read_to_end(&mut rest).unwrap();
             assert_eq!(rest.len(), (to_index(PACKETS) - 1) * feed::wire::FRAME_LEN);
         });
-    }
-
-    #[test]
-    fn a_port_that_is_kept_during_an_outage_refuses_clients() {
-        let kept = super::super::reserve((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let address = kept.local_addr().unwrap().as_socket().unwrap();
-        let refused = Client::connect(address).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let listener = super::super::start_listening(kept).unwrap();
-        assert_eq!(listener.local_addr().unwrap(), address);
-        Client::connect(address).unwrap();
     }
 
     #[test]
