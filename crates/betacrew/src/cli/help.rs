@@ -106,7 +106,7 @@ const COMMANDS: [CommandHelp; 12] = [
         about: "Asks a running exchange or client over HTTP whether it is ready. The exit code is \
                 0 if it is, and 5 if it is not or does not answer: a health check for containers \
                 that have no other program.\n\n\
-                Example: check the exchange of `betacrew serve --http 8080`\n  \
+                Example: check the exchange that serves HTTP on port 8080\n  \
                 betacrew health 8080",
     },
     CommandHelp {

@@ -16,7 +16,7 @@ const ANSWER_MAX: usize = 1024;
 /// Arguments of `health`.
 #[derive(clap::Args, Debug)]
 pub struct HealthArgs {
-    /// Address of the program's --http flag: HOST:PORT, or a port of this machine
+    /// Address at which the program serves HTTP: HOST:PORT, or a port of this machine
     #[arg(value_name = "ADDR", default_value = "8080")]
     address: String,
 
