@@ -1,8 +1,8 @@
 //! MoldUDP64 in simulated runs: lines of datagrams and request servers, on a network that loses,
 //! repeats, reorders and cuts datagrams.
 //!
-//! [`GroupWorld`] is the network; [`GroupPlan`] is a recording over it that a seed draws; [`live`]
-//! runs it over crashes and restarts of the client, with its promises.
+//! [`GroupWorld`] is the network; [`GroupPlan`] is a recording over it that a seed draws;
+//! [`simulate`] runs it over crashes and restarts of the client, and checks its promises.
 
 mod plan;
 mod run;
