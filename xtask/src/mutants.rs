@@ -310,7 +310,9 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
     // The program is started without cargo, so that one that hangs can be ended.
     let mut child = Command::new(&program)
         .arg(format!("{check}::"))
-        .envs([("BETACREW_LIVES", LIVES), ("RUST_BACKTRACE", "0")])
+        // One failure is enough. The stable test harness knows the option only with the variable.
+        .args(["-Zunstable-options", "--fail-fast"])
+        .envs([("BETACREW_LIVES", LIVES), ("RUST_BACKTRACE", "0"), ("RUSTC_BOOTSTRAP", "1")])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
