@@ -176,12 +176,13 @@ impl Recorder {
     /// recording.
     pub(super) fn advance_following(&mut self, now: Duration, sink: &mut impl Sink) {
         self.abandon_old_gaps(now, sink);
-        self.open_connections(now);
-        self.request_missing(now, sink);
+        // The tail comes first, because nothing else might cause its request.
         if self.agreed_session_end(now).is_some() {
             self.ledger.close_tail(now, sink);
             self.retract_contradicted(false, now, sink);
         }
+        self.open_connections(now);
+        self.request_missing(now, sink);
         // A tail for which there is no room among the gaps is missing as well.
         let is_tail_open = |end| self.ledger.highest() >= end || self.ledger.is_full();
         if self.agreed_session_end(now).is_some_and(is_tail_open) {

@@ -4,6 +4,7 @@ use crate::mold_world::{MS, SESSION, World, datagram, end, heartbeat, lines, sec
 use feed::client::{DatagramSource, IncompleteReason, Input, RecorderOptions};
 use feed::ledger::Limits;
 use feed::session::completeness::Completeness;
+use std::time::Duration;
 
 /// Servers that answered one message at a time, and have been silent for long, leave thousands of
 /// pieces to request.
@@ -105,4 +106,23 @@ fn an_empty_session_is_complete() {
     world.run();
     assert_eq!(world.completeness(), Completeness::Complete);
     assert_eq!(world.recorder.outcome().unwrap().last, 0);
+}
+
+/// A gap that was filled makes room for the tail while no other input is awaited.
+#[test]
+fn a_tail_that_gets_room_late_is_requested() {
+    let limits = Limits { max_gaps: 1, ..Limits::default() };
+    let reorder_wait = Duration::ZERO;
+    let options =
+        RecorderOptions { retries: 0, limits, reorder_wait, ..RecorderOptions::default() };
+    let mut world = World::new(lines(2, 1), options, 1_369);
+    world.servers.answers = Box::new(|_, request, _| request.sequence >= 260);
+    world.group(MS, 0, datagram(SESSION, 11, 1));
+    let second = [heartbeat(258), datagram(SESSION, 258, 2), datagram(SESSION, 2, 9), end(1_370)];
+    second.into_iter().for_each(|bytes| world.group(MS, 1, bytes));
+    world.group(MS, 0, end(257));
+    world.group(MS, 1, end(1_370));
+    world.group(MS, 0, datagram(SESSION, 1, 1));
+    world.run();
+    assert_eq!(world.recorder.outcome().unwrap().missing, "12-257".parse().unwrap());
 }
