@@ -138,7 +138,6 @@ impl Recorder {
     pub(super) fn awaits_answers_after_stop(&self, now: Duration) -> bool {
         self.outcome.is_none()
             && self.stopping.is_some_and(|stopping| now < stopping.until)
-            && !self.ledger.gaps().is_empty()
             && self.awaits_answers()
     }
 

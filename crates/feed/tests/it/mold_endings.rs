@@ -126,3 +126,21 @@ fn a_tail_that_gets_room_late_is_requested() {
     world.run();
     assert_eq!(world.recorder.outcome().unwrap().missing, "12-257".parse().unwrap());
 }
+
+/// A laptop that slept gives up all lines before it reads the answers that wait.
+#[test]
+fn answers_after_all_lines_fell_silent_end_the_recording() {
+    let mut world = World::new(lines(2, 1), RecorderOptions::default(), 107);
+    world.servers.answers = Box::new(|_, _, _| false);
+    world.group(MS, 0, datagram(SESSION, 98, 10));
+    world.run_until(MS * 2);
+    world.now += seconds(65);
+    world.give(Input::Wake);
+    for first in [1, 41, 81] {
+        let bytes = datagram(SESSION, first, 40.min(98 - first));
+        world.give(Input::Datagram { line: 0, source: DatagramSource::Server(0), bytes: &bytes });
+    }
+    world.run();
+    let outcome = world.recorder.outcome().unwrap();
+    assert!(outcome.missing.is_empty() && outcome.reason.is_some(), "{outcome:?}");
+}

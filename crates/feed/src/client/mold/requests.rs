@@ -136,9 +136,10 @@ impl Requests {
         self.reach.served_from().filter(|from| *from > FIRST_SEQ)
     }
 
-    /// Returns whether any piece is in flight or waits to be requested.
+    /// Returns whether a missing piece is in flight or waits to be requested.
     pub(in crate::client) fn has_hope(&self, scope: RequestScope<'_>) -> bool {
-        self.servers.iter().any(|server| server.is_usable)
+        !scope.gaps.is_empty()
+            && self.servers.iter().any(|server| server.is_usable)
             && (!self.in_flight.is_empty()
                 || self.reach.probe().is_some()
                 || self.retries.iter().any(|retry| scope.missing_in(retry.range).is_some())
