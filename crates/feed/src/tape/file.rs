@@ -28,7 +28,8 @@
 //! # Costs
 //!
 //! Memory: 64 KiB for each origin from which packets arrive at the same time (up to
-//! [`GATHERED_MAX`]), and 40 bytes for each block. A block has up to 3,855 packets, fewer if the
+//! [`GATHERED_MAX`]; four times that once several blocks were written together), and 40 bytes for
+//! each block. A block has up to 3,855 packets, fewer if the
 //! writer flushes before; a block of other messages is one run, so a gap ends it as well. Reading
 //! in order keeps the blocks that span the current sequence.
 //!
