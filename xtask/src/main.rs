@@ -274,7 +274,6 @@ fn cargo(args: &str, env: &[(&str, &str)]) -> Result<(), String> {
     finish(&mut command(args, env))
 }
 
-/// Runs a command, and returns an error if it fails.
 /// Runs a function once on each processor, at the same time, with the number of the processor.
 /// Returns the first error after all have ended.
 fn on_each_processor(work: impl Fn(usize) -> Result<(), String> + Sync) -> Result<(), String> {
@@ -290,6 +289,7 @@ fn on_each_processor(work: impl Fn(usize) -> Result<(), String> + Sync) -> Resul
     })
 }
 
+/// Runs a command, and returns an error if it fails.
 fn finish(command: &mut Command) -> Result<(), String> {
     match command.status() {
         Ok(status) if status.success() => Ok(()),

@@ -176,7 +176,10 @@ impl Recorder {
     pub(super) fn on_session_over(&mut self, id: u16, last: Seq, now: Duration) {
         self.accept_line_claim(id, last);
         self.lines[usize::from(id)].session_end = Some(last);
-        self.end_reported_at.get_or_insert(now);
+        if self.end_reported_at.is_none() {
+            self.end_reported_at = Some(now);
+            self.requests.retry_after_silence();
+        }
     }
 
     /// Returns the last sequence of a live session that is over: every line in contact has reported

@@ -157,6 +157,8 @@ impl Recorder {
                 self.requests.retry_all();
                 self.retry_unserved_at = None;
             }
+        } else {
+            self.retry_unserved_at = None;
         }
         for id in (0u16..).take(self.lines.len()) {
             self.confirm_end(id, now);

@@ -61,19 +61,7 @@ impl SimRun {
         if outcome.reason == Some(IncompleteReason::OtherSession) && one {
             return Err("the recorder reports another session, and there is only one".into());
         }
-        let mut absent = SeqSet::new();
-        let mut next = FIRST_SEQ;
-        for range in recorded.ranges() {
-            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
-            next = range.last() + 1;
-        }
-        SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
-        if absent != outcome.missing {
-            return Err(format!(
-                "{absent:.9} are missing, {:.9} are reported missing",
-                outcome.missing
-            ));
-        }
+        missing_is_true(outcome, recorded)?;
         let trouble = recorder.violations();
         if trouble.conflicts > 0 && one {
             return Err("the recorder reports a conflict of equal packets".into());
@@ -203,6 +191,23 @@ impl SimRun {
         match refused > 0 && !self.plan.deceives() {
             true => Err(format!("{refused} sequences were requested that do not exist")),
             false => Ok(()),
+        }
+    }
+}
+
+/// Checks that the missing sequences of an outcome are those that are not recorded.
+pub(super) fn missing_is_true(outcome: &Outcome, recorded: &SeqSet) -> Result<(), String> {
+    let mut absent = SeqSet::new();
+    let mut next = FIRST_SEQ;
+    for range in recorded.ranges() {
+        SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
+        next = range.last() + 1;
+    }
+    SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
+    match absent == outcome.missing {
+        true => Ok(()),
+        false => {
+            Err(format!("{absent:.9} are missing, {:.9} are reported missing", outcome.missing))
         }
     }
 }

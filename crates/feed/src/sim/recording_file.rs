@@ -5,9 +5,11 @@ use super::durable_expectation::{DurabilityChecker, DurableExpectation};
 use super::plan::Crash;
 use crate::base::rng::Rng;
 use crate::base::seq::SeqSet;
-use crate::client::{LineProtocol, Recorder, RecorderOptions, SessionPayload};
+use crate::client::{
+    IncompleteReason, LineProtocol, Outcome, Recorder, RecorderOptions, SessionPayload,
+};
 use crate::ledger::Sink;
-use crate::tape::file::{Layout, TapeFileError, is_stillborn};
+use crate::tape::file::{Layout, SessionEnd, TapeFileError, is_stillborn};
 use crate::tape::recorder::{SyncPolicy, TapeRecorder};
 use alloc::format;
 use alloc::string::String;
@@ -107,8 +109,32 @@ impl RecordingFile {
         };
     }
 
+    /// Writes the end of a recording that has ended in order at time `now`. Returns `None` if the
+    /// disk is full, which it may be if `is_limited`.
+    pub(super) fn conclude(
+        &mut self,
+        keeper: TapeRecorder<Disk>,
+        outcome: &Outcome,
+        end: SessionEnd,
+        (now, is_limited): (Duration, bool),
+    ) -> Result<Option<TapeRecorder<Disk>>, String> {
+        let mut keeper = keeper;
+        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
+        match done.and_then(|()| keeper.end()) {
+            Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
+                Err("the recorder reports a failed disk, and the disk works".into())
+            }
+            Ok(()) => Ok(Some(keeper)),
+            Err(TapeFileError::Storage(DiskFailed)) if is_limited => {
+                self.give_back(keeper);
+                Ok(None)
+            }
+            Err(error) => Err(format!("the tape file: {error}")),
+        }
+    }
+
     /// Takes the file back from a keeper, with all limits of the disk lifted.
-    pub(super) fn give_back(&mut self, keeper: TapeRecorder<Disk>) {
+    fn give_back(&mut self, keeper: TapeRecorder<Disk>) {
         self.disk = keeper.into_storage();
         self.disk.limit(None);
     }

@@ -9,7 +9,7 @@
 //! bounded time.
 
 use super::checks::shown;
-use super::disk::{Disk, DiskFailed};
+use super::disk::Disk;
 use super::plan::Crash;
 pub use super::plan::SimPlan;
 use super::recording_file::RecordingFile;
@@ -23,7 +23,6 @@ use crate::faults::scenario::{Scenario, SlowSubscriberPolicy};
 use crate::session::completeness::Facts;
 use crate::sim::durable_expectation::DurabilityChecker;
 pub use crate::sim::report::{SimReport, SimTrace, Violation};
-use crate::tape::file::TapeFileError;
 use crate::tape::recorder::TapeRecorder;
 use crate::tape::source::TapeSource;
 use crate::wire::SessionId;
@@ -42,20 +41,20 @@ const HEALED_MAX: Duration = Duration::from_secs(60);
 /// Maximum number of events of all starts together.
 const STEPS_MAX: u64 = 20_000_000;
 
-/// Simulates the run of a seed.
+/// Simulates the run of a plan.
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn simulate(seed: u64) -> Result<SimReport, Violation> {
-    SimRun::new(seed, SimPlan::draw(seed)).run()
+pub fn simulate(seed: u64, plan: SimPlan) -> Result<SimReport, Violation> {
+    SimRun::new(seed, plan).run()
 }
 
-/// Simulates the run of a seed, and adds the trace of its events to the result.
+/// Simulates the run of a plan, and adds the trace of its events to the result.
 ///
 /// # Errors
 /// Returns the violation if a promise was broken.
-pub fn simulate_traced(seed: u64) -> Result<SimReport, Violation> {
-    let mut run = SimRun::new(seed, SimPlan::draw(seed));
+pub fn simulate_traced(seed: u64, plan: SimPlan) -> Result<SimReport, Violation> {
+    let mut run = SimRun::new(seed, plan);
     run.world.start_trace();
     run.run()
 }
@@ -248,22 +247,13 @@ impl SimRun {
         recorder: &Recorder,
         crash: bool,
     ) -> Result<Try, String> {
-        let DurabilityChecker { mut keeper, told, .. } = watched;
+        let DurabilityChecker { keeper, told, .. } = watched;
         let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
-        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
-        match done.and_then(|()| keeper.end()) {
-            Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
-                return Err("the recorder reports a failed disk, and the disk works".into());
-            }
-            Ok(()) => {}
-            Err(TapeFileError::Storage(DiskFailed)) if crash => {
-                self.world.tell(|| "run: the disk is full".into());
-                self.file.give_back(keeper);
-                self.world.abandon();
-                return Ok(Try::Crashed);
-            }
-            Err(error) => return Err(format!("the tape file: {error}")),
-        }
+        let Some(keeper) = self.file.conclude(keeper, &outcome, end, (now, crash))? else {
+            self.world.tell(|| "run: the disk is full".into());
+            self.world.abandon();
+            return Ok(Try::Crashed);
+        };
         self.session = keeper.file().session_id();
         self.contradicted = recorder.violations().contradicted;
         self.heard = self.honest_is_heard(recorder);
@@ -379,7 +369,7 @@ impl SimRun {
     }
 }
 
-pub(super) fn stuck(how: Stuck) -> String {
+fn stuck(how: Stuck) -> String {
     match how {
         Stuck::Waits => "the recorder waits for an event that never happens".into(),
         Stuck::Endless => "the recorder does not end".into(),

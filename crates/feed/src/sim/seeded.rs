@@ -37,7 +37,7 @@ impl SeedPlan {
 /// Returns the violation if a promise was broken.
 pub fn simulate(seed: u64) -> Result<SimReport, Violation> {
     match SeedPlan::draw(seed) {
-        SeedPlan::Connections(_) => run::simulate(seed),
+        SeedPlan::Connections(plan) => run::simulate(seed, *plan),
         SeedPlan::Groups(plan) => groups::simulate(seed, *plan),
     }
 }
@@ -48,7 +48,7 @@ pub fn simulate(seed: u64) -> Result<SimReport, Violation> {
 /// Returns the violation if a promise was broken.
 pub fn simulate_traced(seed: u64) -> Result<SimReport, Violation> {
     match SeedPlan::draw(seed) {
-        SeedPlan::Connections(_) => run::simulate_traced(seed),
+        SeedPlan::Connections(plan) => run::simulate_traced(seed, *plan),
         SeedPlan::Groups(plan) => groups::simulate_traced(seed, *plan),
     }
 }

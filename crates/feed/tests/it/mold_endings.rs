@@ -144,3 +144,28 @@ fn answers_after_all_lines_fell_silent_end_the_recording() {
     let outcome = world.recorder.outcome().unwrap();
     assert!(outcome.missing.is_empty() && outcome.reason.is_some(), "{outcome:?}");
 }
+
+/// Request servers that were down for half a minute get all requests once they answer again, also
+/// if the session ends soon after that.
+#[test]
+fn messages_missed_while_the_servers_were_down_are_recorded_once_they_answer() {
+    for (lasts, filled) in [(31, None), (32, None), (60, Some(42)), (90, Some(42))] {
+        let last = lasts * 100;
+        let mut world = World::new(lines(1, 1), RecorderOptions::default(), last);
+        world.servers.answers = Box::new(|_, _, now| now < seconds(1) || now > seconds(30));
+        // Ten messages each 100 ms; once a second they are missed.
+        for number in (0..last / 10).filter(|number| number % 10 != 4) {
+            let time = MS * 100 * u32::try_from(number).unwrap();
+            world.group(time, 0, datagram(SESSION, number * 10 + 1, 10));
+        }
+        world.group(seconds(lasts), 0, end(last + 1));
+        world.group(seconds(lasts + 1), 0, end(last + 1));
+        if let Some(second) = filled {
+            world.run_until(seconds(second) - MS);
+            assert!(world.recorder.ledger().gaps().is_empty(), "{lasts}");
+        }
+        world.run();
+        world.assert_complete(last);
+        assert!(world.now < seconds(lasts + 2), "{lasts}: {:?}", world.now);
+    }
+}

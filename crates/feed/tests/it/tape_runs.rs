@@ -158,7 +158,6 @@ fn plays(file: TapeFile<Disk>, all: &[(Seq, Vec<u8>)], rng: &mut Rng) {
     assert!(tape.messages(SeqRange::one(3001)).is_empty());
 }
 
-/// An exchange that keeps the recorded pace asks for times far ahead of what it sends.
 #[test]
 fn a_run_of_many_blocks_is_whole_or_ends_with_the_write_that_failed() {
     for seed in 0..30 {
@@ -193,6 +192,7 @@ fn a_run_of_many_blocks_is_whole_or_ends_with_the_write_that_failed() {
     }
 }
 
+/// An exchange that keeps the recorded pace asks for times far ahead of what it sends.
 #[test]
 fn a_message_that_was_resent_has_the_time_of_those_beside_it() {
     let resend = Origin { line: 0, source: Source::Resend };

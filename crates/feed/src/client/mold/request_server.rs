@@ -147,6 +147,13 @@ impl RequestServer {
         self.silent_rounds >= self.tries(retries)
     }
 
+    /// Lets a silent server count as silent only after one more round without an answer. It still
+    /// gets one request at a time.
+    pub(super) fn try_again(&mut self, retries: u32) {
+        let rounds = self.tries(retries).saturating_sub(1).max(1);
+        self.silent_rounds = self.silent_rounds.min(rounds);
+    }
+
     /// Returns whether the server has room for one more request.
     pub(super) fn has_room(&self) -> bool {
         let limit = if self.silent_rounds > 0 { 1 } else { self.limit };
@@ -354,6 +361,24 @@ mod tests {
                 server.end_round_if_due(now);
             });
             assert!(server.is_silent(4), "one that answers nothing any more");
+        }
+    }
+
+    #[test]
+    fn a_silent_server_that_is_tried_again_gets_one_request() {
+        for retries in [0, 1, 4] {
+            let mut server = RequestServer::new(0, 0);
+            server.try_again(retries);
+            assert_eq!(server.silent_rounds, 0, "a server that answers stays as it is");
+            server.silent_rounds = 20;
+            server.try_again(retries);
+            assert_eq!(server.is_silent(retries), retries == 0);
+            assert!(server.has_room());
+            server.on_request(MS);
+            assert!(!server.has_room());
+            server.on_timeout();
+            server.end_round_if_due(MS * 5000);
+            assert!(server.is_silent(retries));
         }
     }
 

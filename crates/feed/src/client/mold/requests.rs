@@ -67,8 +67,10 @@ pub(in crate::client) struct Requests {
     retries: VecDeque<Retry>,
     /// Sequence below which every missing piece was requested, or left out.
     cursor: Seq,
-    /// Pieces that no server has answered after all retries.
+    /// Pieces that no server has answered after all retries, or that were left out in silence.
     unserved: SeqSet,
+    /// True if pieces were left out before their retries, because all servers were silent.
+    left_out_in_silence: bool,
     /// Sequence below which no server serves anything.
     reach: Reach,
     /// Maximum number of retries of a piece at each server.
@@ -96,6 +98,7 @@ impl Requests {
             retries: VecDeque::new(),
             cursor: FIRST_SEQ,
             unserved: SeqSet::new(),
+            left_out_in_silence: false,
             reach: Reach::new(),
             retries_max,
             size: AnswerSize::new(),
@@ -151,11 +154,22 @@ impl Requests {
         self.size.on_datagram(count, bytes);
     }
 
-    /// Requests everything that is missing again, also what no server has answered.
+    /// Requests everything that is missing again, also what no server has answered. Servers that
+    /// are silent get one more request before pieces are left out.
     pub(in crate::client) fn retry_all(&mut self) {
+        self.servers.iter_mut().for_each(|server| server.try_again(self.retries_max));
         self.unserved = SeqSet::new();
+        self.left_out_in_silence = false;
         self.reach = Reach::new();
         self.cursor = FIRST_SEQ;
+    }
+
+    /// Requests everything that is missing again if some of it was left out because all servers
+    /// were silent. They may answer by now.
+    pub(in crate::client) fn retry_after_silence(&mut self) {
+        if self.left_out_in_silence {
+            self.retry_all();
+        }
     }
 
     /// Returns whether some missing messages are left out because no server has answered.
@@ -307,6 +321,7 @@ impl Requests {
             && pending.server == server
         {
             self.release(asked.first());
+            self.retry_after_silence();
             let trip = now.saturating_sub(pending.sent);
             self.stats.answered += 1;
             self.stats.slowest = self.stats.slowest.max(trip);
@@ -402,13 +417,14 @@ impl Requests {
         self.servers.iter_mut().for_each(|server| server.end_round_if_due(now));
         let is_dead =
             |server: &RequestServer| !server.is_usable || server.is_silent(self.retries_max);
-        if self.servers.iter().all(is_dead) {
+        if !self.servers.is_empty() && self.servers.iter().all(is_dead) {
             // Pieces that still wait need not be tried one after the other.
             let probe = self.reach.probe();
             let is_probe = |retry: &Retry| Some(retry.range.first()) == probe;
             let (probes, others) = self.retries.drain(..).partition(is_probe);
             self.retries = probes;
             let others: VecDeque<Retry> = others;
+            self.left_out_in_silence |= !others.is_empty();
             others.into_iter().for_each(|retry| self.unserved.insert(retry.range));
             if probe.is_none() {
                 self.leave_out_unrequested(scope);
@@ -421,6 +437,7 @@ impl Requests {
     fn leave_out_unrequested(&mut self, scope: RequestScope<'_>) {
         while let Some(gap) = self.walk(self.cursor, scope) {
             self.unserved.insert(gap);
+            self.left_out_in_silence = true;
             self.cursor = gap.last() + 1;
         }
     }

@@ -15,12 +15,12 @@ use crate::exchange::server::MockExchange;
 use crate::faults::scenario::Scenario;
 use crate::session::completeness::{Completeness, Facts};
 use crate::sim::Progress;
-use crate::sim::disk::{Disk, DiskFailed};
+use crate::sim::checks::missing_is_true;
+use crate::sim::disk::Disk;
 use crate::sim::durable_expectation::DurabilityChecker;
 use crate::sim::plan::Crash;
 use crate::sim::recording_file::RecordingFile;
 use crate::sim::report::{SimReport, Violation};
-use crate::tape::file::TapeFileError;
 use crate::tape::growing::{ArrivalRate, GrowingTape};
 use crate::tape::in_memory::Tape;
 use crate::tape::recorder::TapeRecorder;
@@ -214,23 +214,14 @@ impl GroupRun {
         recorder: &Recorder,
         is_limited: bool,
     ) -> Result<Attempt, String> {
-        let mut keeper = keeper;
         let facts = Facts::of(recorder, keeper.packets());
-        let done = keeper.end();
-        let done = done.and_then(|()| keeper.conclude(outcome.last, facts.end(), self.world.now()));
-        match done.and_then(|()| keeper.end()) {
-            Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
-                return Err("the recorder reports a failed disk, and the disk works".into());
-            }
-            Ok(()) => {}
-            Err(TapeFileError::Storage(DiskFailed)) if is_limited => {
-                self.world.tell(|| "run: the disk is full".into());
-                self.file.give_back(keeper);
-                self.world.abandon();
-                return Ok(Attempt::Crashed);
-            }
-            Err(error) => return Err(format!("the tape file: {error}")),
-        }
+        let now = self.world.now();
+        let Some(keeper) = self.file.conclude(keeper, &outcome, facts.end(), (now, is_limited))?
+        else {
+            self.world.tell(|| "run: the disk is full".into());
+            self.world.abandon();
+            return Ok(Attempt::Crashed);
+        };
         let recorded = self.recorded(&keeper)?;
         self.outcome_is_true(&outcome, &recorded, recorder, facts.completeness())?;
         self.file.close(keeper, recorded)?;
@@ -271,19 +262,7 @@ impl GroupRun {
         recorder: &Recorder,
         said: Completeness,
     ) -> Result<(), String> {
-        let mut absent = SeqSet::new();
-        let mut next = FIRST_SEQ;
-        for range in recorded.ranges() {
-            SeqRange::new(next, range.first() - 1).into_iter().for_each(|gap| absent.insert(gap));
-            next = range.last() + 1;
-        }
-        SeqRange::new(next, outcome.last).into_iter().for_each(|gap| absent.insert(gap));
-        if absent != outcome.missing {
-            return Err(format!(
-                "{absent:.9} are missing, {:.9} are reported missing",
-                outcome.missing
-            ));
-        }
+        missing_is_true(outcome, recorded)?;
         if recorder.violations().conflicts > 0 {
             return Err("the recorder reports a conflict of equal messages".into());
         }

@@ -40,7 +40,7 @@ pub enum ParseError {
     },
     /// Bytes behind the last message.
     TrailingBytes {
-        /// Offset of the first of them.
+        /// Offset of the first byte behind the last message.
         offset: usize,
         /// Number of bytes behind the last message.
         trailing: usize,
