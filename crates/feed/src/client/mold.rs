@@ -127,8 +127,14 @@ impl Recorder {
         known.next().unwrap_or_else(recorded)
     }
 
-    /// Returns whether missing messages are requested, or will be.
-    pub(super) fn awaits_answers(&self) -> bool {
+    /// Returns whether missing messages are requested, or will be at a time that a timer knows. A
+    /// recording that only waited for a message that nothing announces would never end.
+    pub(super) fn will_request(&self) -> bool {
+        self.awaits_answers() && self.deadline().is_some()
+    }
+
+    /// Returns whether missing messages are requested, or may be.
+    fn awaits_answers(&self) -> bool {
         let scope =
             RequestScope { gaps: self.ledger.gaps(), abandoned: &self.abandoned, ceiling: MAX_SEQ };
         self.session.is_some() && self.requests.has_hope(scope)
@@ -211,7 +217,9 @@ impl Recorder {
             return None;
         }
         let retry = self.retry_unserved_at.filter(|_| self.retries_unserved());
-        self.requests.deadline().into_iter().chain(retry).min()
+        let young = self.ledger.gaps().younger(self.reorder_cutoff(self.now));
+        let reorder = young.map(|(_, opened)| opened + self.options.reorder_wait);
+        self.requests.deadline().into_iter().chain(retry).chain(reorder).min()
     }
 
     /// Returns the counters of requests to request servers.

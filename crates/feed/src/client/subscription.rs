@@ -203,7 +203,7 @@ impl Recorder {
                         || lowest > self.highest_requestable(line))
             });
             if none_serves
-                && !self.awaits_answers()
+                && !self.will_request()
                 && !(0u16..).zip(&self.lines).any(|(id, _)| self.can_request(id, now))
             {
                 if self.retract_contradicted(true, now, sink) && self.ledger.gaps().is_empty() {
@@ -221,7 +221,7 @@ impl Recorder {
         }
         if self.lines.iter().all(|line| line.stats.given_up)
             && !self.conns.iter().any(ClientConnection::is_stream)
-            && !(self.awaits_answers() && self.lines.iter().any(|line| line.stats.reached))
+            && !(self.will_request() && self.lines.iter().any(|line| line.stats.reached))
         {
             self.finish(Some(self.reason_without_lines()), now);
         }

@@ -145,6 +145,24 @@ fn answers_after_all_lines_fell_silent_end_the_recording() {
     assert!(outcome.missing.is_empty() && outcome.reason.is_some(), "{outcome:?}");
 }
 
+/// No line shows any more how time passes, and a new gap is too young to be requested at once.
+#[test]
+fn a_gap_that_opens_after_all_lines_fell_silent_ends_the_recording() {
+    let options = RecorderOptions { reorder_wait: MS, ..RecorderOptions::default() };
+    let mut world = World::new(lines(2, 1), options, 3_000);
+    world.servers.answers = Box::new(|_, request, _| request.sequence > 20);
+    world.group(MS, 0, datagram(SESSION, 11, 10));
+    world.run_until(MS * 2);
+    world.now += seconds(65);
+    world.give(Input::Wake);
+    for (first, count) in [(1_348, 10), (1, 10)] {
+        let bytes = datagram(SESSION, first, count);
+        world.give(Input::Datagram { line: 0, source: DatagramSource::Server(0), bytes: &bytes });
+    }
+    world.run();
+    assert!(world.recorder.outcome().unwrap().missing.is_empty());
+}
+
 /// Request servers that were down for half a minute get all requests once they answer again, also
 /// if the session ends soon after that.
 #[test]
