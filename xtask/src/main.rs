@@ -4,6 +4,7 @@ mod counts;
 mod coverage;
 mod dist;
 mod fuzz;
+mod licences;
 mod mutants;
 #[cfg(test)]
 mod pages;
@@ -19,6 +20,7 @@ mod tidy;
 #[path = "../../crates/betacrew/src/text/xml.rs"]
 mod xml;
 
+use mutants::Choice;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -36,10 +38,25 @@ const TASKS: [Task; 17] = [
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
     Task { name: "test", about: "all tests, and the slowest", run: suite::run, in_ci: true },
     Task { name: "oldest", about: "the oldest supported Rust", run: oldest, in_ci: true },
-    Task { name: "mutants", about: "bugs put in are noticed", run: mutants, in_ci: true },
-    Task { name: "fuzz", about: "each fuzz target, for a few seconds", run: fuzz, in_ci: true },
+    Task {
+        name: "mutants",
+        about: "bugs put in are noticed; CI tries a quarter",
+        run: mutants,
+        in_ci: true,
+    },
+    Task {
+        name: "fuzz",
+        about: "each fuzz target, for a few seconds; needs cargo-fuzz",
+        run: fuzz,
+        in_ci: false,
+    },
     Task { name: "doc", about: "documentation, warnings are errors", run: doc, in_ci: true },
-    Task { name: "deny", about: "licences and sources of dependencies", run: deny, in_ci: true },
+    Task {
+        name: "licences",
+        about: "licences and sources of dependencies",
+        run: licences::run,
+        in_ci: true,
+    },
     Task { name: "counts", about: "instructions of the hot paths", run: counts, in_ci: true },
     Task {
         name: "dist",
@@ -93,7 +110,7 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci         all of these but dist, bench, latency, \
+            "usage: cargo xtask TASK\n\n  ci         all of these but fuzz, dist, bench, latency, \
              soak, coverage, picture and dashboard"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
@@ -120,9 +137,8 @@ fn fmt() -> Result<(), String> {
 }
 
 fn clippy() -> Result<(), String> {
-    // Code without the features must compile as well.
-    cargo("clippy --workspace --all-targets --locked -- -D warnings", &[])?;
     cargo("clippy --workspace --all-targets --all-features --locked -- -D warnings", &[])?;
+    // Code without the features must compile as well.
     cargo(
         "clippy --package betacrew --all-targets --no-default-features --locked -- -D warnings",
         &[],
@@ -169,8 +185,15 @@ fn oldest() -> Result<(), String> {
     finish(rustup().args(args.split(' ')))
 }
 
+/// Tries all bugs, or those with a name: `cargo xtask mutants window`. CI tries a share.
 fn mutants() -> Result<(), String> {
-    mutants::run(std::env::args().nth(2).as_deref())
+    const SHARES_OF_CI: usize = 4;
+    let is_ci = std::env::args().nth(1).is_some_and(|task| task == "ci");
+    match std::env::args().nth(2) {
+        Some(name) => mutants::run(Choice::Named(&name)),
+        None if is_ci => mutants::run(Choice::Share(SHARES_OF_CI)),
+        None => mutants::run(Choice::All),
+    }
 }
 
 fn fuzz() -> Result<(), String> {
@@ -224,15 +247,6 @@ fn bench() -> Result<(), String> {
                          --bin bench --features columnar --";
     eprintln!("$ cargo {BUILD}");
     finish(command(BUILD, &[]).args(std::env::args().skip(2)))
-}
-
-fn deny() -> Result<(), String> {
-    let installed = command("deny --version", &[]).output().is_ok_and(|done| done.status.success());
-    if !installed {
-        eprintln!("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)");
-        return Ok(());
-    }
-    cargo("deny --locked check bans licenses sources", &[])
 }
 
 /// Draws the README's pictures.

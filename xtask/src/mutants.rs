@@ -69,20 +69,49 @@ enum Verdict {
     Senseless(String),
 }
 
-/// Tries the mutants whose names contain a text, or all. Each processor has a copy of the core of
-/// its own, because most of the time goes into steps of a build that use one processor.
-pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
+/// Choice of mutants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Choice<'a> {
+    All,
+    /// Mutants whose names contain a text.
+    Named(&'a str),
+    /// One mutant of so many, by the commit: over some commits, all are tried.
+    Share(usize),
+}
+
+impl Choice<'_> {
+    /// Returns the chosen mutants. `commit` is the number of a commit.
+    fn of<'a>(self, all: &'a [Mutant<'a>], commit: usize) -> Vec<&'a Mutant<'a>> {
+        match self {
+            Self::All => all.iter().collect(),
+            Self::Named(text) => all.iter().filter(|it| it.name.contains(text)).collect(),
+            Self::Share(parts) => all.iter().skip(commit % parts).step_by(parts).collect(),
+        }
+    }
+}
+
+/// Returns a number that differs between commits; 0 outside of a repository.
+fn commit() -> usize {
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(ROOT).output();
+    let head = head.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    head.ok().and_then(|id| usize::from_str_radix(id.get(..8)?, 16).ok()).unwrap_or(0)
+}
+
+/// Tries mutants. Each processor has a copy of the core of its own, because most of the time goes
+/// into steps of a build that use one processor.
+pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
     let all = mutants(LIST)?;
-    let chosen = all.iter().filter(|it| only.is_none_or(|text| it.name.contains(text)));
+    let chosen = choice.of(&all, commit());
+    let used = CHECKS.iter().filter(|check| chosen.iter().any(|mutant| mutant.by == **check));
     let began = Instant::now();
-    let (checks, longest) = (Mutex::new(CHECKS.iter()), Mutex::new(Duration::ZERO));
+    let (checks, longest) = (Mutex::new(used), Mutex::new(Duration::ZERO));
     on_each_processor(|worker| try_without_mutant(&scratch(worker), &checks, &longest))?;
     let longest = longest.into_inner().map_err(|error| error.to_string())?;
     let patience = longest.min(PATIENCE / TIMES) * TIMES + SOME;
-    let (queue, tried) = (Mutex::new(chosen), Mutex::new((0, String::new())));
+    let (queue, tried) = (Mutex::new(chosen.iter().copied()), Mutex::new((0, String::new())));
     on_each_processor(|worker| work(&scratch(worker), patience, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
-    eprintln!("{count} bugs tried in {:.0?}", began.elapsed());
+    eprintln!("{count} of {} bugs tried in {:.0?}", all.len(), began.elapsed());
     match failed.is_empty() && count > 0 {
         true => Ok(()),
         false => Err(failed),
@@ -374,6 +403,20 @@ mod tests {
                 assert_ne!(changed, text, "{}", mutant.name);
             }
         }
+    }
+
+    #[test]
+    fn shares_are_all_of_them_together() {
+        let all = mutants(LIST).unwrap();
+        let mut tried: Vec<&str> = Vec::new();
+        for commit in 7..11 {
+            tried.extend(Choice::Share(4).of(&all, commit).iter().map(|mutant| mutant.name));
+        }
+        let mut names: Vec<&str> = all.iter().map(|mutant| mutant.name).collect();
+        tried.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(tried, names);
+        assert!(Choice::Named("soup").of(&all, 0).len() < all.len());
     }
 
     #[test]
