@@ -1,4 +1,4 @@
-//! Test suite: runs all tests with the right features, counts them, and lists the slowest.
+//! Test suite: runs all tests with all features and with none, counts them, and lists the slowest.
 //!
 //! Cargo starts each test program through `cargo xtask timed`, which records the time of each test.
 
@@ -19,33 +19,30 @@ const AT_ONCE: &str = "4";
 /// Folder of the program's tests.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/betacrew/tests/it");
 
-/// Words by which a module of tests names a feature that is not in every build.
+/// Words by which a module of tests names a feature.
 const FEATURES: [&str; 5] = ["feature = ", "arrow", "parquet", "sqlite", "nats"];
 
-/// Modules that run with other features although they name none: what everybody does first.
+/// Modules that run without features although they name none: what everybody does first.
 const BASICS: [&str; 2] = ["demo", "fetch"];
 
-/// Runs all tests with default features, and then those that other features change.
+/// Runs all tests with all features, and then without any those that features change.
 pub(crate) fn run() -> Result<(), String> {
     let times = times();
     // The file does not exist before the first run.
     let _ = fs::remove_file(&times);
-    // The README's command.
-    cargo_test("test --workspace --locked", &[])?;
+    cargo_test("test --workspace --all-features --locked", &[])?;
     let modules = modules().map_err(|error| format!("{FOLDER}: {error}"))?;
     let chosen: Vec<String> = modules.into_iter().map(|module| format!("{module}::")).collect();
     let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
-    for features in ["--all-features", "--no-default-features"] {
-        let package = format!("test --package betacrew {features} --locked");
-        cargo_test(&format!("{package} --lib --bins"), &[])?;
-        cargo_test(&format!("{package} --test it"), &chosen)?;
-    }
+    let package = "test --package betacrew --no-default-features --locked";
+    cargo_test(&format!("{package} --lib --bins"), &[])?;
+    cargo_test(&format!("{package} --test it"), &chosen)?;
     let times = fs::read_to_string(&times).map_err(|error| error.to_string())?;
     eprint!("{}", slowest(&times));
     Ok(())
 }
 
-/// Returns the modules of the program's tests that other features than the default ones change.
+/// Returns the modules of the program's tests that also run without features.
 fn modules() -> std::io::Result<Vec<String>> {
     let mut modules = Vec::new();
     for entry in fs::read_dir(FOLDER)? {
@@ -149,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_that_name_a_feature_run_with_it() {
+    fn modules_that_name_a_feature_run_without_it_as_well() {
         let modules = modules().unwrap();
         let has = |name: &str| modules.iter().any(|module| module == name);
         assert!(has("readers") && has("gateway") && has("demo"), "{modules:?}");

@@ -30,8 +30,9 @@ const BUFFER: usize = crate::http::api::guard::HEAD_MAX;
 /// Maximum number of unsent bytes that the system keeps for a client. A small value shows early
 /// that a client does not read.
 const UNSENT_MAX: u32 = 16 * 1024;
-/// Time after which a request's head must have arrived.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time after which a request's head must have arrived. Also the pause between two requests on a
+/// connection: browsers use one again that was idle for seconds.
+const HEAD_TIMEOUT: Duration = STUCK;
 /// Time without progress after which a client is disconnected. It neither asks nor reads.
 const STUCK: Duration = Duration::from_secs(15);
 /// Time without progress after which a client is disconnected if another needs its slot. Longer
