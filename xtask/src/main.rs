@@ -323,6 +323,14 @@ fn used() -> Option<Duration> {
 
 fn command(args: &str, env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Cargo describes this program in variables. A dependency whose build reads them would be built
+    // again after each change between `cargo` and `cargo xtask`.
+    for (name, _) in std::env::vars_os() {
+        let is_own = |start: &str| name.to_string_lossy().starts_with(start);
+        if is_own("CARGO_PKG_") || is_own("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command.args(args.split(' ')).envs(env.iter().copied());
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     command
