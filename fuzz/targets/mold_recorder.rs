@@ -26,7 +26,7 @@ const LAST: Seq = 3_000;
 const STEPS_MAX: u32 = 200_000;
 
 #[derive(Arbitrary, Debug)]
-struct Told {
+struct DrawnOptions {
     lines: u8,
     servers: u8,
     retries: u8,
@@ -124,17 +124,17 @@ fn state(recorder: &Recorder) -> String {
     format!("missing {gaps}, end {:?}, lines {lines:?}", recorder.ledger().end())
 }
 
-fuzz_target!(|input: (Told, Vec<Op<'_>>)| {
-    let (told, ops) = input;
-    let lines = u16::from(told.lines % 3) + 1;
-    let servers = u16::from(told.servers % 3);
+fuzz_target!(|input: (DrawnOptions, Vec<Op<'_>>)| {
+    let (drawn, ops) = input;
+    let lines = u16::from(drawn.lines % 3) + 1;
+    let servers = u16::from(drawn.servers % 3);
     let options = RecorderOptions {
-        retries: (told.retries % 5).into(),
-        reorder_wait: Duration::from_millis(told.reorder_wait.into()),
-        give_up: told.give_up.map(|time| Duration::from_millis(256 + u64::from(time))),
+        retries: (drawn.retries % 5).into(),
+        reorder_wait: Duration::from_millis(drawn.reorder_wait.into()),
+        give_up: drawn.give_up.map(|time| Duration::from_millis(256 + u64::from(time))),
         limits: Limits {
-            max_jump: u64::from(told.jump) + 1,
-            max_gaps: usize::from(told.gaps) + 1,
+            max_jump: u64::from(drawn.jump) + 1,
+            max_gaps: usize::from(drawn.gaps) + 1,
             ..Limits::default()
         },
         ..RecorderOptions::default()
