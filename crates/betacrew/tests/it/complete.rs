@@ -265,7 +265,7 @@ fn a_tape_that_lacks_its_tail_is_not_whole_for_anybody() {
     let (code, _, said) = here(folder.path(), &listen);
     assert!(code == 3 && said.contains("1200-3000") && said.contains("--allow-gaps"), "{said}");
 
-    // Whoever wants it all the same gets it, and is told what it is.
+    // With --allow-gaps it is converted and played, and a message says that it is incomplete.
     let (code, _, said) = here(folder.path(), &["convert", "part.tape", "p.json", "--allow-gaps"]);
     assert!(code == 0 && said.contains("1200-3000"), "{code}: {said}");
     assert_eq!(fs::read(folder.path().join("p.json")).unwrap(), json(&begun));
