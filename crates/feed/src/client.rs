@@ -86,6 +86,11 @@
 //! let stats = recorder.line(0).unwrap();
 //! assert!(stats.soup.logins > 1 && recorder.stats().duplicates == 0);
 //! ```
+//!
+//! # MoldUDP64
+//!
+//! A line that speaks [MoldUDP64](LineProtocol::Mold) has no connections: its driver joins a group,
+//! passes on datagrams and sends requests. [`mold`] has an example of both ends.
 
 mod alignment;
 mod claims;
