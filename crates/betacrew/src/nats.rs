@@ -54,8 +54,8 @@ pub(crate) struct PublishFlags {
     #[arg(long, help_heading = PUBLISHING)]
     publish_check: bool,
 
-    /// File with the password of the URL's user, or with a token if the URL has no user [default: the
-    /// variable BETACREW_NATS_PASSWORD_FILE; BETACREW_NATS_PASSWORD has the password itself]
+    /// File with the password of the URL's user, or with a token if the URL has no user [default:
+    /// the variable BETACREW_NATS_PASSWORD_FILE; BETACREW_NATS_PASSWORD has the password itself]
     #[arg(long, value_name = "FILE", help_heading = PUBLISHING)]
     publish_password_file: Option<PathBuf>,
 

@@ -111,7 +111,7 @@ fn list() -> Result<String, Failure> {
         }
         text.push('\n');
     }
-    text += "In brackets: the protocols in which a scenario has an effect, unless it has one in all of them.\n\
+    text += "In brackets: protocols in which a scenario has an effect, if it has none in others.\n\
              betacrew is the protocol of the exercise.\n\n\
              Play one:           betacrew serve --scenario burst\n\
              \x20                   betacrew serve --listen soup://3001 --scenario soup-debug\n\

@@ -72,9 +72,9 @@ pub struct ServeArgs {
     /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED], itch[:N[:SEED]] or a
     /// file [default: the scenario's tape, or sample; market with --live]
     ///
-    /// sample is the example in the exercise's documents, classic the 14 packets of the original exchange,
-    /// random a seeded order flow of N packets, market an endless one for --live. itch:N is a
-    /// trading day of N ITCH messages, itch an endless market of them for --live; both need
+    /// sample is the example in the exercise's documents, classic the 14 packets of the original
+    /// exchange, random a seeded order flow of N packets, market an endless one for --live. itch:N
+    /// is a trading day of N ITCH messages, itch an endless market of them for --live; both need
     /// listeners of soup:// or mold:// alone. A file is a .tape file or any other file that fetch
     /// writes.
     #[arg(long, value_name = "TAPE")]
@@ -89,8 +89,8 @@ pub struct ServeArgs {
     /// the scenario's, or as fast as the client reads; 1000/s with --live]
     ///
     /// Bytes (B) are those of the messages, without what their protocol adds. Tape files, captures
-    /// and ITCH files have times. With --live this is the rate at which new packets are created: 5000/s,
-    /// poisson:5000/s, bursts:5000/s:100, or for files with times recorded, 2x, 0.5x.
+    /// and ITCH files have times. With --live this is the rate at which new packets are created:
+    /// 5000/s, poisson:5000/s, bursts:5000/s:100, or for files with times recorded, 2x, 0.5x.
     #[arg(long, value_name = "PACE")]
     pace: Option<String>,
 

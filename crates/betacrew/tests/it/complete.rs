@@ -194,7 +194,7 @@ pub(crate) fn falls_silent(
 }
 
 #[test]
-fn a_tail_that_was_told_of_and_did_not_come_is_missing() {
+fn an_announced_tail_that_did_not_arrive_is_missing() {
     for (last, beat, missing, kept) in [
         (2027, None, "2,027 packets: 1-2027", 0),
         (0, Some(31), "20 packets: 11-30", 10),
@@ -314,7 +314,7 @@ fn a_tape_that_is_cut_is_played_only_as_a_session_of_its_own() {
 }
 
 #[test]
-fn of_a_tape_whose_end_nobody_told_that_is_said() {
+fn an_unknown_end_of_a_tape_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tape");
     let head = FileHead { session: Some(SessionId::of(*b"LIVE")), created: 1, salt: 2 };
@@ -400,7 +400,7 @@ pub(crate) fn tells_nothing(tape: &Tape) -> String {
 }
 
 #[test]
-fn what_was_recorded_before_the_session_was_told_is_asked_for_again() {
+fn packets_recorded_before_the_session_is_announced_are_requested_again() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (Tape::random(134, 1), Tape::random(200, 2));
     let address = tells_nothing(&old);

@@ -216,7 +216,7 @@ fn our_client_gets_through_every_scenario() {
 }
 
 #[test]
-fn every_built_in_scenario_is_told_in_a_line_and_means_what_it_says() {
+fn every_built_in_scenario_has_one_line_about_it_and_reads_back_equal() {
     let (code, list, _) = run(&mut betacrew(&["scenarios"]));
     assert_eq!(code, 0);
     assert!(catalogue::entries().count() >= 30);

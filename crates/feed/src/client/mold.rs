@@ -7,9 +7,10 @@
 //!
 //! # Both drivers
 //!
-//! In this example an exchange drops a quarter of a line's datagrams, and its request server answers
-//! at once. In a program, datagrams travel through sockets: one that sends to the line's receivers,
-//! one of the request server, and at the client one that joins the group and one for requests.
+//! In this example an exchange drops a quarter of a line's datagrams, and its request server
+//! answers at once. In a program, datagrams travel through sockets: one that sends to the line's
+//! receivers, one of the request server, and at the client one that joins the group and one for
+//! requests.
 //!
 //! ```
 //! use feed::client::{DatagramSource, MoldFeed};

@@ -82,7 +82,8 @@ impl SimRun {
     }
 
     /// Checks that the reported completeness is true. A recording that is complete, or complete so
-    /// far, has every packet that an honest exchange has announced, on the wire or in the file. A recording that was stopped is complete only if it has the whole tape.
+    /// far, has every packet that an honest exchange has announced, on the wire or in the file. A
+    /// recording that was stopped is complete only if it has the whole tape.
     pub(super) fn completeness_is_true(
         &mut self,
         recorder: &Recorder,
@@ -109,7 +110,8 @@ impl SimRun {
         let announced = if self.plan.second.is_some() { announced } else { announced.max(heard) };
         if said != Completeness::Incomplete && !has(announced) {
             return Err(format!(
-                "a recording of {recorded:.9} is reported {said:?}, but packets up to {announced} were announced"
+                "a recording of {recorded:.9} is reported {said:?}, but packets up to \
+                 {announced} were announced"
             ));
         }
         if tape_recorder.file().end() != SessionEnd::Open && !has(tape_recorder.file().last_known())
@@ -153,7 +155,7 @@ impl SimRun {
         if !healed && self.is_unclear(last) {
             return Ok(());
         }
-        // An inferred end assumes that streams lose packets independently, which scenarios may
+        // An inferred end assumes that streams drop packets independently, which scenarios may
         // violate.
         let certain = outcome.tail == Tail::Confirmed || healed;
         if certain && outcome.last != last && !self.plan.deceives() {

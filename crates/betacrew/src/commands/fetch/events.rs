@@ -59,7 +59,8 @@ pub(super) fn log_event(
             tracing::warn!("{}: the exchange plays another session, {session}{instead}", at(line));
         }
         RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
-            "stopping: waiting up to {} for the exchange to end its connections; Ctrl+C again leaves now",
+            "stopping: waiting up to {} for the exchange to end its connections; Ctrl+C again \
+             leaves now",
             took(wait)
         ),
         RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(

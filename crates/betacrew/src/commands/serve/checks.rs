@@ -82,7 +82,7 @@ impl ServeArgs {
         )))
     }
 
-    /// Checks that a flag for dropped packets meets a protocol that can lose packets.
+    /// Checks that a flag for dropped packets meets a protocol that can drop packets.
     fn check_drops(&self, protocols: Protocols) -> Result<(), Failure> {
         let flag = match (&self.drop, self.skip.is_empty()) {
             (Some(_), _) => "--drop",

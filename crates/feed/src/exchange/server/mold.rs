@@ -48,11 +48,11 @@ pub const LEAD: Duration = Duration::from_secs(1);
 /// Time that a message waits for its datagram to fill, unless the options have another.
 pub const FLUSH: Duration = Duration::from_millis(1);
 
-/// Number of requests that a client may send in a second, and three times as many at once,
-/// unless the options have another. A client that misses 5 % of a million messages a second, in
-/// datagrams of 30, needs 1,700, and one with ten thousand gaps all of them at once. The address
-/// of a request may be forged, so the rate also bounds the answers that a forged request can direct at
-/// another host: 7 MB a second.
+/// Number of requests that a client may send in a second, and three times as many at once, unless
+/// the options have another. A client that misses 5 % of a million messages a second, in datagrams
+/// of 30, needs 1,700, and one with ten thousand gaps all of them at once. The address of a request
+/// may be forged, so the rate also bounds the answers that a forged request can direct at another
+/// host: 7 MB a second.
 pub const REQUEST_RATE: u32 = 5_000;
 
 /// Size limits of a datagram. A message that does not fit `payload` has a datagram of its own.
