@@ -8,7 +8,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-/// A program may open so many files for itself after it has begun to listen.
+/// Number of files that a program may open for itself after it has begun to listen.
 const SPARE: usize = 8;
 
 /// Number of connections opened before the exchange must have accepted them. Of more than fit into

@@ -26,7 +26,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const USAGE: &str = "usage: bench [--quick] [--rounds N] [--only N[,N...]] [--write]
 
   --quick    less of everything, in less than two minutes
-  --rounds   so many rounds instead of 9 (3 with --quick)
+  --rounds   number of rounds instead of 9 (3 with --quick)
   --only     these targets only
   --write    write RESULTS.md and its pictures; without --quick and --only that is the default";
 

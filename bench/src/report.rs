@@ -81,7 +81,7 @@ impl Row {
         }
     }
 
-    /// For whoever watches.
+    /// Returns the line that is shown while the benchmark runs.
     pub(crate) fn line(&self) -> String {
         let met = self.met().map_or("      ", |met| if met { "met   " } else { "MISSED" });
         format!(

@@ -18,6 +18,6 @@ pub(crate) fn run() -> Result<(), String> {
         &format!(
             "llvm-cov --package feed --locked --fail-under-lines {LEAST} --show-missing-lines"
         ),
-        &[("BETACREW_LIVES", "4000")],
+        &[("BETACREW_SIM_RUNS", "4000")],
     )
 }

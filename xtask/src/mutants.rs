@@ -37,14 +37,14 @@ struct Edit<'a> {
 
 /// Test modules that are run. The first one simulates whole runs, the others check single rules.
 const CHECKS: [&str; 11] = [
-    "life",
+    "simulated_runs",
     "faults",
     "steps",
     "follow",
     "torn",
     "claims",
     "lies",
-    "untold",
+    "undescribed",
     "soup",
     "soup_lies",
     "mold",
@@ -341,7 +341,7 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
         .arg(format!("{check}::"))
         // One failure is enough. The stable test harness knows the option only with the variable.
         .args(["-Zunstable-options", "--fail-fast"])
-        .envs([("BETACREW_LIVES", LIVES), ("RUST_BACKTRACE", "0"), ("RUSTC_BOOTSTRAP", "1")])
+        .envs([("BETACREW_SIM_RUNS", LIVES), ("RUST_BACKTRACE", "0"), ("RUSTC_BOOTSTRAP", "1")])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -16,7 +16,7 @@ const RATE: u64 = 1_000_000;
 /// Interval between two looks at the memory of the client.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Share of the run, as one in so many, after which the memory should not grow any more.
+/// Inverse of the share of the run after which the memory should not grow any more.
 const WARM: u32 = 4;
 
 /// Maximum growth of the memory behind that, in MiB, besides what the tape file's index takes.

@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Sink of the example: a tape file, and a sum that is always up to date.
 struct Mine {
-    keeper: TapeRecorder<FileStorage>,
+    tape_recorder: TapeRecorder<FileStorage>,
     /// Added up from what came, in whatever order it came.
     volume: i64,
 }
@@ -34,26 +34,26 @@ impl Sink for Mine {
     // received in. A packet that was dropped and resent is here once.
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
         self.volume += volume(messages.packets());
-        self.keeper.on_messages(origin, messages, now);
+        self.tape_recorder.on_messages(origin, messages, now);
     }
 
-    // The keeper compares what comes again with what it has, notes the session, writes what came
-    // when there is time for it, and ends the recording when the disk fails.
+    // The recorder of the tape file compares repeats with what it has, stores the session, writes
+    // packets when they are due, and ends the recording when the disk fails.
     fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
-        self.keeper.on_duplicates(origin, messages)
+        self.tape_recorder.on_duplicates(origin, messages)
     }
 
-    // What is not known to be of this session is put out of the recording, and comes again.
+    // Packets that may be from another session are removed here and requested again.
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.keeper.on_session(info, vouched, now)
+        self.tape_recorder.on_session(info, vouched, now)
     }
 
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.on_idle(now)
+        self.tape_recorder.on_idle(now)
     }
 
     fn has_failed(&self) -> bool {
-        self.keeper.has_failed()
+        self.tape_recorder.has_failed()
     }
 }
 
@@ -71,24 +71,25 @@ fn record(path: &Path, address: SocketAddr) -> Result<i64, Box<dyn Error>> {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let storage = FileStorage::write(path)?;
     let options = RecorderOptions::default();
-    let (keeper, mut recorder) = if feed::tape::file::is_stillborn(&storage)? {
+    let (tape_recorder, mut recorder) = if feed::tape::file::is_stillborn(&storage)? {
         // A number that peers cannot know keeps their packets from looking like parts of the file.
         let salt = RandomState::new().hash_one(path);
-        let keeper = TapeRecorder::create(storage.cleared()?, SyncPolicy::End, since_1970, salt)?;
-        (keeper, Recorder::new(options, 1))
+        let tape_recorder =
+            TapeRecorder::create(storage.cleared()?, SyncPolicy::End, since_1970, salt)?;
+        (tape_recorder, Recorder::new(options, 1))
     } else {
-        let (keeper, was) = TapeRecorder::open(storage, SyncPolicy::End, since_1970)?;
-        (keeper, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
+        let (tape_recorder, was) = TapeRecorder::open(storage, SyncPolicy::End, since_1970)?;
+        (tape_recorder, Recorder::resume(options, 1, was.highest, &was.missing, was.session))
     };
-    let mut mine = Mine { keeper, volume: 0 };
+    let mut mine = Mine { tape_recorder, volume: 0 };
     net::fetch(&[vec![address].into()], &mut recorder, &mut mine, &Stop::new(), |_| {})?;
     // Everything is written and safe, and the index makes the next opening instant.
-    mine.keeper.end()?;
+    mine.tape_recorder.end()?;
     let outcome = recorder.outcome().ok_or("it has not ended")?;
-    let facts = Facts::of(&recorder, mine.keeper.packets());
-    mine.keeper.conclude(outcome.last, facts.end(), since_1970)?;
-    mine.keeper.finish(since_1970)?;
-    println!("complete: {}, {} packets", outcome.is_complete(), mine.keeper.packets());
+    let facts = Facts::of(&recorder, mine.tape_recorder.packets());
+    mine.tape_recorder.conclude(outcome.last, facts.end(), since_1970)?;
+    mine.tape_recorder.finish(since_1970)?;
+    println!("complete: {}, {} packets", outcome.is_complete(), mine.tape_recorder.packets());
     Ok(mine.volume)
 }
 

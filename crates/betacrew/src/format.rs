@@ -64,7 +64,7 @@ use table::Table;
 /// File format, simple ones first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Format {
-    /// JSON array, the format of the documents.
+    /// JSON array, the format of the exercise's output.
     Json,
     /// One JSON object a line.
     #[value(alias = "jsonl")]

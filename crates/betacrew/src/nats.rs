@@ -29,40 +29,42 @@ pub(crate) const PUBLISHING: &str = "Publishing";
 /// Flags for publishing.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct PublishFlags {
-    /// The subject of messages; {session} is filled in, and so is {symbol}: then each packet is a
-    /// message of its own [default: betacrew. and the session, or the STREAM that was named]
+    /// Subject of the messages; {session} and {symbol} are filled in [default: betacrew.SESSION, or
+    /// the name of STREAM if it is given]
+    ///
+    /// With {symbol} each packet is a message of its own, so that consumers can filter by symbol.
     #[arg(long, value_name = "SUBJECT", help_heading = PUBLISHING)]
     publish_subject: Option<String>,
 
-    /// The most packets a message
+    /// Maximum number of packets in a message
     #[arg(long, value_name = "N", default_value_t = 512, help_heading = PUBLISHING)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=3855))]
     publish_block: u32,
 
-    /// Format of messages: packets as on the wire, or a JSON array
+    /// Format of the messages: packets as on the wire, or a JSON array
     #[arg(long, value_name = "FORMAT", default_value = "wire", help_heading = PUBLISHING)]
     publish_format: PublishFormat,
 
-    /// Number of servers that store the stream, if it must be created
+    /// Number of servers that store the stream, if it is created
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = PUBLISHING)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     publish_replicas: u8,
 
-    /// Compare all that the log has, not only its last message and what others add
+    /// Compare the whole stream with the recording, not only its last message
     #[arg(long, help_heading = PUBLISHING)]
     publish_check: bool,
 
-    /// The password of the URL's user, in a file: nats://USER@HOST. Without a user it is a token
-    /// [default: BETACREW_NATS_PASSWORD_FILE, or BETACREW_NATS_PASSWORD with the password itself]
+    /// File with the password of the URL's user, or with a token if the URL has no user [default:
+    /// the variable BETACREW_NATS_PASSWORD_FILE; BETACREW_NATS_PASSWORD has the password itself]
     #[arg(long, value_name = "FILE", help_heading = PUBLISHING)]
     publish_password_file: Option<PathBuf>,
 
-    /// The log's credentials file
+    /// Credentials file for the NATS servers
     #[arg(long, value_name = "FILE", env = CREDS, hide_env_values = true)]
     #[arg(help_heading = PUBLISHING)]
     publish_creds: Option<PathBuf>,
 
-    /// The certificate (PEM) that the log's certificates are signed with
+    /// Certificate (PEM) of the authority that signed the certificates of the NATS servers
     #[arg(long, value_name = "FILE", env = CA, hide_env_values = true)]
     #[arg(help_heading = PUBLISHING)]
     publish_ca: Option<PathBuf>,

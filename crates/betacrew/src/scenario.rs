@@ -89,15 +89,15 @@ pub fn open(name: &str) -> Result<ResolvedScenario, Failure> {
         place: refusal.place(name),
         message: refusal.to_string(),
     };
-    let mut plot = parse(&text, &title).map_err(refused)?;
+    let mut resolved = parse(&text, &title).map_err(refused)?;
     // A tape in a scenario file is relative to the folder of that file.
     let folder = path.parent().unwrap_or(Path::new(""));
-    for tape in [Some(&mut plot.tape), plot.next.as_mut()].into_iter().flatten() {
+    for tape in [Some(&mut resolved.tape), resolved.next.as_mut()].into_iter().flatten() {
         if let TapeName::File(file) = tape {
             *file = folder.join(&file);
         }
     }
-    Ok(plot)
+    Ok(resolved)
 }
 
 /// Returns a fault as a line of text: `drop, sequences 7, times 1`.
@@ -136,13 +136,13 @@ mod tests {
     #[test]
     fn every_built_in_scenario_can_happen_to_its_own_tape() {
         for entry in catalogue::entries() {
-            let plot = open(entry.name).unwrap();
-            let tapes = [Some(&plot.tape), plot.next.as_ref()];
+            let resolved = open(entry.name).unwrap();
+            let tapes = [Some(&resolved.tape), resolved.next.as_ref()];
             let last = |tape: &TapeName| tape.open(1).unwrap().last();
             let last = tapes.into_iter().flatten().map(last).max();
             let impossible = impossible_faults(
-                &plot.scenario,
-                Played { last, live: false, protocols: plot.protocols(), lines: 2 },
+                &resolved.scenario,
+                Played { last, live: false, protocols: resolved.protocols(), lines: 2 },
             );
             assert!(impossible.is_empty(), "{}: {impossible:?}", entry.name);
         }

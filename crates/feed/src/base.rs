@@ -1,5 +1,9 @@
-//! Vocabulary of all other modules: sequence numbers, time spans, probabilities, seeded
+//! Vocabulary of all other modules: sequence numbers, bounds of numbers, probabilities, seeded
 //! randomness.
+//!
+//! * [`seq`]: sequences, ranges of them and sets of them;
+//! * [`chance`]: probabilities, such as `25%`;
+//! * [`span`]: numbers and times that are fixed or drawn between two bounds.
 
 pub mod chance;
 #[doc(hidden)]

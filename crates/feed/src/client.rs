@@ -86,6 +86,11 @@
 //! let stats = recorder.line(0).unwrap();
 //! assert!(stats.soup.logins > 1 && recorder.stats().duplicates == 0);
 //! ```
+//!
+//! # MoldUDP64
+//!
+//! A line that speaks [MoldUDP64](LineProtocol::Mold) has no connections: its driver joins a group,
+//! passes on datagrams and sends requests. [`mold`] has an example of both ends.
 
 mod alignment;
 mod claims;
@@ -452,7 +457,7 @@ impl Recorder {
     /// Returns whether to read from a connection now. If not, ask again after another connection
     /// has delivered something or the [`deadline`](Self::deadline) has passed.
     ///
-    /// The recorder holds back a stream that loses packets faster than its line resends them, by
+    /// The recorder holds back a stream that drops packets faster than its line resends them, by
     /// not reading it. So the number of open gaps stays small, however long the session is.
     #[must_use]
     pub fn wants_input(&self, conn: ConnId) -> bool {

@@ -1,4 +1,26 @@
 //! The exchange's side of a session without I/O, for drivers: a socket loop, the simulator, a test.
+//!
+//! An exchange is a state machine. A driver owns the sockets and the clock, and does these steps in
+//! a loop:
+//!
+//! 1. It calls [`tick`](Exchange::tick). If [`is_dead`](Exchange::is_dead) returns true, it ends;
+//!    until [`down_until`](Exchange::down_until) it accepts no client, and its connections are
+//!    reset.
+//! 2. For each client that it accepts, it calls [`open`](Exchange::open) and keeps the state.
+//! 3. For each connection that has bytes to read, if [`wants_input`](Exchange::wants_input) returns
+//!    true, it calls [`receive`](Exchange::receive), or [`input_ended`](Exchange::input_ended) at
+//!    the end of what the client sends.
+//! 4. For each connection with an event, or whose [`deadline`](Exchange::deadline) has come, it
+//!    sends what [`peek`](Exchange::peek) returns, reports it to [`sent`](Exchange::sent), and,
+//!    once there is nothing to send, does what [`step`](Exchange::step) says. A connection that is
+//!    closed or broken goes to [`disconnected`](Exchange::disconnected).
+//! 5. If [`lines`](Exchange::lines) returns lines, which send datagrams, it does what
+//!    [`DatagramLines`] says.
+//! 6. It logs the events of [`poll_event`](Exchange::poll_event), and waits for a socket or for the
+//!    earliest deadline.
+//!
+//! The [front page](crate#both-drivers) has these steps as a function, `serve`, for one connection;
+//! [`client::mold`](crate::client::mold) has those of a line of datagrams.
 
 pub mod datagrams;
 pub mod original;

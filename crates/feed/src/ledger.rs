@@ -1,5 +1,8 @@
 //! Ledger of a recording: the sequences that have been received and those that are missing. Each
 //! received chunk is scanned once, here, and handed to a [`Sink`] in slices as long as possible.
+//!
+//! A [`Recorder`](crate::Recorder) owns a ledger. A program implements [`Sink`] to receive messages
+//! as they arrive, and reads the open gaps from [`gap_set`].
 
 pub mod gap_set;
 mod scan;
@@ -202,7 +205,7 @@ impl Ledger {
         }
     }
 
-    /// Returns whether there are so many gaps that not even the tail is opened as one.
+    /// Returns whether no further gap can be opened, not even for the tail.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.gaps.len() > self.limits.max_gaps

@@ -1,4 +1,6 @@
 //! Storage of a tape file: a file, memory, or a simulated disk that crashes.
+//!
+//! A program implements [`Storage`] for its medium; `betacrew::storage` has the one for files.
 
 /// Append-only medium: bytes can be read at any offset and written only at the end.
 pub trait Storage {

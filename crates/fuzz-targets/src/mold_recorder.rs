@@ -23,7 +23,7 @@ const LAST: Seq = 3_000;
 const STEPS_MAX: u32 = 200_000;
 
 #[derive(Arbitrary, Debug)]
-pub(crate) struct Setup {
+pub(crate) struct DrawnOptions {
     lines: u8,
     servers: u8,
     retries: u8,
@@ -121,14 +121,14 @@ fn state(recorder: &Recorder) -> String {
     format!("missing {gaps}, end {:?}, lines {lines:?}", recorder.ledger().end())
 }
 
-fn options(setup: &Setup) -> RecorderOptions {
+fn options(drawn: &DrawnOptions) -> RecorderOptions {
     RecorderOptions {
-        retries: (setup.retries % 5).into(),
-        reorder_wait: Duration::from_millis(setup.reorder_wait.into()),
-        give_up: setup.give_up.map(|time| Duration::from_millis(256 + u64::from(time))),
+        retries: (drawn.retries % 5).into(),
+        reorder_wait: Duration::from_millis(drawn.reorder_wait.into()),
+        give_up: drawn.give_up.map(|time| Duration::from_millis(256 + u64::from(time))),
         limits: Limits {
-            max_jump: u64::from(setup.jump) + 1,
-            max_gaps: usize::from(setup.gaps) + 1,
+            max_jump: u64::from(drawn.jump) + 1,
+            max_gaps: usize::from(drawn.gaps) + 1,
             ..Limits::default()
         },
         ..RecorderOptions::default()
@@ -180,13 +180,13 @@ fn happen(op: Op<'_>, recorder: &mut Recorder, now: Duration, sink: &mut Checked
     }
 }
 
-pub(crate) fn run(input: (Setup, Vec<Op<'_>>)) {
-    let (setup, ops) = input;
-    let lines = u16::from(setup.lines % 3) + 1;
-    let servers = u16::from(setup.servers % 3);
+pub(crate) fn run(input: (DrawnOptions, Vec<Op<'_>>)) {
+    let (drawn, ops) = input;
+    let lines = u16::from(drawn.lines % 3) + 1;
+    let servers = u16::from(drawn.servers % 3);
     let lines = vec![LineProtocol::Mold(MoldFeed { servers }); lines.into()];
     let all = u32::try_from(lines.len()).unwrap() * u32::from(servers.max(1));
-    let mut recorder = Recorder::new(options(&setup), lines);
+    let mut recorder = Recorder::new(options(&drawn), lines);
     let (mut sink, mut now) = (Checked::default(), Duration::ZERO);
     recorder.handle(Input::Wake, now, &mut sink);
     for op in ops {

@@ -26,7 +26,7 @@ const STEPS_MAX: u32 = 50_000;
 type MissingRanges = Vec<(u16, u8)>;
 
 #[derive(Arbitrary, Debug)]
-pub(crate) struct Setup {
+pub(crate) struct DrawnOptions {
     classic: bool,
     last: Option<u16>,
     passes: Option<u8>,
@@ -104,30 +104,30 @@ struct World {
     recording: Recording,
     now: Duration,
     peers: BTreeMap<ConnId, Peer>,
-    known_last: Seq,
+    given_last: Seq,
     resumed: bool,
 }
 
-fn recorder(setup: &Setup) -> Recorder {
+fn recorder(drawn: &DrawnOptions) -> Recorder {
     let options = RecorderOptions {
-        classic: setup.classic,
-        last: setup.last.map(Seq::from),
-        passes: setup.passes.map(u32::from),
-        window: u32::from(setup.window),
-        retries: u32::from(setup.retries % 6),
+        classic: drawn.classic,
+        last: drawn.last.map(Seq::from),
+        passes: drawn.passes.map(u32::from),
+        window: u32::from(drawn.window),
+        retries: u32::from(drawn.retries % 6),
         limits: Limits {
-            max_gaps: usize::from(setup.gaps) + 1,
-            backpressure_gaps: usize::from(setup.backpressure_gaps) + 1,
+            max_gaps: usize::from(drawn.gaps) + 1,
+            backpressure_gaps: usize::from(drawn.backpressure_gaps) + 1,
             ..Limits::default()
         },
         ..RecorderOptions::default()
     };
-    let line = |number: u16| match setup.lines >> number & 1 {
+    let line = |number: u16| match drawn.lines >> number & 1 {
         0 => LineProtocol::Betacrew,
         _ => LineProtocol::Soup(SoupLogin::default()),
     };
-    let lines: Vec<LineProtocol> = (0..u16::from(setup.lines >> 4) % 3 + 1).map(line).collect();
-    let Some((highest, missing, known)) = &setup.resumes else {
+    let lines: Vec<LineProtocol> = (0..u16::from(drawn.lines >> 4) % 3 + 1).map(line).collect();
+    let Some((highest, missing, known)) = &drawn.resumes else {
         return Recorder::new(options, lines);
     };
     let range = |&(first, count): &(u16, u8)| SeqRange::counted(first.into(), count.into());
@@ -156,14 +156,14 @@ fn hear(framer: &mut Framer, next: &mut u64, bytes: &[u8], highest: Seq) {
 }
 
 impl World {
-    fn new(setup: &Setup) -> Self {
+    fn new(drawn: &DrawnOptions) -> Self {
         let mut world = Self {
-            recorder: recorder(setup),
+            recorder: recorder(drawn),
             recording: Recording::default(),
             now: Duration::ZERO,
             peers: BTreeMap::new(),
-            known_last: setup.last.map_or(0, Seq::from),
-            resumed: setup.resumes.is_some(),
+            given_last: drawn.last.map_or(0, Seq::from),
+            resumed: drawn.resumes.is_some(),
         };
         world.give(Input::Wake);
         world
@@ -232,7 +232,7 @@ impl World {
                 continue;
             }
             while let Some(call) = peer.calls.next(&mut rest) {
-                let highest = self.recorder.ledger().highest().max(self.known_last);
+                let highest = self.recorder.ledger().highest().max(self.given_last);
                 match call {
                     Call::Stream => peer.streamed = true,
                     Call::Resend(seq) => assert!((1..=highest.min(127)).contains(&seq), "{seq}"),
@@ -403,9 +403,9 @@ impl World {
     }
 }
 
-pub(crate) fn run(input: (Setup, Vec<Op<'_>>)) {
-    let (setup, ops) = input;
-    let mut world = World::new(&setup);
+pub(crate) fn run(input: (DrawnOptions, Vec<Op<'_>>)) {
+    let (drawn, ops) = input;
+    let mut world = World::new(&drawn);
     ops.into_iter().take(200).for_each(|op| world.run(op));
     world.end();
 }

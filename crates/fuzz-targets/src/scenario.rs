@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn run(text: &str) {
-    let plot = match text.parse::<ScenarioFile>().and_then(|file| file.resolve("fuzzed", text)) {
-        Ok(plot) => plot,
+    let resolved = match text.parse::<ScenarioFile>().and_then(|file| file.resolve("fuzzed", text))
+    {
+        Ok(resolved) => resolved,
         Err(refusal) => {
             let (line, column) = refusal.at.unwrap_or((1, 1));
             assert!(line >= 1 && column >= 1 && line <= text.lines().count().max(1) + 1);
@@ -19,13 +20,13 @@ pub(crate) fn run(text: &str) {
             return;
         }
     };
-    let file = ScenarioFile::from(&plot.scenario);
-    let next = if plot.next.is_some() { "next = \"classic\"\n" } else { "" };
+    let file = ScenarioFile::from(&resolved.scenario);
+    let next = if resolved.next.is_some() { "next = \"classic\"\n" } else { "" };
     let written = format!("{next}{}", toml::to_string(&file).expect("it can be written"));
     let read = written.parse::<ScenarioFile>().and_then(|file| file.resolve("again", &written));
-    assert_eq!(read.expect("it can be read").scenario, plot.scenario, "{written}");
+    assert_eq!(read.expect("it can be read").scenario, resolved.scenario, "{written}");
 
-    let mut player = MockExchange::new(Arc::new(Tape::classic()), plot.scenario);
+    let mut player = MockExchange::new(Arc::new(Tape::classic()), resolved.scenario);
     let mut out = [0; 256];
     for calls in [&[1, 0][..], &[3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 14], &[2, 1, 2, 14, 2, 15]] {
         let mut now = Duration::ZERO;

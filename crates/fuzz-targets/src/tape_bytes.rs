@@ -82,8 +82,8 @@ fn written(harmed: &Harmed<'_>) -> Option<Forged> {
 pub(crate) fn run(harmed: Harmed<'_>) {
     let Some(storage) = written(&harmed) else { return };
     let _ = feed::tape::file::is_stillborn(&storage);
-    let mut reports = 0;
-    let checked = TapeFile::check(storage.clone(), &mut |_| reports += 1);
+    let mut damaged = 0;
+    let checked = TapeFile::check(storage.clone(), &mut |_| damaged += 1);
     for mode in [OpenMode::Scan, OpenMode::Index] {
         let Ok((mut file, opened)) = TapeFile::open(storage.clone(), mode) else {
             assert!(checked.is_err(), "one way of opening refuses what another takes");

@@ -196,7 +196,7 @@ fn is_final(error: &jetstream::Error) -> bool {
 impl Link {
     /// Returns the state of the stream, and creates the stream if it does not exist.
     ///
-    /// The settings are checked each time, because somebody may have changed them.
+    /// The settings are checked each time, because an administrator may have changed them.
     pub(crate) async fn ask(
         &self,
         settings: &Settings,

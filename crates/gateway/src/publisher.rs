@@ -143,7 +143,7 @@ pub struct Counts {
 /// The log up to where it was looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Known {
-    /// The number of the last message that is known to go with ours.
+    /// Number of the last message that is known to match the recording.
     number: u64,
     /// Sequence after the message's last packet; `None` until the message is read.
     next: Option<Seq>,

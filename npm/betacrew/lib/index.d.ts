@@ -28,7 +28,7 @@ export interface ExchangeOptions {
   skip?: string;
   /** Speed, such as "5000/s". */
   pace?: string;
-  /** Live session, whose packets arise while clients are connected. */
+  /** Live session, whose packets are created while clients are connected. */
   live?: boolean;
   /** A listener in SoupBinTCP as well. */
   soup?: boolean;

@@ -1,4 +1,4 @@
-"""Mock exchange that loses packets on purpose, and a grader of clients.
+"""Mock exchange that drops packets on purpose, and a grader of clients.
 
 * :class:`Exchange` runs an exchange beside a test;
 * :func:`grade` puts a client's command through the grader's cases;

@@ -56,7 +56,7 @@ pub(super) fn deb(dist: &Dist) -> Result<(), String> {
     let control = format!(
         "Package: betacrew\nVersion: {}\nArchitecture: amd64\nMaintainer: The betacrew authors \
          <betacrew@localhost>\nInstalled-Size: {size}\nSection: devel\nPriority: \
-         optional\nDescription: mock exchange that loses packets on purpose\n A mock exchange for \
+         optional\nDescription: mock exchange that drops packets on purpose\n A mock exchange for \
          tests of market-data clients, a client that recovers every\n packet, and a grader of \
          clients in any language.\n",
         dist.version

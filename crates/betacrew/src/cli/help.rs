@@ -87,7 +87,7 @@ const COMMANDS: [CommandHelp; 12] = [
             "cases", "command", "output", "timeout", "port", "repeat", "html", "junit", "list",
             "explain",
         ],
-        about: "Tests a client written by anybody, in any language, against exchanges that drop \
+        about: "Tests a client, in any language, against exchanges that drop \
                 packets, and reports which cases it passes and why it fails the others.\n\n\
                 Example: grade a Node.js client that connects to port 3000\n  \
                 betacrew grade -- node client.js",
@@ -130,7 +130,7 @@ const COMMANDS: [CommandHelp; 12] = [
         name: "version",
         shown: &[],
         about: "Prints the version, the built-in features, the commit and the platform: what a \
-                report about a mistake should have.\n\n\
+                bug report should have.\n\n\
                 Example: say which program you run\n  \
                 betacrew version",
     },

@@ -77,8 +77,8 @@ impl DemoArgs {
                 faults: format!("and drops each with probability {}", self.drop),
             });
         };
-        let plot = scenario::open(name)?;
-        let tape = match (self.packets, plot.engine) {
+        let resolved = scenario::open(name)?;
+        let tape = match (self.packets, resolved.engine) {
             (_, EngineSection::Original) => {
                 return Err(Failure::Usage(
                     "the demo cannot play the original exchange: use serve --scenario original"
@@ -86,7 +86,7 @@ impl DemoArgs {
                 ));
             }
             (Some(packets), _) => made(packets),
-            (None, _) => match plot.tape.open(seed)? {
+            (None, _) => match resolved.tape.open(seed)? {
                 AnyTape::Memory(tape) if tape.len() <= PACKETS_MAX => tape,
                 _ => {
                     return Err(Failure::Usage(format!(
@@ -95,11 +95,11 @@ impl DemoArgs {
                 }
             },
         };
-        let scenario = Scenario { seed, ..plot.scenario };
+        let scenario = Scenario { seed, ..resolved.scenario };
         Ok(DemoView {
             tape,
             scenario,
-            faults: format!("as scenario {}: {}", plot.name, plot.about),
+            faults: format!("as scenario {}: {}", resolved.name, resolved.about),
         })
     }
 }

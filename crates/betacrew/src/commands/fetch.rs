@@ -69,7 +69,7 @@ pub struct FetchArgs {
     /// File to write the packets to; - is stdout; repeat the flag for several files
     ///
     /// The end of the name says the format: .json, .ndjson, .csv, .parquet, .arrow, .sqlite, .itch,
-    /// .itch.gz, .tape.
+    /// .itch.gz, .pcap, .pcapng, .tape.
     #[arg(short, long, value_name = "PATH", default_value = "output.json")]
     output: Vec<PathBuf>,
 
@@ -193,8 +193,8 @@ pub struct FetchArgs {
     #[arg(long, value_name = "FILE", help_heading = FOLLOWING)]
     password_file: Option<PathBuf>,
 
-    /// Time without a heartbeat after which a live session is connected to again [default: 3s; 15s
-    /// with soup://]
+    /// Time without data or heartbeats after which a live connection is closed and opened again
+    /// [default: 3s; 15s with soup://]
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = FOLLOWING)]
     silence: Option<Duration>,
 

@@ -3,6 +3,7 @@
 use crate::error::{Exit, Failure};
 use crate::scenario::{self, catalogue};
 use crate::terminal::message::print;
+use crate::text::formatting::count;
 use feed::wire::Protocol;
 use std::fmt::Write;
 
@@ -55,10 +56,10 @@ pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
         Some(name) => match catalogue::entry(name) {
             Some(entry) => print(entry.text),
             // Any other name is a file, which is read to report its mistakes.
-            None => scenario::open(name).and_then(|plot| {
+            None => scenario::open(name).and_then(|resolved| {
                 print(&format!(
-                    "{name} is a valid scenario: {} faults\n",
-                    plot.scenario.faults.len()
+                    "{name} is a valid scenario: {}\n",
+                    count(resolved.scenario.faults.len() as u64, "fault")
                 ))
             }),
         },
@@ -78,14 +79,14 @@ fn list_for_programs() -> Result<String, Failure> {
     let mut list = Vec::new();
     for group in catalogue::GROUPS {
         for entry in group.entries {
-            let plot = scenario::open(entry.name)?;
+            let resolved = scenario::open(entry.name)?;
             list.push(ListedScenario {
                 name: entry.name,
                 group: group.title,
-                tape: plot.tape.to_string(),
-                protocols: plot.protocols().iter().map(Protocol::name).collect(),
+                tape: resolved.tape.to_string(),
+                protocols: resolved.protocols().iter().map(Protocol::name).collect(),
                 recoverable: entry.is_recoverable(),
-                about: plot.about,
+                about: resolved.about,
             });
         }
     }
@@ -99,18 +100,19 @@ fn list() -> Result<String, Failure> {
     for group in catalogue::GROUPS {
         let _ = writeln!(text, "{}", group.title);
         for entry in group.entries {
-            let plot = scenario::open(entry.name)?;
+            let resolved = scenario::open(entry.name)?;
             // The protocols, if not all can show the scenario.
-            let protocols: Vec<&str> = plot.protocols().iter().map(Protocol::name).collect();
+            let protocols: Vec<&str> = resolved.protocols().iter().map(Protocol::name).collect();
             let only = match protocols.len() == Protocol::ALL.len() {
                 true => String::new(),
                 false => format!(" [{}]", protocols.join(", ")),
             };
-            let _ = writeln!(text, "  {:width$}  {}{only}", entry.name, plot.about);
+            let _ = writeln!(text, "  {:width$}  {}{only}", entry.name, resolved.about);
         }
         text.push('\n');
     }
-    text += "A name in brackets is the only protocol in which a scenario does something.\n\n\
+    text += "In brackets: protocols in which a scenario has an effect, if it has none in others.\n\
+             betacrew is the protocol of the exercise.\n\n\
              Play one:           betacrew serve --scenario burst\n\
              \x20                   betacrew serve --listen soup://3001 --scenario soup-debug\n\
              Make your own:      betacrew scenarios burst > mine.toml\n\

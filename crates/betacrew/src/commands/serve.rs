@@ -72,9 +72,9 @@ pub struct ServeArgs {
     /// Packets to play: sample[:N], classic, random:N[:SEED], market[:SEED], itch[:N[:SEED]] or a
     /// file [default: the scenario's tape, or sample; market with --live]
     ///
-    /// sample is the example of the documents, classic the 14 packets of the original exchange,
-    /// random a seeded order flow of N packets, market an endless one for --live. itch:N is a
-    /// trading day of N ITCH messages, itch an endless market of them for --live; both need
+    /// sample is the example in the exercise's documents, classic the 14 packets of the original
+    /// exchange, random a seeded order flow of N packets, market an endless one for --live. itch:N
+    /// is a trading day of N ITCH messages, itch an endless market of them for --live; both need
     /// listeners of soup:// or mold:// alone. A file is a .tape file or any other file that fetch
     /// writes.
     #[arg(long, value_name = "TAPE")]
@@ -89,12 +89,12 @@ pub struct ServeArgs {
     /// the scenario's, or as fast as the client reads; 1000/s with --live]
     ///
     /// Bytes (B) are those of the messages, without what their protocol adds. Tape files, captures
-    /// and ITCH files have times. With --live this is the rate at which new packets arise: 5000/s,
-    /// poisson:5000/s, bursts:5000/s:100, or for files with times recorded, 2x, 0.5x.
+    /// and ITCH files have times. With --live this is the rate at which new packets are created:
+    /// 5000/s, poisson:5000/s, bursts:5000/s:100, or for files with times recorded, 2x, 0.5x.
     #[arg(long, value_name = "PACE")]
     pace: Option<String>,
 
-    /// Play a live session: new packets arise while clients are connected
+    /// Play a live session: new packets are created while clients are connected
     #[arg(long, help_heading = LIVE)]
     live: bool,
 
@@ -157,33 +157,33 @@ impl ServeArgs {
 
     /// Returns the scenario of `--scenario`, or the one that the other flags describe.
     fn resolve_scenario(&self, protocols: Protocols) -> Result<ResolvedScenario, Failure> {
-        let mut plot = match &self.scenario {
+        let mut resolved = match &self.scenario {
             Some(name) => scenario::open(name)?,
             None => self.shorthand(protocols).resolve(FLAGS, "").map_err(|refusal| {
                 Failure::Scenario { place: "command line".to_owned(), message: refusal.to_string() }
             })?,
         };
         if let Some(tape) = &self.tape {
-            plot.tape = tape.clone();
+            resolved.tape = tape.clone();
         }
-        if plot.engine == EngineSection::Original && (self.pace.is_some() || self.live) {
+        if resolved.engine == EngineSection::Original && (self.pace.is_some() || self.live) {
             return Err(Failure::Usage(
                 "the original exchange has no --pace and no --live: leave these flags out"
                     .to_owned(),
             ));
         }
         if self.live && self.tape.is_none() && self.scenario.is_none() {
-            plot.tape = TapeName::Market { seed: None };
+            resolved.tape = TapeName::Market { seed: None };
         }
         if let Some(pace) = self.pace.as_ref().filter(|_| !self.live) {
-            plot.scenario.pace = parse_flag("--pace", pace)?;
+            resolved.scenario.pace = parse_flag("--pace", pace)?;
         }
         if let Some(slow) = self.slow {
-            plot.scenario.slow = slow;
+            resolved.scenario.slow = slow;
         }
-        let drawn = || if plot.seeded { plot.scenario.seed } else { draw_seed() };
-        plot.scenario.seed = self.seed.unwrap_or_else(drawn);
-        Ok(plot)
+        let drawn = || if resolved.seeded { resolved.scenario.seed } else { draw_seed() };
+        resolved.scenario.seed = self.seed.unwrap_or_else(drawn);
+        Ok(resolved)
     }
 
     /// Returns the scenario file that the flags for dropped packets stand for.
@@ -222,41 +222,41 @@ impl ServeArgs {
 /// Returns a [`Failure`] if the scenario or the tape cannot be read, or an address is not free.
 pub fn run(args: &ServeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let protocols = listen::protocols(&args.listen)?;
-    let plot = args.resolve_scenario(protocols)?;
-    args.compare_places(&plot)?;
-    let seed = plot.scenario.seed;
-    let mut tape = plot.tape.open_as(seed, args.gaps())?;
-    if args.web.is_enabled() && plot.engine == EngineSection::Original {
+    let resolved = args.resolve_scenario(protocols)?;
+    args.compare_places(&resolved)?;
+    let seed = resolved.scenario.seed;
+    let mut tape = resolved.tape.open_as(seed, args.gaps())?;
+    if args.web.is_enabled() && resolved.engine == EngineSection::Original {
         return Err(Failure::Usage(
             "the original exchange has no --http: leave the flag out".to_owned(),
         ));
     }
     if args.live {
-        args.check_protocols(&plot, &mut [&mut tape], protocols)?;
-        return args.play_live(&plot, protocols, tape, stop);
+        args.check_protocols(&resolved, &mut [&mut tape], protocols)?;
+        return args.play_live(&resolved, protocols, tape, stop);
     }
     if tape.is_endless() {
-        return Err(Failure::Usage(format!("the tape {} is endless: add --live", plot.tape)));
+        return Err(Failure::Usage(format!("the tape {} is endless: add --live", resolved.tape)));
     }
-    let next = plot.next.as_ref().map(|next| next.open_as(seed, args.gaps()));
+    let next = resolved.next.as_ref().map(|next| next.open_as(seed, args.gaps()));
     let mut next = next.transpose()?;
     let mut tapes: Vec<&mut AnyTape> = [&mut tape].into_iter().chain(&mut next).collect();
-    args.check_protocols(&plot, &mut tapes, protocols)?;
-    if matches!(plot.scenario.pace, Pace::Recorded(_)) {
+    args.check_protocols(&resolved, &mut tapes, protocols)?;
+    if matches!(resolved.scenario.pace, Pace::Recorded(_)) {
         check_arrival_times(&mut tape)?;
     }
     let played = args.played(&tape, next.as_ref(), protocols);
-    args.check_faults(&plot, played)?;
-    let original = match plot.engine {
+    args.check_faults(&resolved, played)?;
+    let original = match resolved.engine {
         EngineSection::Betacrew => None,
-        EngineSection::Original => Some(original(&plot, &tape)?),
+        EngineSection::Original => Some(original(&resolved, &tape)?),
     };
     let open = args.open(stop)?;
     let _orderly = signals::orderly();
     open.print_addresses()?;
-    tracing::info!("{}", introduction(&tape, &plot, protocols));
+    tracing::info!("{}", introduction(&tape, &resolved, protocols));
     match original {
-        None => play((&plot, played), tape, next, open, stop),
+        None => play((&resolved, played), tape, next, open, stop),
         Some(original) => play_original(original, open.listeners, stop),
     }
 }
@@ -279,7 +279,7 @@ impl ServeArgs {
     /// Runs the mock exchange with a live session.
     fn play_live(
         &self,
-        plot: &ResolvedScenario,
+        resolved: &ResolvedScenario,
         protocols: Protocols,
         tape: AnyTape,
         stop: &Stop,
@@ -293,7 +293,7 @@ impl ServeArgs {
             check_arrival_times(&mut tape)?;
         }
         let played = self.played(&tape, None, protocols);
-        self.check_faults(plot, played)?;
+        self.check_faults(resolved, played)?;
         // The record is opened last, so that an earlier failure leaves it untouched.
         let open = self.open(stop)?;
         let mut earlier = None;
@@ -326,17 +326,17 @@ impl ServeArgs {
         open.print_addresses()?;
         let from = earlier
             .map_or(String::new(), |before| format!(", continuing after packet {}", before.last));
-        tracing::info!("live at {rate}{from}; {}", introduction(&tape, plot, protocols));
-        let live = LiveTape::new(tape, rate, plot.scenario.seed, record);
+        tracing::info!("live at {rate}{from}; {}", introduction(&tape, resolved, protocols));
+        let live = LiveTape::new(tape, rate, resolved.scenario.seed, record);
         let written = live.written();
         let addresses = open.addresses()?;
         let OpenExchange { listeners, lines, users, web } = open;
-        let exchange = MockExchange::new(live, plot.scenario.clone()).with_users(users);
+        let exchange = MockExchange::new(live, resolved.scenario.clone()).with_users(users);
         let mut exchange = lines.add_to(exchange);
         let sockets = Sockets { listeners, lines: lines.sockets };
         let mut controller = ExchangeController::new(
             web.as_ref(),
-            ScenarioInfo::new(plot, played, &addresses),
+            ScenarioInfo::new(resolved, played, &addresses),
             written,
         );
         net::serve_with(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
@@ -351,7 +351,7 @@ impl ServeArgs {
 
 /// Runs the mock exchange with a tape of known length.
 fn play(
-    (plot, played): (&ResolvedScenario, Played),
+    (resolved, played): (&ResolvedScenario, Played),
     tape: AnyTape,
     next: Option<AnyTape>,
     open: OpenExchange,
@@ -359,13 +359,13 @@ fn play(
 ) -> Result<Exit, Failure> {
     let addresses = open.addresses()?;
     let OpenExchange { listeners, lines, users, web } = open;
-    let exchange = MockExchange::new(tape, plot.scenario.clone()).with_users(users);
+    let exchange = MockExchange::new(tape, resolved.scenario.clone()).with_users(users);
     let mut exchange = lines.add_to(exchange);
     let sockets = Sockets { listeners, lines: lines.sockets };
     if let Some(next) = next {
         exchange = exchange.with_next_tape(next);
     }
-    let info = ScenarioInfo::new(plot, played, &addresses);
+    let info = ScenarioInfo::new(resolved, played, &addresses);
     let mut controller = ExchangeController::new(web.as_ref(), info, None);
     net::serve_with(sockets, &mut exchange, stop, log, &mut controller).map_err(system)?;
     report_end(&exchange)
@@ -387,7 +387,7 @@ fn system(source: std::io::Error) -> Failure {
 }
 
 /// Returns the original exchange with a tape that it can play.
-fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange, Failure> {
+fn original(resolved: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange, Failure> {
     let AnyTape::Memory(tape) = tape else {
         return Err(Failure::Usage(
             "the original exchange plays order packets from memory: convert this tape to .json \
@@ -395,7 +395,7 @@ fn original(plot: &ResolvedScenario, tape: &AnyTape) -> Result<OriginalExchange,
                 .to_owned(),
         ));
     };
-    Ok(OriginalExchange::new((**tape).clone(), plot.scenario.seed))
+    Ok(OriginalExchange::new((**tape).clone(), resolved.scenario.seed))
 }
 
 /// Runs the original exchange.

@@ -1,4 +1,4 @@
-//! `betacrew version`: the version with everything that a report about a mistake needs.
+//! `betacrew version`: the version with everything that a bug report needs.
 
 use crate::error::{Exit, Failure};
 use crate::terminal::message::print;

@@ -1,4 +1,4 @@
-//! JSON, the format of the documents: an array of objects, printed like JavaScript's
+//! JSON, the format of the exercise's output: an array of objects, printed like JavaScript's
 //! `JSON.stringify(packets, null, 2)`, without a line end after the last bracket.
 
 use super::bounded::{Bounded, Watch};

@@ -1,9 +1,8 @@
 //! Putting files in place: written beside their place under another name, then renamed, so that a
 //! place holds the old file or the whole new one at every instant.
 //!
-//! A writer holds a lock on its partial file for as long as it lives. A partial file that nobody
-//! holds was left by a process that has died, and the next one that writes in that folder removes
-//! it.
+//! A writer locks its partial file until it ends. A partial file without a lock was left by a
+//! process that was killed, and the next process that writes in that folder removes it.
 
 use super::place::{cut, folder};
 use crate::format::Format;
@@ -15,8 +14,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// Part of a partial file's name that says whose it is: `.NAME.betacrew-XXXXXX.partial`. Files
-/// without it are somebody else's and are never removed.
+/// Part of a partial file's name that identifies this program: `.NAME.betacrew-XXXXXX.partial`.
+/// Files without it belong to other programs and are never removed.
 const MARK: &str = ".betacrew-";
 const END: &str = ".partial";
 /// Number of random letters and digits in a partial file's name.
@@ -52,7 +51,7 @@ impl Partial {
         {
             use std::os::unix::fs::PermissionsExt;
             // As any new file, less the umask. What replaces a file gets that one's permissions
-            // once it is in place: until then nobody else may read it.
+            // once it is in place: until then no other user may read it.
             let mode = if old.is_some() { 0o600 } else { 0o666 };
             builder.permissions(fs::Permissions::from_mode(mode));
         }
@@ -131,7 +130,7 @@ fn claim(file: &NamedTempFile) -> io::Result<bool> {
     match file.as_file().try_lock() {
         Ok(()) => is_at(file.as_file(), file.path()),
         Err(TryLockError::WouldBlock) => Ok(false),
-        // A file system without locks: nobody can tell there, and so nobody removes anything.
+        // A file system without locks cannot say whether a file is in use, so no file is removed.
         Err(TryLockError::Error(_)) => Ok(true),
     }
 }
@@ -143,7 +142,7 @@ fn claim(_: &NamedTempFile) -> io::Result<bool> {
 }
 
 /// Gives a file the permissions of the one that it replaces, and its owner where the system allows
-/// that. Where it does not, nobody may do with it what nobody could do with the old one.
+/// that. Where it does not, no user gets a permission that the old file did not give.
 #[cfg(unix)]
 fn take_over(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -380,7 +379,7 @@ mod tests {
             drop(recording);
             put(&place, "new").unwrap();
         }
-        // A lock on what is no recording is somebody else's affair.
+        // A lock on a file that is no recording is ignored: it belongs to another program.
         let text = File::open(&place).unwrap();
         text.lock().unwrap();
         put(&place, "newer").unwrap();

@@ -41,12 +41,12 @@ pub(super) fn replace(
     replace_by_steps(place, durability, put, &mut |_| Ok(()))
 }
 
-/// The order of the steps is what keeps readers from harm, wherever they are cut short:
+/// The order of the steps protects readers, even if the process is killed between two of them:
 ///
-/// 1. SQLite itself brings the old database to rest: it rolls back what was not committed, writes
-///    what was into the database's own file, and removes its journal and log. Removing them
-///    beforehand would lose rows, or leave half of a transaction.
-/// 2. The old database stays locked, so that nobody can begin another journal or log.
+/// 1. SQLite itself closes the old database: it rolls back rows that were not committed, writes the
+///    committed ones into the database's own file, and removes its journal and log. Removing these
+///    files directly could remove rows, or leave half of a transaction.
+/// 2. The old database stays locked, so that no process can begin another journal or log.
 /// 3. Files that are left beside it belong to nothing: to a database that was removed, or that
 ///    SQLite cannot read. They go before the new database comes, for SQLite would apply them
 ///    to it.
@@ -92,7 +92,7 @@ fn bring_to_rest(place: &Path) -> io::Result<Option<Connection>> {
     let absolute = std::path::absolute(place)?;
     let settled = Connection::open_with_flags(absolute, flags).and_then(|database| {
         database.busy_timeout(PATIENCE)?;
-        // This writes the log's rows into the database; nobody else may have it open then.
+        // This writes the log's rows into the database; no other process may have it open then.
         database.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         database.execute_batch("BEGIN EXCLUSIVE; SELECT count(*) FROM sqlite_schema;")?;
         Ok(database)

@@ -409,7 +409,11 @@ mod tests {
             assert_eq!(next, 1);
             pieces.put(Messages::Packets(&packets(1..=900)), Arrival::UNKNOWN).unwrap();
             pieces.finish().unwrap();
-            assert_eq!(std::fs::read_to_string(&piece).unwrap(), content, "it is somebody's");
+            assert_eq!(
+                std::fs::read_to_string(&piece).unwrap(),
+                content,
+                "it belongs to another program"
+            );
             let again = folder.path().join("out-ABCD-0000000001-0000000900-2.csv");
             assert_eq!(std::fs::read_to_string(again).unwrap().lines().count(), 901);
             // It is found again, whatever stands in the file that has its name.

@@ -149,7 +149,7 @@ mod tests {
         let (mut storage, claim) = begun(&path, Existing::Replace);
         storage.append(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), old);
-        // Both are nobody else's meanwhile.
+        // Both are locked meanwhile.
         let busy = begin(&path, Existing::Continue).unwrap_err().to_string();
         assert!(busy.contains("another process is recording"), "{busy}");
         claim.take(Durability::Synced).unwrap();

@@ -38,7 +38,12 @@ pub(crate) fn text(
     let stats = recorder.stats();
     let connections = count(stats.connections.into(), "connection");
     if recorder.is_following() {
-        let _ = writeln!(text, "  took     {}: {connections}", took(time));
+        // MoldUDP64 has no connections.
+        let connections = match stats.connections {
+            0 => String::new(),
+            _ => format!(": {connections}"),
+        };
+        let _ = writeln!(text, "  took     {}{connections}", took(time));
         return text;
     }
     if stats.silent_passes > 0 {

@@ -32,7 +32,7 @@ macro_rules! groups {
 
 /// Groups of built-in scenarios, in the order in which they are listed.
 pub const GROUPS: &[Group] = groups! {
-    "Loss":
+    "Dropped packets":
         "clean" "one-gap" "first-dropped" "first-three-dropped" "before-last-dropped" "last-dropped"
         "tail-dropped" "burst" "bursts" "every-second" "far-gap" "quarter" "quarter-and-last"
         "heavy" "only-last" "all-dropped" "never-resent" "first-pass" "beyond-255";

@@ -69,7 +69,7 @@ fn no_file(path: &Path, error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!(
             "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
-             market[:SEED] nor a file",
+             market[:SEED], itch[:N[:SEED]] nor a file",
             shown(path)
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },

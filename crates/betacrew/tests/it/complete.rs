@@ -194,7 +194,7 @@ pub(crate) fn falls_silent(
 }
 
 #[test]
-fn a_tail_that_was_told_of_and_did_not_come_is_missing() {
+fn an_announced_tail_that_did_not_arrive_is_missing() {
     for (last, beat, missing, kept) in [
         (2027, None, "2,027 packets: 1-2027", 0),
         (0, Some(31), "20 packets: 11-30", 10),
@@ -265,7 +265,7 @@ fn a_tape_that_lacks_its_tail_is_not_whole_for_anybody() {
     let (code, _, said) = here(folder.path(), &listen);
     assert!(code == 3 && said.contains("1200-3000") && said.contains("--allow-gaps"), "{said}");
 
-    // Whoever wants it all the same gets it, and is told what it is.
+    // With --allow-gaps it is converted and played, and a message says that it is incomplete.
     let (code, _, said) = here(folder.path(), &["convert", "part.tape", "p.json", "--allow-gaps"]);
     assert!(code == 0 && said.contains("1200-3000"), "{code}: {said}");
     assert_eq!(fs::read(folder.path().join("p.json")).unwrap(), json(&begun));
@@ -314,7 +314,7 @@ fn a_tape_that_is_cut_is_played_only_as_a_session_of_its_own() {
 }
 
 #[test]
-fn of_a_tape_whose_end_nobody_told_that_is_said() {
+fn an_unknown_end_of_a_tape_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tape");
     let head = FileHead { session: Some(SessionId::of(*b"LIVE")), created: 1, salt: 2 };
@@ -400,7 +400,7 @@ pub(crate) fn tells_nothing(tape: &Tape) -> String {
 }
 
 #[test]
-fn what_was_recorded_before_the_session_was_told_is_asked_for_again() {
+fn packets_recorded_before_the_session_is_announced_are_requested_again() {
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (Tape::random(134, 1), Tape::random(200, 2));
     let address = tells_nothing(&old);

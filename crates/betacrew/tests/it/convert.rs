@@ -147,7 +147,7 @@ fn files_are_not_replaced_unasked() {
 }
 
 #[test]
-fn what_cannot_be_is_told_with_advice() {
+fn impossible_conversions_are_refused_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     record(&folder.join("a.tape"), &Tape::sample(5), &[]);
@@ -350,7 +350,7 @@ fn fetch_writes_and_serve_plays_every_format() {
 }
 
 #[test]
-fn fetch_is_told_its_formats() {
+fn fetch_takes_formats_from_names_and_flags() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = playing(Tape::sample(5), losing(1, "0", ""));
     let address = exchange.address.to_string();

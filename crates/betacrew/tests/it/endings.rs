@@ -142,7 +142,7 @@ fn a_recording_without_packets_starts_over_with_another_session() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn outputs_that_were_replaced_are_told_from_those_that_were_not() {
+fn replaced_outputs_are_named_apart_from_others() {
     let folder = folder();
     let exchange = playing(Tape::random(50, 3), losing(1, "0", ""));
     let address = exchange.address.to_string();

@@ -368,7 +368,7 @@ fn misbehaving_peers_are_exit_4() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_work_is_done_where_nobody_can_be_told() {
+fn a_full_stderr_does_not_stop_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     let mut serving = betacrew(&["serve", "--listen", "127.0.0.1:0", "--tape", "classic"])

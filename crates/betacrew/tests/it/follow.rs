@@ -188,7 +188,7 @@ fn what_never_comes_is_given_up_and_said() {
 }
 
 #[test]
-fn whoever_has_read_enough_ends_it() {
+fn a_reader_that_closes_the_pipe_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let exchange = ServeProcess::start(&["--live", "--pace", "20000/s", "--drop", "0"]);
     let mut follower = Follower::start(folder.path(), &[&exchange.addresses[0]]);

@@ -181,7 +181,7 @@ impl Drop for Follower {
 }
 
 #[test]
-fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
+fn kills_leave_every_packet_in_the_log_once_and_in_order() {
     if !servers() {
         return;
     }
@@ -217,7 +217,7 @@ fn whoever_is_killed_the_log_has_every_packet_once_and_in_order() {
         }
         server.again_if_killed();
     }
-    // The session has an end, and whoever has it all knows that.
+    // The session has an end, which every gateway that has all of it reports.
     for gateway in &mut gateways {
         let ended = gateway.child.ends_with_output();
         let said = String::from_utf8(ended.stderr).unwrap();

@@ -75,7 +75,7 @@ fn a_description_that_makes_no_sense_is_ignored() {
 }
 
 #[test]
-fn what_one_line_lies_about_the_end_costs_the_other_nothing_but_is_told() {
+fn a_false_end_of_one_line_costs_the_other_nothing_and_is_reported() {
     // The honest one sends packet 3, and what comes behind it, once the liar has been asked for
     // that packet, for its lie has arrived then.
     let asked = Arc::new((Mutex::new(false), Condvar::new()));

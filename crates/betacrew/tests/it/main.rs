@@ -18,7 +18,7 @@
 //! * `inspect`: reports about recordings; `damaged`: reports about damaged ones;
 //! * `scenarios`: scenario files and the catalogue;
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
-//! * `told`: output for people, such as colours and summaries;
+//! * `terminal`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
 //! * `grade`: clients graded;
 //! * `packages`: the packages for Python and JavaScript;
@@ -110,7 +110,7 @@ mod soup_fetch;
 mod soup_golden;
 mod soup_serve;
 mod support;
-mod told;
+mod terminal;
 mod wires;
 #[cfg(unix)]
 mod workdirs;

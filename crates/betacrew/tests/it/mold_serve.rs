@@ -51,10 +51,11 @@ struct Lines {
 
 impl Lines {
     fn of(name: &str, seed: u64) -> Self {
-        let mut plot = scenario::open(name).unwrap();
-        plot.scenario.seed = seed;
-        let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
-        if let Some(next) = &plot.next {
+        let mut resolved = scenario::open(name).unwrap();
+        resolved.scenario.seed = seed;
+        let mut exchange =
+            MockExchange::new(resolved.tape.open(seed).unwrap(), resolved.scenario.clone());
+        if let Some(next) = &resolved.next {
             exchange = exchange.with_next_tape(next.open(seed).unwrap());
         }
         // All requests are sent at once.

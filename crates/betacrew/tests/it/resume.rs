@@ -178,7 +178,7 @@ fn a_damaged_recording_loses_what_was_damaged_and_asks_for_it() {
     assert!(exchange.end().stats().streams == 1, "the second fetch needed no stream");
 }
 
-/// The packets that a recording has, as whoever goes on with it finds them.
+/// Returns the number of packets that a resumed recording finds in its file.
 fn held(path: &Path) -> u64 {
     let Ok(storage) = FileStorage::read(path) else { return 0 };
     if is_stillborn(&storage).unwrap() {

@@ -350,7 +350,7 @@ fn the_last_packet_is_kept_unless_told_otherwise() {
 }
 
 #[test]
-fn a_drawn_seed_is_told_and_repeats_the_run() {
+fn a_drawn_seed_is_logged_and_repeats_the_run() {
     let bytes = |serving: &ServeProcess| {
         let mut stream = connect(serving.addresses[0].parse().unwrap());
         call(&mut stream, Call::Stream);

@@ -268,7 +268,7 @@ fn fetching(folder: &Path, address: std::net::SocketAddr, args: &[&str]) -> Proc
 }
 
 const WAITS: &str =
-    "stopping: waiting up to 10 s for the original exchange, Ctrl+C again to leave now";
+    "stopping: waiting up to 10 s for the exchange to end its connections; Ctrl+C again leaves now";
 
 #[test]
 fn what_an_original_sends_after_a_stop_is_kept() {

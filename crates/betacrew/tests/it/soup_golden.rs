@@ -135,10 +135,11 @@ fn transcript(
 /// Plays a scenario to a client that logs in again after each break. Returns what it sees on each
 /// connection, and the bytes.
 pub(crate) fn played(name: &str, seed: u64) -> Vec<(String, Vec<u8>)> {
-    let mut plot = scenario::open(name).unwrap();
-    plot.scenario.seed = seed;
-    let mut exchange = MockExchange::new(plot.tape.open(seed).unwrap(), plot.scenario.clone());
-    if let Some(next) = &plot.next {
+    let mut resolved = scenario::open(name).unwrap();
+    resolved.scenario.seed = seed;
+    let mut exchange =
+        MockExchange::new(resolved.tape.open(seed).unwrap(), resolved.scenario.clone());
+    if let Some(next) = &resolved.next {
         exchange = exchange.with_next_tape(next.open(seed).unwrap());
     }
     let (mut now, mut next, mut connections) = (Duration::ZERO, Some(1), Vec::new());

@@ -161,7 +161,7 @@ pub(crate) fn next_call(stream: &mut TcpStream) -> Option<[u8; 2]> {
 }
 
 /// Returns a command that runs the program and hears INT and HUP, because the program leaves
-/// signals ignored that were ignored at its start, and whoever runs the tests may ignore them
+/// signals ignored that were ignored at its start, and a shell that runs the tests may ignore them
 /// (`nohup`, a shell's `&`).
 fn program() -> Command {
     let path = env!("CARGO_BIN_EXE_betacrew");

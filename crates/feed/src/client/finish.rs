@@ -172,7 +172,7 @@ impl Recorder {
     }
 
     /// Returns whether a stopped follower's connection may still deliver missing packets. At any
-    /// moment of a session that loses packets some resends are on their way, and without them the
+    /// moment of a session that drops packets some resends are on their way, and without them the
     /// recording would have gaps. A recording that is not followed does not need to wait, because
     /// it is incomplete anyway.
     fn awaits_resends(&self, conn: &ClientConnection, now: Duration) -> bool {

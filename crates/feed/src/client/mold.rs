@@ -4,6 +4,66 @@
 //! misses arrives on another line, or is requested from the request servers of all lines.
 //! `requests` decides what is requested where; this module connects it with the session, the
 //! ledger and the lines. A datagram that is not of the session touches nothing but a counter.
+//!
+//! # Both drivers
+//!
+//! In this example an exchange drops a quarter of a line's datagrams, and its request server
+//! answers at once. In a program, datagrams travel through sockets: one that sends to the line's
+//! receivers, one of the request server, and at the client one that joins the group and one for
+//! requests.
+//!
+//! ```
+//! use feed::client::{DatagramSource, MoldFeed};
+//! use feed::exchange::datagrams::DatagramBatch;
+//! use feed::exchange::server::mold::LineOptions;
+//! use feed::{Exchange, Input, LineProtocol, MemoryRecording, MockExchange, Output, Recorder};
+//! use feed::{RecorderOptions, Scenario, Tape};
+//! use std::time::Duration;
+//!
+//! let tape = Tape::sample(5000);
+//! let scenario = Scenario::losing(7, "25%".parse()?);
+//! let exchange = MockExchange::new(std::sync::Arc::new(tape.clone()), scenario);
+//! let mut exchange = exchange.with_line(LineOptions::default());
+//!
+//! let lines = [LineProtocol::Mold(MoldFeed { servers: 1 })];
+//! let mut recorder = Recorder::new(RecorderOptions::default(), lines);
+//! let mut recording = MemoryRecording::new();
+//! let client = "127.0.0.1:50000".parse()?;
+//! let (mut batch, mut now) = (DatagramBatch::default(), Duration::ZERO);
+//! let mut requests = 0;
+//! recorder.handle(Input::Wake, now, &mut recording);
+//! while !recorder.is_done() {
+//!     let sender = exchange.lines().expect("the exchange has a line");
+//!     // 1. Carry out the recorder's outputs. A program joins and leaves the group here.
+//!     while let Some(output) = recorder.poll() {
+//!         let Output::Request { line, server, request } = output else { continue };
+//!         requests += 1;
+//!         batch.clear();
+//!         sender.receive_request(0, client, &request.encode(), &mut batch, now);
+//!         for (_, bytes) in batch.iter() {
+//!             let source = DatagramSource::Server(server);
+//!             recorder.handle(Input::Datagram { line, source, bytes }, now, &mut recording);
+//!         }
+//!     }
+//!     // 2. Deliver the datagrams that the line sends now.
+//!     batch.clear();
+//!     sender.send_due(0, &mut batch, now);
+//!     for (_, bytes) in batch.iter() {
+//!         let source = DatagramSource::Group;
+//!         recorder.handle(Input::Datagram { line: 0, source, bytes }, now, &mut recording);
+//!     }
+//!     // 3. If there was none, wait for the next deadline.
+//!     if batch.is_empty() {
+//!         let deadlines = recorder.deadline().into_iter().chain(sender.line_deadline(0));
+//!         now = now.max(deadlines.min().expect("something is due"));
+//!         recorder.handle(Input::Wake, now, &mut recording);
+//!     }
+//! }
+//! assert!(recorder.outcome().is_some_and(|outcome| outcome.is_complete()));
+//! assert!(recording.in_order().flatten().eq(tape.frames()));
+//! assert!(requests > 5, "a quarter of the datagrams was requested again");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answer_size;
 mod datagram;

@@ -1,7 +1,7 @@
 //! Passes: how many to run, how they end, and how doubtful the end of the session is after them.
 //!
 //! A pass is one whole stream. Packets that cannot be requested are recorded in further passes, and
-//! an end that no exchange confirms is inferred from them: passes lose packets independently, so
+//! an end that no exchange confirms is inferred from them: passes drop packets independently, so
 //! what they missed shows how likely it is that one more packet exists which all of them missed.
 
 use super::connection::{ConnectionRole, ConnectionState, ConnectionSummary};

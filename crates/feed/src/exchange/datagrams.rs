@@ -80,7 +80,8 @@ impl DatagramBatch {
 /// [`deadline`](Self::line_deadline) it sends the datagrams of [`send_due`](Self::send_due) to the
 /// line's receivers until there are none, and those of
 /// [`send_late_answers`](Self::send_late_answers) to their own. Each datagram that the request
-/// server receives goes to [`receive_request`](Self::receive_request).
+/// server receives goes to [`receive_request`](Self::receive_request). An example is in
+/// [`client::mold`](crate::client::mold).
 pub trait DatagramLines {
     /// Returns the number of lines.
     fn line_count(&self) -> usize;

@@ -15,9 +15,12 @@ use alloc::string::String;
 
 impl SimRun {
     /// Checks that the recorded packets are those of the tape, each once and in order.
-    pub(super) fn recorded(&mut self, keeper: &TapeRecorder<Disk>) -> Result<SeqSet, String> {
+    pub(super) fn recorded(
+        &mut self,
+        tape_recorder: &TapeRecorder<Disk>,
+    ) -> Result<SeqSet, String> {
         let mut recorded = SeqSet::new();
-        let mut reading = keeper.in_order(FIRST_SEQ);
+        let mut reading = tape_recorder.in_order(FIRST_SEQ);
         let (mut before, mut count) = (0, 0);
         let deceived = self.plan.deceives();
         let shifts = self.plan.shifts();
@@ -42,8 +45,11 @@ impl SimRun {
                 recorded.insert(SeqRange::one(seq));
             }
         }
-        if count != keeper.packets() {
-            return Err(format!("the file counts {} packets and has {count}", keeper.packets()));
+        if count != tape_recorder.packets() {
+            return Err(format!(
+                "the file counts {} packets and has {count}",
+                tape_recorder.packets()
+            ));
         }
         // A resumed recording has them again.
         self.report.shifted = self.report.shifted.max(shifted);
@@ -76,14 +82,14 @@ impl SimRun {
     }
 
     /// Checks that the reported completeness is true. A recording that is complete, or complete so
-    /// far, has every packet that an honest exchange has announced on the wire or in the file
-    /// (`told`). A recording that was stopped is complete only if it has the whole tape.
+    /// far, has every packet that an honest exchange has announced, on the wire or in the file. A
+    /// recording that was stopped is complete only if it has the whole tape.
     pub(super) fn completeness_is_true(
         &mut self,
         recorder: &Recorder,
         recorded: &SeqSet,
-        keeper: &TapeRecorder<Disk>,
-        told: Seq,
+        tape_recorder: &TapeRecorder<Disk>,
+        announced: Seq,
     ) -> Result<(), String> {
         let Some(last) = self.plan.tape_of(self.session).map(|tape| tape.last()) else {
             return Ok(());
@@ -91,7 +97,7 @@ impl SimRun {
         if self.plan.deceives() {
             return Ok(());
         }
-        let said = Facts::of(recorder, keeper.packets()).completeness();
+        let said = Facts::of(recorder, tape_recorder.packets()).completeness();
         let has = |last| SeqRange::new(FIRST_SEQ, last).is_none_or(|all| recorded.covers(all));
         if self.is_unclear(last) {
             return Ok(());
@@ -99,15 +105,17 @@ impl SimRun {
         if self.stopped && said == Completeness::Complete && !has(last) {
             return Err(format!("a stopped recording of {recorded:.9} is reported complete"));
         }
-        let heard = if self.plan.is_lawful() { self.world.told(|it| !it.lies()) } else { 0 };
-        let told = if self.plan.lie.is_some() { told.min(last) } else { told };
-        let told = if self.plan.second.is_some() { told } else { told.max(heard) };
-        if said != Completeness::Incomplete && !has(told) {
+        let heard = if self.plan.is_lawful() { self.world.announced(|it| !it.lies()) } else { 0 };
+        let announced = if self.plan.lie.is_some() { announced.min(last) } else { announced };
+        let announced = if self.plan.second.is_some() { announced } else { announced.max(heard) };
+        if said != Completeness::Incomplete && !has(announced) {
             return Err(format!(
-                "a recording of {recorded:.9} is reported {said:?}, {told} were announced"
+                "a recording of {recorded:.9} is reported {said:?}, but packets up to \
+                 {announced} were announced"
             ));
         }
-        if keeper.file().end() != SessionEnd::Open && !has(keeper.file().last_known()) {
+        if tape_recorder.file().end() != SessionEnd::Open && !has(tape_recorder.file().last_known())
+        {
             return Err(format!("the file has an end of the session, and only {recorded:.9}"));
         }
         Ok(())
@@ -147,7 +155,7 @@ impl SimRun {
         if !healed && self.is_unclear(last) {
             return Ok(());
         }
-        // An inferred end assumes that streams lose packets independently, which scenarios may
+        // An inferred end assumes that streams drop packets independently, which scenarios may
         // violate.
         let certain = outcome.tail == Tail::Confirmed || healed;
         if certain && outcome.last != last && !self.plan.deceives() {

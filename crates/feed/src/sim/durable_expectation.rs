@@ -57,8 +57,8 @@ impl DurableExpectation {
     }
 
     /// Removes the packets that the recorder has dropped from the expectation.
-    pub(super) fn forget(&mut self, keeper: &DurabilityChecker) {
-        for range in keeper.distrusted.ranges() {
+    pub(super) fn forget(&mut self, checker: &DurabilityChecker) {
+        for range in checker.distrusted.ranges() {
             self.kept.remove(*range);
             self.safe.remove(*range);
         }
@@ -67,13 +67,13 @@ impl DurableExpectation {
     /// Records that the process was killed, or the power has failed.
     pub(super) fn crashed(
         &mut self,
-        keeper: &DurabilityChecker,
+        checker: &DurabilityChecker,
         sync: SyncPolicy,
         power: bool,
         now: Duration,
     ) {
-        self.forget(keeper);
-        let came_before = |age: Duration| keeper.came.iter().filter(move |it| it.0 + age < now);
+        self.forget(checker);
+        let came_before = |age: Duration| checker.came.iter().filter(move |it| it.0 + age < now);
         if let SyncPolicy::Every(interval) = sync {
             came_before(interval).for_each(|(_, run)| self.safe.insert(*run));
         }
@@ -86,18 +86,18 @@ impl DurableExpectation {
 
 /// Tape recorder that also notes when each packet arrived.
 pub(super) struct DurabilityChecker {
-    pub(super) keeper: TapeRecorder<Disk>,
+    pub(super) tape_recorder: TapeRecorder<Disk>,
     came: VecDeque<(Duration, SeqRange)>,
     /// Last sequence that was announced, in this run or an earlier one that it resumes.
-    pub(super) told: Seq,
+    pub(super) announced: Seq,
     /// Sequences that were dropped, because their session was unknown.
     distrusted: SeqSet,
 }
 
 impl DurabilityChecker {
-    pub(super) fn new(keeper: TapeRecorder<Disk>) -> Self {
-        let told = keeper.file().last_known();
-        Self { keeper, came: VecDeque::new(), told, distrusted: SeqSet::new() }
+    pub(super) fn new(tape_recorder: TapeRecorder<Disk>) -> Self {
+        let announced = tape_recorder.file().last_known();
+        Self { tape_recorder, came: VecDeque::new(), announced, distrusted: SeqSet::new() }
     }
 }
 
@@ -113,19 +113,19 @@ impl DurabilityChecker {
 impl Sink for DurabilityChecker {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, now: Duration) {
         self.came.extend(messages.ranges().map(|span| (now, span)));
-        self.keeper.on_messages(origin, messages, now);
+        self.tape_recorder.on_messages(origin, messages, now);
     }
 
     fn on_duplicates(&mut self, origin: Origin, messages: Messages<'_>) -> u32 {
-        self.keeper.on_duplicates(origin, messages)
+        self.tape_recorder.on_duplicates(origin, messages)
     }
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        self.told = self.told.max(info.last);
-        let distrusted = self.keeper.on_session(info, vouched, now);
+        self.announced = self.announced.max(info.last);
+        let distrusted = self.tape_recorder.on_session(info, vouched, now);
         if !distrusted.is_empty() {
             // Only packets had shown more, and they were dropped.
-            self.told = info.last;
+            self.announced = info.last;
             let came = core::mem::take(&mut self.came);
             for (time, run) in came {
                 let mut left = SeqSet::from_iter([run]);
@@ -138,34 +138,34 @@ impl Sink for DurabilityChecker {
     }
 
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
-        self.keeper.on_idle(now)
+        self.tape_recorder.on_idle(now)
     }
 
     fn has_failed(&self) -> bool {
-        self.keeper.has_failed()
+        self.tape_recorder.has_failed()
     }
 
     fn on_gap(&mut self, gap: SeqRange, now: Duration) {
-        self.keeper.on_gap(gap, now);
+        self.tape_recorder.on_gap(gap, now);
     }
 
     fn on_request(&mut self, piece: SeqRange, now: Duration) {
-        self.keeper.on_request(piece, now);
+        self.tape_recorder.on_request(piece, now);
     }
 
     fn on_fill(&mut self, piece: SeqRange, age: Duration, origin: Origin, now: Duration) {
-        self.keeper.on_fill(piece, age, origin, now);
+        self.tape_recorder.on_fill(piece, age, origin, now);
     }
 
     fn on_gap_abandoned(&mut self, range: SeqRange, now: Duration) {
-        self.keeper.on_gap_abandoned(range, now);
+        self.tape_recorder.on_gap_abandoned(range, now);
     }
 
     fn is_closed(&self) -> bool {
-        self.keeper.is_closed()
+        self.tape_recorder.is_closed()
     }
 
     fn wants_missing(&self) -> bool {
-        self.keeper.wants_missing()
+        self.tape_recorder.wants_missing()
     }
 }

@@ -16,7 +16,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Recorder that was started, with the keeper of its tape file.
+/// Recorder that was started, with the recorder of its tape file.
 pub(super) type Started = (TapeRecorder<Disk>, Recorder);
 
 /// Tape file over all starts of a client, with the messages that it must still contain.
@@ -55,12 +55,12 @@ impl RecordingFile {
             let mut empty = Disk::new();
             empty.limit(disk.room());
             return match TapeRecorder::create(empty, sync, epoch, rng.bits()) {
-                Ok(keeper) => Ok(Some((keeper, Recorder::new(options, lines)))),
+                Ok(tape_recorder) => Ok(Some((tape_recorder, Recorder::new(options, lines)))),
                 // The disk is full at once.
                 Err(_) => Ok(None),
             };
         }
-        let (keeper, before) = match TapeRecorder::open(disk, sync, epoch) {
+        let (tape_recorder, before) = match TapeRecorder::open(disk, sync, epoch) {
             Ok(opened) => opened,
             // A file that was never synced may be gone as a whole; the user is told to start over.
             Err(TapeFileError::Head(_)) if self.power_failed && sync == SyncPolicy::Never => {
@@ -74,12 +74,12 @@ impl RecordingFile {
         self.owed.found(&before)?;
         let mut recorder =
             Recorder::resume(options, lines, before.highest, &before.missing, before.session);
-        recorder.expect_payload(match keeper.file().layout() {
+        recorder.expect_payload(match tape_recorder.file().layout() {
             None => SessionPayload::Unknown,
             Some(Layout::Packets) => SessionPayload::Packets,
             Some(Layout::Run(_)) => SessionPayload::Messages,
         });
-        Ok(Some((keeper, recorder)))
+        Ok(Some((tape_recorder, recorder)))
     }
 
     /// Notes that the recorder has ended.
@@ -101,7 +101,7 @@ impl RecordingFile {
     ) {
         let power = crash == Crash::Power;
         self.owed.crashed(&checker, self.sync, power, now);
-        let disk = checker.keeper.into_storage();
+        let disk = checker.tape_recorder.into_storage();
         self.power_failed |= power;
         self.disk = match crash {
             Crash::Power => disk.power_loss(rng),
@@ -113,39 +113,40 @@ impl RecordingFile {
     /// disk is full, which it may be if `is_limited`.
     pub(super) fn conclude(
         &mut self,
-        keeper: TapeRecorder<Disk>,
+        tape_recorder: TapeRecorder<Disk>,
         outcome: &Outcome,
         end: SessionEnd,
         (now, is_limited): (Duration, bool),
     ) -> Result<Option<TapeRecorder<Disk>>, String> {
-        let mut keeper = keeper;
-        let done = keeper.end().and_then(|()| keeper.conclude(outcome.last, end, now));
-        match done.and_then(|()| keeper.end()) {
+        let mut tape_recorder = tape_recorder;
+        let done =
+            tape_recorder.end().and_then(|()| tape_recorder.conclude(outcome.last, end, now));
+        match done.and_then(|()| tape_recorder.end()) {
             Ok(()) if outcome.reason == Some(IncompleteReason::Storage) => {
                 Err("the recorder reports a failed disk, and the disk works".into())
             }
-            Ok(()) => Ok(Some(keeper)),
+            Ok(()) => Ok(Some(tape_recorder)),
             Err(TapeFileError::Storage(DiskFailed)) if is_limited => {
-                self.give_back(keeper);
+                self.give_back(tape_recorder);
                 Ok(None)
             }
             Err(error) => Err(format!("the tape file: {error}")),
         }
     }
 
-    /// Takes the file back from a keeper, with all limits of the disk lifted.
-    fn give_back(&mut self, keeper: TapeRecorder<Disk>) {
-        self.disk = keeper.into_storage();
+    /// Takes the file back from its recorder, with all limits of the disk lifted.
+    fn give_back(&mut self, tape_recorder: TapeRecorder<Disk>) {
+        self.disk = tape_recorder.into_storage();
         self.disk.limit(None);
     }
 
     /// Closes a recording that has ended in order, which the power may not take any more.
     pub(super) fn close(
         &mut self,
-        keeper: TapeRecorder<Disk>,
+        tape_recorder: TapeRecorder<Disk>,
         recorded: SeqSet,
     ) -> Result<(), String> {
-        self.give_back(keeper);
+        self.give_back(tape_recorder);
         if self.sync != SyncPolicy::Never && !self.disk.is_safe() {
             return Err("the recording has ended, and is not safe from a loss of power".into());
         }

@@ -190,8 +190,8 @@ impl SimRun {
         if let Some((_, Crash::Full(room))) = crash {
             self.file.limit(room);
         }
-        let Some((keeper, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
-        let mut keeper = DurabilityChecker::new(keeper);
+        let Some((tape_recorder, mut recorder)) = self.begin()? else { return Ok(Try::Crashed) };
+        let mut checker = DurabilityChecker::new(tape_recorder);
         let began = self.world.now();
         (self.began, self.stopped) = (began, false);
         let gaps_before = recorder.ledger().gaps().len();
@@ -199,7 +199,7 @@ impl SimRun {
         let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
         loop {
             let until = self.until(kill.map(|(time, _)| time));
-            let progress = self.world.drive(&mut recorder, &mut keeper, until);
+            let progress = self.world.drive(&mut recorder, &mut checker, until);
             let progress = match progress {
                 Err(Stuck::Endless) if self.plan.deceives() => return Ok(Try::Deceived),
                 progress => progress.map_err(stuck)?,
@@ -220,47 +220,48 @@ impl SimRun {
                 Some((_, Crash::Stop)) => {
                     (kill, self.stopped) = (None, true);
                     self.world.tell(|| "run: the user stops the recording".into());
-                    recorder.handle(Input::Stop, now, &mut keeper);
+                    recorder.handle(Input::Stop, now, &mut checker);
                 }
                 Some((_, crash)) => {
-                    self.crashed(keeper, crash);
+                    self.crashed(checker, crash);
                     return Ok(Try::Crashed);
                 }
             }
         }
         let outcome =
             recorder.outcome().cloned().ok_or("the recorder is done without an outcome")?;
-        let since = keeper.progressed().unwrap_or(began);
+        let since = checker.progressed().unwrap_or(began);
         if self.world.now() > since + self.plan.gives_up() && !self.plan.deceives() {
             return Err("the recorder does not give up".into());
         }
-        self.file.finished(&keeper, self.world.now());
-        self.ended(keeper, outcome, &recorder, crash.is_some())
+        self.file.finished(&checker, self.world.now());
+        self.ended(checker, outcome, &recorder, crash.is_some())
     }
 
     /// Checks a recording that has ended, and closes it. `crash` says that the disk may have been
     /// full.
     fn ended(
         &mut self,
-        watched: DurabilityChecker,
+        checker: DurabilityChecker,
         outcome: Outcome,
         recorder: &Recorder,
         crash: bool,
     ) -> Result<Try, String> {
-        let DurabilityChecker { keeper, told, .. } = watched;
-        let (end, now) = (Facts::of(recorder, keeper.packets()).end(), self.world.now());
-        let Some(keeper) = self.file.conclude(keeper, &outcome, end, (now, crash))? else {
+        let DurabilityChecker { tape_recorder, announced, .. } = checker;
+        let (end, now) = (Facts::of(recorder, tape_recorder.packets()).end(), self.world.now());
+        let Some(tape_recorder) = self.file.conclude(tape_recorder, &outcome, end, (now, crash))?
+        else {
             self.world.tell(|| "run: the disk is full".into());
             self.world.abandon();
             return Ok(Try::Crashed);
         };
-        self.session = keeper.file().session_id();
+        self.session = tape_recorder.file().session_id();
         self.contradicted = recorder.violations().contradicted;
         self.heard = self.honest_is_heard(recorder);
-        let recorded = self.recorded(&keeper)?;
+        let recorded = self.recorded(&tape_recorder)?;
         self.outcome_is_true(&outcome, &recorded, recorder)?;
-        self.completeness_is_true(recorder, &recorded, &keeper, told)?;
-        self.file.close(keeper, recorded)?;
+        self.completeness_is_true(recorder, &recorded, &tape_recorder, announced)?;
+        self.file.close(tape_recorder, recorded)?;
         // The process ends, which closes its connections.
         self.world.abandon();
         Ok(Try::Over(outcome))
@@ -277,12 +278,12 @@ impl SimRun {
         file.open((plan.options.clone(), lines), epoch, rng, |event| world.tell(|| event))
     }
 
-    fn crashed(&mut self, keeper: DurabilityChecker, crash: Crash) {
+    fn crashed(&mut self, checker: DurabilityChecker, crash: Crash) {
         self.report.crashes += 1;
         let now = self.world.now();
         self.world.tell(|| format!("run: {crash:?}"));
         self.world.abandon();
-        self.file.crashed(keeper, crash, now, &mut self.rng);
+        self.file.crashed(checker, crash, now, &mut self.rng);
         self.world.pass(Duration::from_millis(self.rng.between(0, 50).into()));
     }
 

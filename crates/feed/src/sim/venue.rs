@@ -41,14 +41,14 @@ impl Lie {
     pub(super) fn draw(rng: &mut Rng, last: Seq) -> Self {
         let jump = Limits::default().max_jump;
         let more = [1, 900, jump, jump + 1, 1 << 30].map(|more| last + more);
-        let told = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_PACKET_SEQ - 1];
+        let lasts = [0, last / 2, more[0], more[1], more[2], more[3], more[4], MAX_PACKET_SEQ - 1];
         let kinds: [&[u8]; 5] = [b"I", b"I", b"H", b"HE", b"IHE"];
         // If the line is left out later, a lie within the bound cannot be recognised.
         let leaves = rng.below(3) == 0;
         let from = if leaves { 5 } else { 0 };
         Self {
             line: if leaves { 1 } else { rng.below(2) as usize },
-            last: pick(rng, &told[from..]),
+            last: pick(rng, &lasts[from..]),
             kinds: pick(rng, &kinds),
             ends: rng.below(4) == 0,
             leaves,
@@ -65,9 +65,9 @@ impl Lie {
                 continue;
             };
             // Heartbeats and ends carry the next sequence.
-            let told = if kind == b'I' { self.last } else { self.last + 1 };
+            let claimed = if kind == b'I' { self.last } else { self.last + 1 };
             if place >= SEQUENCE {
-                *byte = field_bytes(told)[place - SEQUENCE];
+                *byte = field_bytes(claimed)[place - SEQUENCE];
             } else if place == KIND && kind == b'H' && self.ends {
                 *byte = b'E';
             }

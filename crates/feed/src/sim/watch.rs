@@ -19,7 +19,7 @@ pub(super) struct StormWatch {
     /// First message that no exchange may send.
     unlawful: Option<RawFrame>,
     /// Last sequence that each line's messages have announced to the client.
-    told: Vec<Seq>,
+    announced: Vec<Seq>,
 }
 
 impl<E: Exchange> SimWorld<E> {
@@ -36,14 +36,18 @@ impl<E: Exchange> SimWorld<E> {
 
     /// Returns the last sequence that descriptions, heartbeats and ends have announced to the
     /// client, from exchanges for which `counts` returns true.
-    pub(super) fn told(&self, counts: impl Fn(&E) -> bool) -> Seq {
-        let told = self.exchanges.iter().zip(&self.watched.told);
-        told.filter(|(exchange, _)| counts(exchange)).map(|(_, told)| *told).max().unwrap_or(0)
+    pub(super) fn announced(&self, counts: impl Fn(&E) -> bool) -> Seq {
+        let announced = self.exchanges.iter().zip(&self.watched.announced);
+        announced
+            .filter(|(exchange, _)| counts(exchange))
+            .map(|(_, announced)| *announced)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Forgets the announced sequences, because a new client starts.
-    pub(super) fn forget_told(&mut self) {
-        self.watched.told.clear();
+    pub(super) fn forget_announced(&mut self) {
+        self.watched.announced.clear();
     }
 
     /// Checks bytes that the client receives.
@@ -52,16 +56,16 @@ impl<E: Exchange> SimWorld<E> {
         if self.protocols[pipe.line] != Protocol::Betacrew {
             return;
         }
-        let told = &mut self.watched.told;
-        told.resize(self.exchanges.len(), 0);
-        let told = &mut told[pipe.line];
+        let announced = &mut self.watched.announced;
+        announced.resize(self.exchanges.len(), 0);
+        let announced = &mut announced[pipe.line];
         cut(&mut pipe.given, bytes, |frame| {
             let last = match decode(frame) {
                 Ok(Frame::Info(info)) => info.last,
                 Ok(Frame::Heartbeat(next) | Frame::End(next)) => next - 1,
                 _ => 0,
             };
-            *told = last.max(*told);
+            *announced = last.max(*announced);
         });
     }
 

@@ -191,7 +191,7 @@ impl<E: Exchange> SimWorld<E> {
             self.forget_if_silent(id);
         }
         self.clients += 1;
-        self.forget_told();
+        self.forget_announced();
     }
 
     /// Lets time pass for the exchanges without a client.

@@ -104,7 +104,7 @@ use session::KnownSession;
 pub struct TapeFile<S> {
     storage: S,
     head: FileHead,
-    told: KnownSession,
+    session: KnownSession,
     index: Index,
     /// Offset of the next block.
     end: u64,
@@ -130,7 +130,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: KnownSession::of_head(head.session),
+            session: KnownSession::of_head(head.session),
             index: Index::default(),
             end: HEAD_LEN as u64,
             gathering: PendingBlocks::default(),
@@ -165,7 +165,7 @@ impl<S: Storage> TapeFile<S> {
         Ok(Self {
             storage,
             head,
-            told: KnownSession::of_head(head.session),
+            session: KnownSession::of_head(head.session),
             index: Index::default(),
             end,
             gathering: PendingBlocks::default(),
@@ -356,7 +356,7 @@ impl<S: Storage> TapeFile<S> {
                 && matches!(head.kind, BlockKind::Messages(_, stored) if stored == layout)
                 && (head.count, head.len, head.sum) == (count, len, sum)
                 && content::is_in_place(layout, span, payload)
-                && (head.session.is_none() || head.session == self.told.id)
+                && (head.session.is_none() || head.session == self.session.id)
         });
         let bytes = entry.end() - offset;
         let damaged = TapeFileError::Damaged { offset, span, packets: count, bytes };

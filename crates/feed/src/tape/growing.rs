@@ -48,7 +48,7 @@ impl fmt::Display for ArrivalRateParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => f.write_str(
-                "the pace of a live session is 5000/s, poisson:5000/s, bursts:5000/s:100 (so many \
+                "the pace of a live session is 5000/s, poisson:5000/s, bursts:5000/s:100 (100 \
                  at once), or for tape files recorded, 2x",
             ),
             Self::Rate => {

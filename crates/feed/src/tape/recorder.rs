@@ -296,8 +296,8 @@ impl<S: Storage> Sink for TapeRecorder<S> {
     }
 
     fn on_session(&mut self, info: Info, vouched: &[Origin], now: Duration) -> SeqSet {
-        let told = self.file.session();
-        if told.is_some_and(|told| told.session == info.session && told.last >= info.last) {
+        let known = self.file.session();
+        if known.is_some_and(|known| known.session == info.session && known.last >= info.last) {
             return SeqSet::new();
         }
         self.unsynced = true;
@@ -305,7 +305,7 @@ impl<S: Storage> Sink for TapeRecorder<S> {
         let noted = self.file.note_session_of(info, vouched, stamp).and_then(|distrusted| {
             // If this block were lost and a later one survived, the later one would claim the
             // session for all blocks.
-            if self.sync != SyncPolicy::Never && told.is_none() {
+            if self.sync != SyncPolicy::Never && known.is_none() {
                 self.file.sync()?;
             }
             Ok(distrusted)

@@ -18,7 +18,7 @@ pub struct MemoryRecording {
     log: Vec<RawFrame>,
     runs: BTreeMap<Seq, RecordedRun>,
     /// True if an exchange has described its session.
-    told: bool,
+    described: bool,
     /// Origins of the packets until the session is described, each with the position in the log
     /// from which it applies.
     origins: Vec<(usize, Origin)>,
@@ -93,7 +93,7 @@ impl MemoryRecording {
 
 impl Sink for MemoryRecording {
     fn on_messages(&mut self, origin: Origin, messages: Messages<'_>, _: Duration) {
-        if !self.told && self.origins.last().is_none_or(|last| last.1 != origin) {
+        if !self.described && self.origins.last().is_none_or(|last| last.1 != origin) {
             self.origins.push((self.log.len(), origin));
         }
         self.append(messages.packets());
@@ -102,7 +102,7 @@ impl Sink for MemoryRecording {
     fn on_session(&mut self, _: Info, vouched: &[Origin], _: Duration) -> SeqSet {
         let origins = core::mem::take(&mut self.origins);
         let all_known = origins.iter().all(|(_, origin)| vouched.contains(origin));
-        if core::mem::replace(&mut self.told, true) || all_known {
+        if core::mem::replace(&mut self.described, true) || all_known {
             return SeqSet::new();
         }
         let log = core::mem::take(&mut self.log);

@@ -1,4 +1,4 @@
-//! Tests of the core from outside: whole recordings on simulated networks, and its promises
+//! Tests of the core from outside: whole recordings on simulated networks, and its promises.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,6 @@ mod flaky;
 mod follow;
 mod ledger;
 mod lies;
-mod life;
 mod live;
 mod mold;
 mod mold_endings;
@@ -25,6 +24,7 @@ mod possible;
 mod seen;
 mod server_connection;
 mod sessions;
+mod simulated_runs;
 mod soup;
 mod soup_lies;
 mod soup_logins;
@@ -35,6 +35,6 @@ mod tape_file;
 mod tape_hostile;
 mod tape_runs;
 mod torn;
-mod untold;
+mod undescribed;
 mod words;
 mod world;

@@ -121,12 +121,12 @@ fn only_packets_of_one_session_are_kept() {
     run.frames(6, two[1], &[info(ELSE, 100)]);
     assert_eq!(run.recorder.outcome().unwrap().reason, Some(IncompleteReason::OtherSession));
     run.sink.end().unwrap();
-    let (mut keeper, was) =
+    let (mut tape_recorder, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, 100)));
     assert_eq!((was.missing.to_string().as_str(), was.highest), ("41-60", 70));
-    keeper.end().unwrap();
-    let mut reading = keeper.in_order(FIRST_SEQ);
+    tape_recorder.end().unwrap();
+    let mut reading = tape_recorder.in_order(FIRST_SEQ);
     while let Some(piece) = reading.next().unwrap() {
         let expected =
             |frame: &&RawFrame| ours.frames()[sequence_of(frame) as usize - 1] == **frame;
@@ -137,18 +137,18 @@ fn only_packets_of_one_session_are_kept() {
 #[test]
 fn packets_of_an_unknown_session_are_requested_again() {
     let (old, new) = (Tape::random(134, 1), Tape::random(20, 2));
-    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
-    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), keeper);
+    let tape_recorder = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let mut run = Run::new(Recorder::new(RecorderOptions::default(), 1), tape_recorder);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, old.slice(range(1, 134)));
     // The recorder is killed before the exchange has reported its session.
     run.sink.flush();
-    let (keeper, was) =
+    let (tape_recorder, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!((was.packets, was.session), (134, None));
     let options = RecorderOptions::default();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
-    let mut run = Run::new(recorder, keeper);
+    let mut run = Run::new(recorder, tape_recorder);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(ELSE, 20)]);
     assert_eq!((run.sink.packets(), run.missing().as_str()), (0, "1-20"));
@@ -243,17 +243,17 @@ fn a_live_session_that_is_stopped_has_no_confirmed_end() {
 #[test]
 fn a_follower_forgets_packets_of_an_unknown_session() {
     let (old, new) = (Tape::random(20, 1), Tape::random(5, 2));
-    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let tape_recorder = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
-    let mut keeper = keeper;
+    let mut tape_recorder = tape_recorder;
     let resend = Origin { line: 0, source: Source::Resend };
-    keeper.on_messages(resend, Messages::Packets(old.frames()), ms(1));
+    tape_recorder.on_messages(resend, Messages::Packets(old.frames()), ms(1));
     // The recording has ended before, and has noted how far that session reached.
-    keeper.conclude(30, SessionEnd::Open, ms(2)).unwrap();
-    let (keeper, was) =
-        TapeRecorder::open(keeper.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
+    tape_recorder.conclude(30, SessionEnd::Open, ms(2)).unwrap();
+    let (tape_recorder, was) =
+        TapeRecorder::open(tape_recorder.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
-    let mut run = Run::new(recorder, keeper);
+    let mut run = Run::new(recorder, tape_recorder);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(ELSE, 3)]);
     assert_eq!((run.sink.packets(), run.missing().as_str()), (0, ""));
@@ -263,17 +263,17 @@ fn a_follower_forgets_packets_of_an_unknown_session() {
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!((outcome.last, outcome.tail, run.sink.packets()), (5, Tail::Confirmed, 5));
     run.sink.end().unwrap();
-    let (keeper, was) =
+    let (tape_recorder, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
-    assert_eq!((keeper.file().last_known(), was.session.unwrap().session), (5, ELSE));
+    assert_eq!((tape_recorder.file().last_known(), was.session.unwrap().session), (5, ELSE));
 }
 
 /// Returns two lines that are followed into a file. The first one, which connects first, describes
 /// packets that do not exist.
 fn lied_to() -> Run<TapeRecorder<Disk>> {
-    let keeper = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
+    let tape_recorder = TapeRecorder::create(Disk::new(), SyncPolicy::Never, ms(9), 7).unwrap();
     let options = RecorderOptions { follow: true, ..RecorderOptions::default() };
-    let mut run = Run::new(Recorder::new(options, 2), keeper);
+    let mut run = Run::new(Recorder::new(options, 2), tape_recorder);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(OURS, MAX_PACKET_SEQ)]);
     run
@@ -282,12 +282,12 @@ fn lied_to() -> Run<TapeRecorder<Disk>> {
 /// Resumes that recording on the honest line alone, to its end.
 fn honest(run: Run<TapeRecorder<Disk>>, known: Seq) -> Run<TapeRecorder<Disk>> {
     let tape = Tape::random(100, 1);
-    let (keeper, was) =
+    let (tape_recorder, was) =
         TapeRecorder::open(run.sink.into_storage(), SyncPolicy::Never, ms(9)).unwrap();
     assert_eq!(was.session.map(|info| (info.session, info.last)), Some((OURS, known)));
     let options = RecorderOptions::default();
     let recorder = Recorder::resume(options, 1, was.highest, &was.missing, was.session);
-    let mut run = Run::new(recorder, keeper);
+    let mut run = Run::new(recorder, tape_recorder);
     run.at(1, Input::Connected(0));
     run.frames(2, 0, &[info(OURS, 100)]);
     run.frames(3, 0, tape.slice(range(1, 100)));

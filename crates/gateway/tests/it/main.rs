@@ -4,7 +4,7 @@
 //! * `steps`: the publisher, step by step;
 //! * `races`: thousands of its runs, and what must hold of them.
 //! * `live`: gateways and real servers (`server`);
-//! * `streams`: streams that somebody made otherwise than a gateway does.
+//! * `streams`: streams whose settings or messages are not those of a gateway.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! Streams that somebody has made or changed otherwise than a gateway would.
+//! Streams whose settings or messages are not those of a gateway.
 
 use crate::live::{PATIENCE, publish, read, settings};
 use crate::server::{Server, servers};

@@ -59,11 +59,12 @@ pub(super) fn log_event(
             tracing::warn!("{}: the exchange plays another session, {session}{instead}", at(line));
         }
         RecorderEvent::Stopping { wait } => crate::terminal::message::message!(
-            "stopping: waiting up to {} for the original exchange, Ctrl+C again to leave now",
+            "stopping: waiting up to {} for the exchange to end its connections; Ctrl+C again \
+             leaves now",
             took(wait)
         ),
         RecorderEvent::AwaitingResends { packets, wait } => crate::terminal::message::message!(
-            "stopping: waiting up to {} for {}; Ctrl+C leaves now",
+            "stopping: waiting up to {} for {}; Ctrl+C again leaves now",
             took(wait),
             count(packets, &format!("missing {}", noun(recorder)))
         ),
@@ -80,7 +81,12 @@ fn log_given_up(address: &str, line: &LineStats) {
         (Protocol::Mold, true) => {
             tracing::warn!("{address}: no datagram for too long; the line is not waited for");
         }
-        (_, true) => tracing::warn!("{address}: giving up after too many failed connections"),
+        (Protocol::Soup, true) => {
+            tracing::warn!("{address}: giving up after rejected logins or failed connections");
+        }
+        (Protocol::Betacrew, true) => {
+            tracing::warn!("{address}: giving up after too many failed connections");
+        }
     }
 }
 

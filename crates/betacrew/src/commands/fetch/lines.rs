@@ -168,7 +168,7 @@ fn check_flags(args: &FetchArgs, lines: &[FeedAddress]) -> Result<(), Failure> {
     }
     let flags = [
         ("--classic", args.classic, "the exercise's original protocol"),
-        ("--passes", args.passes.is_some(), "further streams of a session that loses packets"),
+        ("--passes", args.passes.is_some(), "further streams of a session that drops packets"),
         ("--last", args.last.is_some(), "a session that never says where it ends"),
     ];
     match flags.iter().find(|(_, is_given, _)| *is_given) {

@@ -12,9 +12,9 @@ use feed::wire::{Messages, Protocol, Protocols};
 
 impl ServeArgs {
     /// Checks that the record would not overwrite a file that is read.
-    pub(super) fn compare_places(&self, plot: &ResolvedScenario) -> Result<(), Failure> {
+    pub(super) fn compare_places(&self, resolved: &ResolvedScenario) -> Result<(), Failure> {
         let mut places = CommandPlaces::printing();
-        for tape in [Some(&plot.tape), plot.next.as_ref()].into_iter().flatten() {
+        for tape in [Some(&resolved.tape), resolved.next.as_ref()].into_iter().flatten() {
             if let TapeName::File(path) = tape {
                 places.reads("--tape", path)?;
             }
@@ -34,37 +34,37 @@ impl ServeArgs {
     /// Checks that at least one requested fault can happen, and logs those that cannot.
     pub(super) fn check_faults(
         &self,
-        plot: &ResolvedScenario,
+        resolved: &ResolvedScenario,
         played: Played,
     ) -> Result<(), Failure> {
         self.check_drops(played.protocols)?;
         let listed = self.scenario.is_some() || !self.skip.is_empty();
-        self.check_skip(plot, played)?;
-        if let Some(reason) = scenario::unknown_lines(&plot.scenario, played) {
+        self.check_skip(resolved, played)?;
+        if let Some(reason) = scenario::unknown_lines(&resolved.scenario, played) {
             return Err(Failure::Usage(format!(
                 "{reason}: lines are counted from 1 in the order of --listen mold://...; change \
                  `lines`, or add a line"
             )));
         }
-        let impossible = scenario::impossible_faults(&plot.scenario, played);
+        let impossible = scenario::impossible_faults(&resolved.scenario, played);
         if impossible.is_empty() || !listed && self.drop.is_none() {
             return Ok(());
         }
         let faults = impossible.join("; ");
-        if listed && impossible.len() == plot.scenario.faults.len() {
+        if listed && impossible.len() == resolved.scenario.faults.len() {
             return Err(Failure::Usage(format!(
                 "none of the faults can happen to {}: {faults}. Choose faults that fit the tape, \
                  or another --tape",
-                plot.tape
+                resolved.tape
             )));
         }
-        tracing::warn!("faults that cannot happen to {}: {faults}", plot.tape);
+        tracing::warn!("faults that cannot happen to {}: {faults}", resolved.tape);
         Ok(())
     }
 
     /// Checks that the tape has every sequence of `--skip`, because a sequence beyond its end would
     /// silently never be dropped.
-    fn check_skip(&self, plot: &ResolvedScenario, played: Played) -> Result<(), Failure> {
+    fn check_skip(&self, resolved: &ResolvedScenario, played: Played) -> Result<(), Failure> {
         let Some(last) = played.last else { return Ok(()) };
         let next = last.saturating_add(1);
         let beyond = self.skip.at_or_after(next);
@@ -78,11 +78,11 @@ impl ServeArgs {
         Err(Failure::Usage(format!(
             "--skip {beyond}: the exchange sends no packet above {last}, because {} has {has}. \
              Skip sequences of the tape, or choose another --tape",
-            plot.tape
+            resolved.tape
         )))
     }
 
-    /// Checks that a flag for dropped packets meets a protocol that can lose packets.
+    /// Checks that a flag for dropped packets meets a protocol that can drop packets.
     fn check_drops(&self, protocols: Protocols) -> Result<(), Failure> {
         let flag = match (&self.drop, self.skip.is_empty()) {
             (Some(_), _) => "--drop",
@@ -102,13 +102,13 @@ impl ServeArgs {
     /// Checks that the listeners' protocols can carry what is played.
     pub(super) fn check_protocols(
         &self,
-        plot: &ResolvedScenario,
+        resolved: &ResolvedScenario,
         tapes: &mut [&mut AnyTape],
         protocols: Protocols,
     ) -> Result<(), Failure> {
         let has_soup = protocols.contains(Protocol::Soup);
         let others = protocols != Protocols::of(Protocol::Betacrew);
-        if others && plot.engine == EngineSection::Original {
+        if others && resolved.engine == EngineSection::Original {
             return Err(Failure::Usage(
                 "the original exchange speaks its own protocol alone: leave soup:// and mold:// \
                  out of --listen"
@@ -120,7 +120,7 @@ impl ServeArgs {
                 "--users: only SoupBinTCP has logins; add --listen soup://HOST:PORT".to_owned(),
             ));
         }
-        if matches!(plot.scenario.slow, SlowSubscriberPolicy::Skip(_))
+        if matches!(resolved.scenario.slow, SlowSubscriberPolicy::Skip(_))
             && !protocols.contains(Protocol::Betacrew)
             && has_soup
         {
@@ -138,7 +138,7 @@ impl ServeArgs {
             true => Err(Failure::Usage(format!(
                 "the messages of {} are no order packets, and a betacrew:// listener can send \
                  nothing else: use --listen soup://HOST:PORT or mold://HOST:PORT alone",
-                plot.tape
+                resolved.tape
             ))),
             false => Ok(()),
         }

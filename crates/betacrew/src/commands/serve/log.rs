@@ -20,10 +20,11 @@ use std::fmt::Write;
 /// Returns the first log line: the tape, its session, the faults and the seed.
 pub(super) fn introduction(
     tape: &AnyTape,
-    plot: &ResolvedScenario,
+    resolved: &ResolvedScenario,
     protocols: Protocols,
 ) -> String {
     let packets = match tape {
+        AnyTape::Itch(tape) if tape.is_endless() => "an endless market of ITCH messages".to_owned(),
         tape if tape.is_endless() => "an endless market".to_owned(),
         AnyTape::Itch(tape) => count(tape.last(), "ITCH message"),
         tape if tape.has_order_packets() => count(tape.last(), "packet"),
@@ -36,10 +37,10 @@ pub(super) fn introduction(
         true => " on betacrew:// listeners",
         false => "",
     };
-    if plot.name == FLAGS {
-        for fault in &plot.scenario.faults {
+    if resolved.name == FLAGS {
+        for fault in &resolved.scenario.faults {
             if let FaultSelector::Random { chance, .. } = fault.pick {
-                let last = if plot.scenario.keep_last { " but the last" } else { "" };
+                let last = if resolved.scenario.keep_last { " but the last" } else { "" };
                 let each = match protocols == Protocols::of(Protocol::Mold) {
                     true => "each datagram",
                     false => "each one",
@@ -54,12 +55,12 @@ pub(super) fn introduction(
             }
         }
     } else {
-        let _ = write!(text, "; scenario {}", plot.name);
-        if !plot.about.is_empty() {
-            let _ = write!(text, ": {}", plot.about);
+        let _ = write!(text, "; scenario {}", resolved.name);
+        if !resolved.about.is_empty() {
+            let _ = write!(text, ": {}", resolved.about);
         }
     }
-    let _ = write!(text, "; --seed {} repeats this run", plot.scenario.seed);
+    let _ = write!(text, "; --seed {} repeats this run", resolved.scenario.seed);
     text
 }
 

@@ -524,7 +524,7 @@ mod tests {
         assert!(error.contains("x.db-wal` has changes") && error.contains("checkpoint"), "{error}");
         assert_eq!(files(left.path()), before);
 
-        // Nobody has it open: the file alone is read, and stays alone.
+        // No process has it open: the file alone is read, and no other file appears beside it.
         drop(other);
         let before = files(folder.path());
         assert_eq!(count().unwrap(), 2);

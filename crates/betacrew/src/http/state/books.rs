@@ -238,8 +238,8 @@ fn build_books(
     }
 }
 
-/// Returns the longest part of the messages that fits into so many bytes of the queue, or a single
-/// message.
+/// Returns the longest part of the messages that fits into this number of bytes of the queue, or a
+/// single message.
 fn first_within(messages: Messages<'_>, room: usize) -> Option<Piece> {
     match messages {
         _ if room == 0 => None,

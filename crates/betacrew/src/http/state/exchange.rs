@@ -216,7 +216,7 @@ impl ExchangeController {
         }
     }
 
-    /// Checks that a listener speaks a protocol that can lose packets.
+    /// Checks that a listener speaks a protocol that can drop packets.
     fn check_drops(&self) -> Result<(), Refusal> {
         if self.scenario_info.played.protocols != Protocols::of(Protocol::Soup) {
             return Ok(());

@@ -22,7 +22,7 @@ pub(super) fn cut<P: TapeSource>(
     let lines = exchange.mold_lines().len();
     if lines > 0 && connections.is_empty() {
         return Err(refusal_of(
-            "lines in MoldUDP64 have no connections, and nobody else is connected",
+            "lines in MoldUDP64 have no connections, and no client is connected",
             "stall, for a line or all; pause; or faults such as what = \"silence\"",
         ));
     }

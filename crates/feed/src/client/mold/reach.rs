@@ -36,7 +36,7 @@ enum State {
 /// Step of a search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Step {
-    /// No search has gone on.
+    /// No search runs.
     Idle,
     /// Piece to request next, by its first sequence.
     Probe(Seq),

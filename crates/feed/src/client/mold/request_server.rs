@@ -27,8 +27,8 @@ pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Maximum factor by which the wait for an answer grows because answers are late.
 const PATIENCE_MAX: u32 = 16;
 
-/// Accepted probability, as one in so many, that a message counts as not served although all its
-/// requests or answers were lost.
+/// Inverse of the accepted probability that a message counts as not served only because the network
+/// dropped all of its requests or answers.
 const CHANCE_MAX: u64 = 1_000_000;
 
 /// Maximum number of requests for a message to one server, whatever share of them it answers.
@@ -132,7 +132,7 @@ impl RequestServer {
     }
 
     /// Returns the number of requests for one message after which it counts as not served: more
-    /// than `retries`, and so many that they are not all lost by chance.
+    /// than `retries`, and enough that the network did not drop all of them by chance.
     pub(super) fn tries(&self, retries: u32) -> u32 {
         let (mut chance, mut tries) = (1_u64 << 40, 0);
         while chance > (1 << 40) / CHANCE_MAX && tries < TRIES_MAX {

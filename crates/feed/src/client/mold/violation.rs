@@ -1,4 +1,4 @@
-//! Violations of MoldUDP64 by whoever sends datagrams to a line.
+//! Violations of MoldUDP64 by senders of datagrams to a line.
 
 use crate::base::seq::{MAX_SEQ, Seq};
 use crate::wire::mold::ParseError;

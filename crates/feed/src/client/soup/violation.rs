@@ -93,3 +93,34 @@ impl fmt::Display for SoupViolation {
 }
 
 impl core::error::Error for SoupViolation {}
+
+#[cfg(test)]
+mod tests {
+    use super::SoupViolation;
+    use crate::wire::soup::{FrameError, RejectReason};
+    use std::string::ToString;
+
+    #[test]
+    fn a_violation_names_the_value_and_what_was_expected() {
+        let expected = [
+            (FrameError::Empty { offset: 7 }.into(), "packet of length 0: expected 1"),
+            (SoupViolation::AcceptedSequence(0), "accepted with sequence 0: expected 1 to"),
+            (
+                SoupViolation::AcceptedAgain { accepted: 9, expected: 5 },
+                "accepted with sequence 9, where message 5 is next",
+            ),
+            (
+                SoupViolation::RejectedLate(RejectReason::NotAuthorized),
+                "rejected after it was accepted: not authorized (A)",
+            ),
+            (SoupViolation::BeforeLogin, "before the login was accepted"),
+            (SoupViolation::AfterEnd, "after the end of the session"),
+            (SoupViolation::SequenceTooHigh, "a sequence above 9223372036854775807"),
+            (SoupViolation::NotAnOrderPacket(4), "message 4 is no order packet"),
+            (SoupViolation::Conflict(3), "at or above 3 repeats a recorded one"),
+        ];
+        for (violation, text) in expected {
+            assert!(violation.to_string().contains(text), "{violation}");
+        }
+    }
+}

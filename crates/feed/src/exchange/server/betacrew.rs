@@ -5,7 +5,7 @@
 //! ([`send_progress`]). Two things interfere: subscribers that are too slow ([`slow_subscriber`]),
 //! and orders ([`control`]). [`dialog`] is how the exchange drives all of it.
 //!
-//! The bytes of a reply that can only lose packets are not stored: they are made when the socket
+//! The bytes of a reply that can only drop packets are not stored: they are made when the socket
 //! takes them, and made again from where the socket stopped. So a client that does not read costs
 //! no buffer. A reply that more can happen to is a [`FaultedRun`], which stores a bounded number of
 //! actions.

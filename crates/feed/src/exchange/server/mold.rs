@@ -1,13 +1,13 @@
 //! Lines in MoldUDP64: downstream datagrams of the tape, and a request server for each line.
 //!
-//! A line has no connections: it sends each message once, to whoever listens (`publish`). The
-//! messages of a datagram are taken off the tape through a small buffer (`stage`); faults strike
-//! the datagram as a whole (`strike`). Messages are sent again by the line's request server
+//! A line has no connections: it sends each message once, to all receivers (`publish`). The
+//! messages of a datagram are taken off the tape through a small buffer (`stage`); faults apply
+//! to the datagram as a whole (`strike`). Messages are sent again by the line's request server
 //! (`requests`), to the client that asks for them.
 //!
 //! The messages of a datagram depend on the tape, its pace and the limits, never on the moment at
 //! which the driver asks, so a run repeats byte for byte. Only a live tape is different: its
-//! messages arise in time.
+//! messages are created while it plays.
 
 mod lines;
 mod publish;
@@ -48,11 +48,11 @@ pub const LEAD: Duration = Duration::from_secs(1);
 /// Time that a message waits for its datagram to fill, unless the options have another.
 pub const FLUSH: Duration = Duration::from_millis(1);
 
-/// Number of requests that a client may send in a second, and three times as many at once,
-/// unless the options have another. A client that misses 5 % of a million messages a second, in
-/// datagrams of 30, needs 1,700, and one with ten thousand gaps all of them at once. The address
-/// of a request may be forged, so the rate also bounds what somebody else can be sent: 7 MB a
-/// second.
+/// Number of requests that a client may send in a second, and three times as many at once, unless
+/// the options have another. A client that misses 5 % of a million messages a second, in datagrams
+/// of 30, needs 1,700, and one with ten thousand gaps all of them at once. The address of a request
+/// may be forged, so the rate also bounds the answers that a forged request can direct at another
+/// host: 7 MB a second.
 pub const REQUEST_RATE: u32 = 5_000;
 
 /// Size limits of a datagram. A message that does not fit `payload` has a datagram of its own.

@@ -161,8 +161,8 @@ impl GroupRun {
         let Self { file, world, rng, plan, .. } = self;
         let started =
             file.open((plan.options.clone(), lines), epoch, rng, |event| world.tell(|| event))?;
-        let Some((keeper, mut recorder)) = started else { return Ok(Attempt::Crashed) };
-        let mut checker = DurabilityChecker::new(keeper);
+        let Some((tape_recorder, mut recorder)) = started else { return Ok(Attempt::Crashed) };
+        let mut checker = DurabilityChecker::new(tape_recorder);
         self.stopped = false;
         let kill = crash.filter(|(_, crash)| !matches!(crash, Crash::Full(_)));
         let mut kill = kill.map(|(after, crash)| (self.world.now() + after, crash));
@@ -202,38 +202,39 @@ impl GroupRun {
         let outcome =
             recorder.outcome().cloned().ok_or("the recorder is done without an outcome")?;
         let is_limited = matches!(crash, Some((_, Crash::Full(_))));
-        self.ended(checker.keeper, outcome, &recorder, is_limited)
+        self.ended(checker.tape_recorder, outcome, &recorder, is_limited)
     }
 
     /// Checks a recording that has ended, and closes it. `is_limited` says that the disk may have
     /// been full.
     fn ended(
         &mut self,
-        keeper: TapeRecorder<Disk>,
+        tape_recorder: TapeRecorder<Disk>,
         outcome: Outcome,
         recorder: &Recorder,
         is_limited: bool,
     ) -> Result<Attempt, String> {
-        let facts = Facts::of(recorder, keeper.packets());
+        let facts = Facts::of(recorder, tape_recorder.packets());
         let now = self.world.now();
-        let Some(keeper) = self.file.conclude(keeper, &outcome, facts.end(), (now, is_limited))?
+        let Some(tape_recorder) =
+            self.file.conclude(tape_recorder, &outcome, facts.end(), (now, is_limited))?
         else {
             self.world.tell(|| "run: the disk is full".into());
             self.world.abandon();
             return Ok(Attempt::Crashed);
         };
-        let recorded = self.recorded(&keeper)?;
+        let recorded = self.recorded(&tape_recorder)?;
         self.outcome_is_true(&outcome, &recorded, recorder, facts.completeness())?;
-        self.file.close(keeper, recorded)?;
+        self.file.close(tape_recorder, recorded)?;
         // The process ends.
         self.world.abandon();
         Ok(Attempt::Over(outcome))
     }
 
     /// Checks that the recorded messages are those of the tape, each once and in order.
-    fn recorded(&self, keeper: &TapeRecorder<Disk>) -> Result<SeqSet, String> {
+    fn recorded(&self, tape_recorder: &TapeRecorder<Disk>) -> Result<SeqSet, String> {
         let (mut recorded, mut before, mut count) = (SeqSet::new(), 0, 0);
-        let mut reading = keeper.in_order(FIRST_SEQ);
+        let mut reading = tape_recorder.in_order(FIRST_SEQ);
         while let Some(piece) = reading.next().map_err(|error| format!("reading: {error}"))? {
             for (seq, message) in piece.messages.iter() {
                 if seq <= before {
@@ -248,9 +249,11 @@ impl GroupRun {
                 recorded.insert(SeqRange::one(seq));
             }
         }
-        match count == keeper.packets() {
+        match count == tape_recorder.packets() {
             true => Ok(recorded),
-            false => Err(format!("the file counts {} messages and has {count}", keeper.packets())),
+            false => {
+                Err(format!("the file counts {} messages and has {count}", tape_recorder.packets()))
+            }
         }
     }
 

@@ -141,7 +141,7 @@ impl<S: Storage> TapeFile<S> {
         for (len, span, came) in blocks {
             let Some((bytes, after)) = rest.split_at_mut_checked(len) else { break };
             let (kind, place) = (BlockKind::Messages(origin, layout), (offset, self.head.salt));
-            entries.extend(seal::<S>(bytes, (kind, span), came, place, self.told.id));
+            entries.extend(seal::<S>(bytes, (kind, span), came, place, self.session.id));
             offset += len as u64;
             rest = after;
         }
@@ -151,7 +151,7 @@ impl<S: Storage> TapeFile<S> {
         self.appended(len, done)?;
         for entry in entries {
             self.index.insert(entry);
-            self.told.wrote(entry, origin);
+            self.session.wrote(entry, origin);
         }
         self.gathering.remove(place);
         Ok(())
@@ -175,7 +175,7 @@ impl<S: Storage> TapeFile<S> {
         let entries = self.index.in_file_order();
         let mut payload = Vec::with_capacity(entries.len() * ENTRY_LEN + INDEX_HEAD_LEN);
         // The index repeats the session blocks, so that they need not be searched.
-        payload.extend(block::index_head(&self.told));
+        payload.extend(block::index_head(&self.session));
         entries.iter().for_each(|entry| payload.extend(entry.encode()));
         let at = self.end;
         let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);

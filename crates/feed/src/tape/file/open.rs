@@ -120,12 +120,12 @@ impl<S: Storage> TapeFile<S> {
             return Ok(false);
         }
         let (id, ends, end) = block::read_index_head(said);
-        self.told.take_report(id, ends, end, core::iter::empty());
+        self.session.take_report(id, ends, end, core::iter::empty());
         if id.is_none() {
             // An index lists only blocks of the session, so each one is checked first.
             let entries = index.in_file_order().into_iter();
             entries.for_each(|entry| {
-                self.told.counts(entry, None);
+                self.session.counts(entry, None);
             });
         }
         self.index = index;
@@ -139,7 +139,7 @@ impl<S: Storage> TapeFile<S> {
         tell: &mut dyn FnMut(Damage),
     ) -> Result<(), TapeFileError<S::Error>> {
         let mut at = HEAD_LEN as u64;
-        self.told = KnownSession::of_head(self.head.session);
+        self.session = KnownSession::of_head(self.head.session);
         while at < self.end {
             match self.block_at(at)? {
                 Some(len) => at += len,
@@ -185,7 +185,7 @@ impl<S: Storage> TapeFile<S> {
                         && self.index.layout().is_none_or(|stored| stored.fits(layout)) =>
                 {
                     let entry = IndexEntry { span, count, layout, len, offset: at };
-                    if self.told.counts(entry, head.session) {
+                    if self.session.counts(entry, head.session) {
                         self.index.insert(entry);
                     }
                 }
@@ -193,7 +193,7 @@ impl<S: Storage> TapeFile<S> {
             },
             BlockKind::Session(end) => match block::read_session(&payload) {
                 Some((session, vouched)) => {
-                    self.told.take_report(session, (first, last), end, vouched);
+                    self.session.take_report(session, (first, last), end, vouched);
                 }
                 None => return Ok(None),
             },

@@ -106,7 +106,7 @@ impl<S: Storage> TapeFile<S> {
     /// Returns the session as an exchange has described it last; `None` if none has.
     #[must_use]
     pub fn session(&self) -> Option<Info> {
-        let KnownSession { id, first, last, .. } = self.told;
+        let KnownSession { id, first, last, .. } = self.session;
         let session = id.filter(|_| first > 0)?;
         Some(Info { session, version: 1, first, last })
     }
@@ -114,29 +114,29 @@ impl<S: Storage> TapeFile<S> {
     /// Returns the session's id, from the file's head or from an exchange; `None` if unknown.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
-        self.told.id
+        self.session.id
     }
 
     /// Returns the last sequence that the session is known to have, recorded or not; 0 if there is
     /// none.
     #[must_use]
     pub fn last_known(&self) -> Seq {
-        self.span().map_or(0, SeqRange::last).max(self.told.last)
+        self.span().map_or(0, SeqRange::last).max(self.session.last)
     }
 
     /// Returns the knowledge of the session's end.
     #[must_use]
     pub fn end(&self) -> SessionEnd {
         // Packets beyond the noted end have arrived since.
-        let beyond = self.span().is_some_and(|span| span.last() > self.told.last);
-        if beyond { SessionEnd::Open } else { self.told.end }
+        let beyond = self.span().is_some_and(|span| span.last() > self.session.last);
+        if beyond { SessionEnd::Open } else { self.session.end }
     }
 
     /// Returns the number of packets in the file that belong to another or to an unknown session.
     /// They are not read, and an index does not list them.
     #[must_use]
     pub fn left_out(&self) -> u64 {
-        self.told.left_out
+        self.session.left_out
     }
 
     /// Returns the origin of a packet; `None` if the packet is not in the file, or its block begins
@@ -194,15 +194,15 @@ impl<S: Storage> TapeFile<S> {
         vouched: &dyn Fn(Option<Origin>) -> bool,
         now: u64,
     ) -> Result<SeqSet, TapeFileError<S::Error>> {
-        if self.told.id.is_some_and(|id| id != info.session) {
+        if self.session.id.is_some_and(|id| id != info.session) {
             return Ok(SeqSet::new());
         }
-        let is_first = self.told.id.is_none();
+        let is_first = self.session.id.is_none();
         let mut places = Vec::new();
         let mut ranges = Vec::new();
         if is_first {
-            for at in 0..self.told.undecided.len() {
-                let (entry, origin) = self.told.undecided[at];
+            for at in 0..self.session.undecided.len() {
+                let (entry, origin) = self.session.undecided[at];
                 if vouched(origin) {
                     places.push(entry.offset);
                 } else {
@@ -213,15 +213,15 @@ impl<S: Storage> TapeFile<S> {
             ranges.extend(unvouched);
         }
         let first = info.first.max(FIRST_SEQ);
-        self.told.take_report(
+        self.session.take_report(
             Some(info.session),
             (first, info.last),
             SessionEnd::Open,
             places.iter().copied(),
         );
         self.leave_out();
-        let (last, payload) = (self.told.last, session_payload(Some(info.session), &places));
-        self.write(BlockKind::Session(self.told.end), (first, last, 0), now, &payload)?;
+        let (last, payload) = (self.session.last, session_payload(Some(info.session), &places));
+        self.write(BlockKind::Session(self.session.end), (first, last, 0), now, &payload)?;
         ranges.sort_unstable_by_key(|range| range.first());
         Ok(ranges.into_iter().collect())
     }
@@ -238,19 +238,19 @@ impl<S: Storage> TapeFile<S> {
         now: u64,
     ) -> Result<(), TapeFileError<S::Error>> {
         self.flush()?;
-        if last <= self.told.last && (end == SessionEnd::Open || self.told.end == end) {
+        if last <= self.session.last && (end == SessionEnd::Open || self.session.end == end) {
             return Ok(());
         }
-        let first = self.told.first.max(FIRST_SEQ);
-        let id = self.told.id;
-        self.told.take_report(id, (self.told.first, last), end, core::iter::empty());
+        let first = self.session.first.max(FIRST_SEQ);
+        let id = self.session.id;
+        self.session.take_report(id, (self.session.first, last), end, core::iter::empty());
         let payload = session_payload(id, &[]);
         self.write(BlockKind::Session(end), (first, last, 0), now, &payload)
     }
 
     /// Removes the blocks that do not belong to the session.
     pub(super) fn leave_out(&mut self) {
-        let out = self.told.settle();
+        let out = self.session.settle();
         if !out.is_empty() {
             self.index.retain(|entry| out.binary_search(&entry.offset).is_err());
             self.cache.clear();

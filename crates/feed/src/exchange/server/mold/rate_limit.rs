@@ -18,7 +18,7 @@ pub(super) struct RateLimit {
     clients: BTreeMap<IpAddr, Bucket>,
     /// Allowance of all clients that have no place in `clients`.
     others: Bucket,
-    /// Time before which forgetting clients was in vain.
+    /// Time until which no client can be forgotten.
     full_until: Duration,
 }
 

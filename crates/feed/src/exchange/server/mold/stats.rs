@@ -138,3 +138,40 @@ pub struct MoldLineView {
     /// Counts of the line.
     pub stats: MoldStats,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::MoldStats;
+
+    #[test]
+    fn a_sum_has_each_count_in_its_place() {
+        // Powers of two, so that no other sum of counts is equal.
+        let one = MoldStats {
+            datagrams: 1,
+            messages: 2,
+            bytes: 4,
+            dropped: 8,
+            dropped_messages: 16,
+            damaged: 32,
+            heartbeats: 64,
+            ends: 128,
+            withheld: 256,
+            too_long: 512,
+            requests: 1024,
+            answers: 2048,
+            answered: 4096,
+            unanswered: 8192,
+            refused: 16384,
+            malformed: 32768,
+            other_session: 65536,
+            out_of_range: 131072,
+            aged_out: 262144,
+            over_rate: 524288,
+        };
+        let mut sum = MoldStats::default();
+        sum.add(&one);
+        assert_eq!(sum, one);
+        sum.add(&one);
+        assert_eq!((sum.datagrams, sum.over_rate), (2 * one.datagrams, 2 * one.over_rate));
+    }
+}

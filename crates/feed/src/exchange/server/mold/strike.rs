@@ -47,7 +47,7 @@ pub(super) struct Outcome {
 /// Change of a datagram's bytes.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
-    /// Only so many bytes are sent, or all but one if the datagram is not longer.
+    /// Number of bytes that are sent; all but one if the datagram is not longer.
     Truncate(u32),
     /// One field is changed, by random bits.
     Corrupt(CorruptedField, u64),

@@ -25,7 +25,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 const SECOND: Duration = Duration::from_secs(1);
 const CLIENT: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
-/// Options without a lead, and with so many messages a datagram.
+/// Options without a lead, and with this maximum number of messages in a datagram.
 fn of(messages: u16) -> LineOptions {
     let limits = DatagramLimits { messages, ..DatagramLimits::default() };
     LineOptions { limits, lead: Duration::ZERO, ..LineOptions::default() }

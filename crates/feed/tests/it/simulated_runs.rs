@@ -50,12 +50,12 @@ fn simulate_all(seeds: u64) -> Result<SimReport, Violation> {
 #[test]
 fn runs_are_safe_and_come_to_their_end() {
     // Mutants are tested with fewer seeds.
-    let seeds = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap());
+    let seeds = std::env::var("BETACREW_SIM_RUNS").map_or(20_000, |text| text.parse().unwrap());
     let once = BROKEN_ONCE.iter().try_for_each(|&seed| simulate(seed).map(drop));
     match simulate_all(seeds).and_then(|sum| once.map(|()| sum)) {
         Ok(sum) => {
             assert!(u64::from(sum.crashes) > seeds / 20, "{sum:?}");
-            // Some shifted bytes cannot be told from packets.
+            // Some shifted bytes look like packets.
             assert!(sum.shifted <= seeds / 1000, "{sum:?}");
             assert!(u64::from(sum.incomplete) > seeds / 20 && sum.delivered > 0, "{sum:?}");
         }
@@ -67,7 +67,7 @@ fn runs_are_safe_and_come_to_their_end() {
 
 /// Simulates the runs of `count` seeds that `is_wanted` chooses.
 fn simulate_those(is_wanted: impl Fn(&SeedPlan) -> bool) {
-    let count = std::env::var("BETACREW_LIVES").map_or(20_000, |text| text.parse().unwrap()) / 6;
+    let count = std::env::var("BETACREW_SIM_RUNS").map_or(20_000, |text| text.parse().unwrap()) / 6;
     let mut complete = 0;
     for seed in (1_000_000..).filter(|&seed| is_wanted(&SeedPlan::draw(seed))).take(count) {
         match simulate(seed) {
