@@ -52,6 +52,23 @@ def test_equal_seeds_drop_equal_packets() -> None:
     assert runs[0] == runs[1]
 
 
+def test_it_has_a_port_for_each_protocol() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        port = receiver.getsockname()[1]
+        listen = [f"mold://127.0.0.1:{port}?request=127.0.0.1:0"]
+        with betacrew.Exchange(tape="classic", listen=listen) as exchange:
+            assert exchange.ports["mold"] == port
+            assert set(exchange.ports) == {"betacrew", "mold"}
+
+
+def test_a_token_of_the_environment_does_not_lock_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETACREW_HTTP_TOKEN", "long enough")
+    with betacrew.Exchange(tape="classic", scenario="clean") as exchange:
+        exchange.control.drop(2)
+        assert stream(exchange) == list(range(3, 15))
+
+
 def test_it_is_controlled() -> None:
     with betacrew.Exchange(tape="classic", scenario="clean") as exchange:
         assert len(stream(exchange)) == 14

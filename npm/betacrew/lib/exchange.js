@@ -118,7 +118,9 @@ class Exchange {
 
   async _start() {
     const limit = this._options.startTimeout ?? 10000;
-    const child = spawn(program(), this._args(), { stdio: ["ignore", "pipe", "pipe"] });
+    // Commands are sent without a token. Only this machine can send them.
+    const { BETACREW_HTTP_TOKEN: _, ...env } = process.env;
+    const child = spawn(program(), this._args(), { env, stdio: ["ignore", "pipe", "pipe"] });
     this._child = child;
     this._ended = new Promise((resolve) => {
       child.once("error", (error) => resolve({ error }));
@@ -152,7 +154,8 @@ class Exchange {
   }
 
   _takeAddress(address) {
-    const { groups } = /^(?:(?<protocol>\w+):\/\/)?.*:(?<port>\d+)(?:\?.*)?$/.exec(address);
+    // A request server's address may follow behind a question mark.
+    const { groups } = /^(?:(?<protocol>\w+):\/\/)?[^?]*:(?<port>\d+)(?:\?.*)?$/.exec(address);
     this.ports[groups.protocol ?? "betacrew"] ??= Number(groups.port);
   }
 

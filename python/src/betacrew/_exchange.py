@@ -24,6 +24,8 @@ _END_PATIENCE = 5.0
 _ANSWER_PATIENCE = 10.0
 #: Maximum number of sequences in one answer about the strip.
 _CELLS_MAX = 4000
+#: Variable with a token that changes over HTTP would need.
+_TOKEN = "BETACREW_HTTP_TOKEN"
 #: Requests to the exchange never go through a proxy.
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -160,8 +162,14 @@ class Exchange:
         if self._process is not None:
             raise BetacrewError("this exchange has been started: make another one")
         command = [program(), *self._arguments()]
+        # Commands are sent without a token. Only this machine can send them.
+        environment = {name: os.environ[name] for name in os.environ if name != _TOKEN}
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         self._process = process
         # An exchange does not outlive its object, whatever becomes of the test.
