@@ -4,7 +4,7 @@ use super::datagram::{self, MoldKind};
 use super::file::CapturedPacket;
 use super::line::Route;
 use super::link::{self, PacketContent};
-use super::merge::{CaptureFiles, require_files};
+use super::merge::{CaptureFiles, CaptureInput};
 use super::survey::CaptureSurvey;
 use super::tracker::{SequenceTracker, is_jump};
 use crate::args::parse::random;
@@ -61,11 +61,12 @@ impl FromStr for StreamChoice {
 /// its session.
 ///
 /// The captures are read twice: first to see which lines carry the stream, then to copy its
-/// messages into a temporary tape file, which puts them in order.
+/// messages into a temporary tape file, which puts them in order. What can be read only once, such
+/// as a pipe, is copied into a temporary file before.
 ///
 /// # Errors
-/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide, or
-/// one of them is a pipe, [`Failure::Content`] if they have none, or are damaged and `damage` is
+/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
+/// [`Failure::Content`] if they have none, or are damaged and `damage` is
 /// [`Refuse`](DamagePolicy::Refuse), and errors of the files and of `each`.
 pub fn read(
     paths: &[PathBuf],
@@ -99,8 +100,8 @@ fn merge(
     choice: Option<&StreamChoice>,
     damage: DamagePolicy,
 ) -> Result<Merger, Failure> {
-    require_files(paths)?;
-    let survey = CaptureSurvey::read(paths, || Ok(()))?;
+    let inputs = CaptureInput::reopened(paths)?;
+    let survey = CaptureSurvey::of(&inputs, paths.to_owned(), || Ok(()))?;
     if let Some(place) = survey.damage.first()
         && damage == DamagePolicy::Refuse
     {
@@ -116,7 +117,7 @@ fn merge(
     }
     let stream = choose(&survey, choice)?;
     let mut merger = Merger::new(&survey, stream)?;
-    CaptureFiles::open(paths)?.read(|packet, data| merger.take(packet, data))?;
+    CaptureFiles::open(&inputs)?.read(|packet, data| merger.take(packet, data))?;
     Ok(merger)
 }
 

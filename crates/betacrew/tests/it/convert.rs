@@ -108,6 +108,27 @@ fn gaps_need_a_word() {
     assert_eq!((code, stdout.as_str()), (3, ""));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("a.tape"), &Tape::sample(20), &[]);
+    let want = content(folder.path(), "a.tape");
+    let pipe = folder.path().join("pipe.ndjson");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).spawn().unwrap().ends().success());
+    let writer = std::thread::spawn({
+        let (pipe, text) = (pipe.clone(), want.clone());
+        move || fs::write(pipe, text)
+    });
+    // Stdout is a pipe as well, for which files are checked before anything is written.
+    let (code, text, stderr) = convert(folder.path(), &["pipe.ndjson", "-", "--to", "ndjson"]);
+    writer.join().unwrap().unwrap();
+    assert!(code == 0 && text == want, "{text} {stderr}");
+    let (code, _, stderr) = convert(folder.path(), &["pipe.ndjson", "b.csv", "--from", "tape"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("tape cannot be read from a pipe: name a file"), "{stderr}");
+}
+
 #[test]
 fn sequences_must_ascend() {
     let folder = tempfile::tempdir().unwrap();
