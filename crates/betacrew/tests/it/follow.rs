@@ -142,6 +142,8 @@ fn files_follow_one_another_and_have_everything() {
     let (code, _, said) = run(betacrew(&args).current_dir(folder.path()));
     assert_eq!(code, 0, "{said}");
     let names = names(folder.path(), "x-");
+    let series = names[0].rsplitn(3, '-').last().map(|begin| format!(" in {begin}-*.csv\n"));
+    assert!(said.contains(&series.unwrap()), "{said}");
     assert!(names.len() > 3, "{names:?}");
     let mut next = 1;
     for name in &names {

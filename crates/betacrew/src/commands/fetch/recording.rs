@@ -11,7 +11,7 @@ use crate::net::{self, LoopEvent, Stop};
 use crate::output::Output;
 use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::place::fitting_name;
-use crate::output::rotating::{RotatingFiles, with_part};
+use crate::output::rotating::{RotatingFiles, series, with_part};
 use crate::output::sink::{PacketSink, SessionOrder, Stdout};
 use crate::record::fan_out::{AbandonedPackets, FanOut, MissingPackets};
 use crate::record::observer::GapObserver;
@@ -245,7 +245,12 @@ impl<'a> FetchRecording<'a> {
     /// Prints the summary of the recording.
     fn print_summary(&self, took: Duration, written: bool, facts: &Facts) {
         let args = self.args;
-        let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
+        let is_series = |path: &Path| args.is_streamed(path) && path != Path::new("-");
+        let place = |path: &PathBuf| match is_series(path) {
+            true => series(path, self.recorder.session()),
+            false => own(path, self.named),
+        };
+        let places: Vec<PathBuf> = args.output.iter().map(place).collect();
         let places = written.then_some(places.as_slice());
         let recording = (&self.recorder, &self.store);
         let text = summary::text(&self.lines.labels, recording, took, places, facts);
