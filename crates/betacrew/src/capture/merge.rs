@@ -2,6 +2,7 @@
 //! and files of different taps are merged.
 
 use super::file::{CaptureDamage, CaptureFile, CaptureKind, CapturedPacket, FileError};
+use super::read::temporary;
 use crate::error::Failure;
 use crate::storage::is_read_once;
 use crate::text::formatting::count;
@@ -125,8 +126,7 @@ impl CaptureInput {
     /// into temporary files.
     ///
     /// # Errors
-    /// Returns [`Failure::Storage`] if a pipe cannot be read, and [`Failure::System`] if its copy
-    /// cannot be written.
+    /// Returns [`Failure::Storage`] if a pipe cannot be read, or its copy not written.
     pub(super) fn reopened(paths: &[impl AsRef<Path>]) -> Result<Vec<Self>, Failure> {
         paths.iter().map(|path| Self::copied(path.as_ref())).collect()
     }
@@ -148,17 +148,16 @@ impl CaptureInput {
             return Ok(Self { path, copy: None });
         }
         let failed = |source| Failure::Storage { action: "read", path: path.clone(), source };
-        let full = |source| Failure::System { action: "cannot write a temporary file", source };
         let mut input: Box<dyn Read> = match path == Path::new("-") {
             true => Box::new(io::stdin().lock()),
             false => Box::new(File::open(&path).map_err(failed)?),
         };
-        let mut copy = tempfile::tempfile().map_err(full)?;
+        let mut copy = tempfile::tempfile().map_err(temporary)?;
         let mut buffer = vec![0; 1 << 16];
         loop {
             match input.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => copy.write_all(&buffer[..count]).map_err(full)?,
+                Ok(count) => copy.write_all(&buffer[..count]).map_err(temporary)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }

@@ -181,9 +181,8 @@ struct Merger {
 
 impl Merger {
     fn new(survey: &CaptureSurvey, stream: usize) -> Result<Self, Failure> {
-        let failed = |source| Failure::System { action: "cannot create a temporary file", source };
-        let file = tempfile::tempfile().map_err(failed)?;
-        let storage = FileStorage::of(file).map_err(failed)?;
+        let file = tempfile::tempfile().map_err(temporary)?;
+        let storage = FileStorage::of(file).map_err(temporary)?;
         let head = FileHead { session: None, created: 0, salt: random() };
         let tape = TapeFile::create(storage, head).map_err(tape_failure)?;
         let stream = survey.streams.get(stream);
@@ -293,7 +292,12 @@ fn tape_failure(error: TapeFileError<io::Error>) -> Failure {
         TapeFileError::Storage(source) => source,
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     };
-    Failure::System { action: "cannot write a temporary file", source }
+    temporary(source)
+}
+
+/// Returns the failure of a temporary file.
+pub(super) fn temporary(source: io::Error) -> Failure {
+    Failure::Storage { action: "copy a capture into", path: std::env::temp_dir(), source }
 }
 
 #[cfg(test)]
