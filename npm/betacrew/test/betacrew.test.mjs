@@ -65,6 +65,19 @@ test("an exchange has a port for each protocol", async () => {
   }
 });
 
+test("an exchange plays messages that are no order packets", async () => {
+  const running = await exchange({ tape: "itch:100", betacrew: false, soup: true, seed: 1 });
+  try {
+    assert.deepEqual(running.ports, { soup: running.port });
+    assert.equal((await running.state()).tape, "itch:100");
+    const command = "betacrew serve --listen soup://127.0.0.1:0 --tape itch:100 --seed 1";
+    assert.equal(running.command, command);
+  } finally {
+    await running.close();
+  }
+  await assert.rejects(exchange({ betacrew: false }), /needs another listener/);
+});
+
 test("a token of the environment does not lock the exchange", async () => {
   process.env.BETACREW_HTTP_TOKEN = "long enough";
   const running = await exchange({ tape: "classic", scenario: "clean" });
