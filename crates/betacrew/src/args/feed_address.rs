@@ -165,8 +165,9 @@ impl FeedAddress {
     }
 }
 
-/// Returns the loopback address in place of the wildcard address, which `serve` prints if it listens
-/// on all addresses. Answers never come from the wildcard address, so they would not be believed.
+/// Returns the loopback address in place of the wildcard address, which `serve` prints if it
+/// listens on all addresses. Answers never come from the wildcard address, so they would not be
+/// believed.
 fn on_this_machine(server: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = match server.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -2,13 +2,8 @@
 //! and either end killed at any moment.
 
 use crate::in_time::ChildInTime;
-use crate::soup_fetch::recorded;
 use crate::support::{PATIENCE, ServeProcess, betacrew, run};
 use feed::base::rng::Rng;
-use feed::base::seq::SeqRange;
-use feed::tape::lengths::ExtremeLengths;
-use feed::tape::source::TapeSource;
-use feed::wire::soup::MESSAGE_MAX;
 use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
@@ -163,47 +158,6 @@ fn a_session_is_whole_whichever_end_is_killed() {
             _ => assert!(killed == whole, "a message differs"),
         }
     }
-}
-
-#[test]
-fn messages_of_the_shortest_and_longest_lengths_reach_every_format() {
-    let folder = tempfile::tempdir().unwrap();
-    let on = ["soup://127.0.0.1:0"];
-    let serve = ServeProcess::listening(&on, &["--scenario", "soup-lengths"]);
-    let mut formats = vec!["json", "ndjson", "csv"];
-    if cfg!(feature = "columnar") {
-        formats.extend(["parquet", "arrow"]);
-    }
-    if cfg!(feature = "sqlite") {
-        formats.push("sqlite");
-    }
-    let outputs: Vec<String> =
-        formats.iter().map(|format| path(folder.path(), &format!("out.{format}"))).collect();
-    let mut args = vec![serve.addresses[0].as_str()];
-    args.extend(outputs.iter().flat_map(|output| ["-o", output]));
-    fetched(folder.path(), &args, "out.tape");
-    let mut tape = ExtremeLengths::new();
-    let all = SeqRange::new(1, tape.last()).unwrap();
-    let want: Vec<Vec<u8>> = tape.messages(all).iter().map(|(_, it)| it.to_vec()).collect();
-    assert!([0, MESSAGE_MAX].iter().all(|len| want.iter().any(|message| message.len() == *len)));
-    let read = |name: &str| recorded(Path::new(&path(folder.path(), name)));
-    assert!(read("out.tape") == want);
-    for output in outputs {
-        let copy = path(folder.path(), "copy.tape");
-        let (code, _, text) = run(&mut betacrew(&["convert", &output, &copy, "--force"]));
-        assert_eq!(code, 0, "{output}: {text}");
-        assert!(read("copy.tape") == want, "{output}");
-        // Each file can be played as it was recorded.
-        let again = ServeProcess::listening(&on, &["--tape", &output]);
-        fetched(folder.path(), &[&again.addresses[0]], "again.tape");
-        assert!(read("again.tape") == want, "{output}");
-        std::fs::remove_file(path(folder.path(), "again.tape")).unwrap();
-    }
-    // A length of 0 would end a day file.
-    let day = path(folder.path(), "day.itch");
-    let (code, _, text) = run(&mut betacrew(&["fetch", &serve.addresses[0], "-o", &day]));
-    assert!(code == 6 && text.contains("message 1 has no bytes"), "{code} {text}");
-    assert!(!Path::new(&day).exists() && Path::new(&(day + ".tape")).exists());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::wire::soup::MESSAGE_MAX;
 use crate::wire::{Framing, Messages, Run, SessionId};
 use alloc::vec::Vec;
 
-/// Lengths of the messages in bytes. Empty ones stand first, last, in a row, and beside the longest.
+/// Lengths of the messages in bytes. Empty messages stand first, last, in a row, and beside the
+/// longest ones.
 const LENGTHS: [usize; 14] =
     [0, MESSAGE_MAX, 0, 0, 1, MESSAGE_MAX, MESSAGE_MAX, 17, MESSAGE_MAX - 1, 255, 256, 2, 3, 0];
 
