@@ -99,7 +99,7 @@ fn messages_of_the_shortest_and_longest_lengths_reach_every_format() {
     let serve = ServeProcess::listening(&on, &["--scenario", "soup-lengths"]);
     let names: Vec<String> = formats().iter().map(|end| path(&format!("out.{end}"))).collect();
     let mut fetch = betacrew(&["fetch", &serve.addresses[0]]);
-    names.iter().for_each(|name| drop(fetch.args(["-o", name])));
+    fetch.args(names.iter().flat_map(|name| ["-o", name]));
     let (code, _, stderr) = run(&mut fetch);
     assert_eq!(code, 0, "{stderr}");
     let mut tape = ExtremeLengths::new();
