@@ -158,6 +158,27 @@ fn files_follow_one_another_and_have_everything() {
 }
 
 #[test]
+fn the_summary_says_that_live_files_end_before_a_missing_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("gone.toml");
+    let drop = "[[fault]]\nwhat = \"drop\"\nsequences = \"500\"\n";
+    std::fs::write(&scenario, format!("{drop}{drop}on = \"resend\"\n")).unwrap();
+    let live = ["--live", "--tape", "random:1000:1", "--pace", "2000/s", "--scenario"];
+    let exchange = ServeProcess::start(&[&live[..], &[scenario.to_str().unwrap()]].concat());
+    let args = ["fetch", "-f", &exchange.addresses[0], "--give-up", "200ms"];
+    let args = [&args[..], &["--rotate", "1h", "-o", "x.csv"]].concat();
+    let (code, _, said) = run(betacrew(&args).current_dir(folder.path()));
+    assert_eq!(code, 3, "{said}");
+    let names = names(folder.path(), "x-");
+    assert!(
+        matches!(&names[..], [one] if one.ends_with("-0000000001-0000000499.csv")),
+        "{names:?}"
+    );
+    let have = "999 packets received; those before the first missing one are in x-";
+    assert!(said.contains(have), "{said}");
+}
+
+#[test]
 fn what_never_comes_is_given_up_and_said() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
