@@ -52,6 +52,33 @@ def test_equal_seeds_drop_equal_packets() -> None:
     assert runs[0] == runs[1]
 
 
+def test_it_has_a_port_for_each_protocol() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        port = receiver.getsockname()[1]
+        listen = [f"mold://127.0.0.1:{port}?request=127.0.0.1:0"]
+        with betacrew.Exchange(tape="classic", listen=listen) as exchange:
+            assert exchange.ports["mold"] == port
+            assert set(exchange.ports) == {"betacrew", "mold"}
+
+
+def test_it_plays_messages_that_are_no_order_packets() -> None:
+    with betacrew.Exchange(tape="itch:100", betacrew=False, soup=True, seed=1) as exchange:
+        assert exchange.ports == {"soup": exchange.port}
+        assert exchange.state()["tape"] == "itch:100"
+        command = "betacrew serve --listen soup://127.0.0.1:0 --tape itch:100 --seed 1"
+        assert exchange.command == command
+    with pytest.raises(betacrew.BetacrewError, match="needs another listener"):
+        betacrew.Exchange(betacrew=False)
+
+
+def test_a_token_of_the_environment_does_not_lock_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BETACREW_HTTP_TOKEN", "long enough")
+    with betacrew.Exchange(tape="classic", scenario="clean") as exchange:
+        exchange.control.drop(2)
+        assert stream(exchange) == list(range(3, 15))
+
+
 def test_it_is_controlled() -> None:
     with betacrew.Exchange(tape="classic", scenario="clean") as exchange:
         assert len(stream(exchange)) == 14

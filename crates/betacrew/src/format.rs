@@ -47,6 +47,7 @@ pub(crate) use message_buffer::{OwnedMessages, RunBuffer};
 pub use payload::Payload;
 
 use crate::error::Failure;
+use crate::storage::is_read_once;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes, noun_in};
 use crate::text::location::{is_log, shown};
 use feed::analysis::survey::SequenceOrder;
@@ -281,6 +282,19 @@ impl Format {
         self.is_text() || matches!(self, Self::Itch | Self::ItchGz)
     }
 
+    /// Checks that a file can be read in this format: one that can be read only once must be
+    /// sequential, or a capture, which is copied.
+    ///
+    /// # Errors
+    /// Returns [`Failure::Usage`] if it cannot.
+    pub(crate) fn check_source(self, path: &Path) -> Result<(), Failure> {
+        if self.is_sequential() || self.is_capture() || !is_read_once(path) {
+            return Ok(());
+        }
+        let place = if path == Path::new("-") { "stdin" } else { "a pipe" };
+        Err(Failure::Usage(format!("{} cannot be read from {place}: name a file", self.name())))
+    }
+
     /// Returns whether the format can be written to a pipe.
     #[must_use]
     pub const fn goes_through_pipes(self) -> bool {
@@ -398,6 +412,7 @@ pub fn read(
     each: &mut MessageConsumer<'_>,
 ) -> Result<SessionFacts, Failure> {
     format.check()?;
+    format.check_source(path)?;
     if format == Format::Tape {
         return tape::read(path, damage, each).map_err(|fault| fault.at(path));
     }

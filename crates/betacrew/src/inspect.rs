@@ -133,13 +133,7 @@ impl InspectArgs {
 
     fn format(&self, path: &Path) -> Result<Format, Failure> {
         let format = self.from.map_or_else(|| Format::expect(path, "--from"), Ok)?;
-        if path == Path::new("-") && !format.is_sequential() {
-            return Err(Failure::Usage(format!(
-                "{} cannot be read from stdin; give a file name",
-                format.name()
-            )));
-        }
-        Ok(format)
+        format.check_source(path).map(|()| format)
     }
 
     /// Opens the picture. Its name must end in .svg, because an existing file is replaced.

@@ -43,14 +43,18 @@ pub struct ResolvedScenario {
 }
 
 impl ResolvedScenario {
-    /// Returns the protocols in which the scenario does something.
+    /// Returns the protocols in which the scenario does something and that can carry its tapes.
     #[must_use]
     pub fn protocols(&self) -> Protocols {
-        match self.engine {
-            EngineSection::Betacrew => self.scenario.protocols(),
+        if self.engine == EngineSection::Original {
             // It speaks nothing else.
-            EngineSection::Original => Protocols::of(Protocol::Betacrew),
+            return Protocols::of(Protocol::Betacrew);
         }
+        let tapes = [Some(&self.tape), self.next.as_ref()];
+        let is_carried = |protocol: &Protocol| {
+            tapes.iter().flatten().all(|tape| tape.protocols().contains(*protocol))
+        };
+        self.scenario.protocols().iter().filter(is_carried).collect()
     }
 }
 
@@ -132,6 +136,18 @@ pub(crate) fn unknown_lines(scenario: &Scenario, played: Played) -> Option<Strin
 mod tests {
     use super::*;
     use feed::tape::source::TapeSource;
+
+    #[test]
+    fn a_scenario_has_the_protocols_that_carry_its_tape() {
+        let of = |text: &str| {
+            let plot = text.parse::<ScenarioFile>().unwrap().resolve("x", text).unwrap();
+            plot.protocols().iter().map(Protocol::name).collect::<Vec<_>>()
+        };
+        assert_eq!(of("tape = \"classic\""), ["betacrew", "soup", "mold"]);
+        assert_eq!(of("tape = \"itch:9\""), ["soup", "mold"]);
+        assert_eq!(of("tape = \"lengths\""), ["soup"]);
+        assert_eq!(of("tape = \"itch:9\"\n[[fault]]\nwhat = \"drop\""), ["mold"]);
+    }
 
     #[test]
     fn every_built_in_scenario_can_happen_to_its_own_tape() {

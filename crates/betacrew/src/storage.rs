@@ -51,6 +51,12 @@ pub(crate) fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Returns whether a path is stdin, a pipe or a device, whose content can be read only once.
+pub(crate) fn is_read_once(path: &Path) -> bool {
+    let is_other = |found: std::fs::Metadata| !found.is_file() && !found.is_dir();
+    path == Path::new("-") || std::fs::metadata(path).is_ok_and(is_other)
+}
+
 /// Durability of a file once it has its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {

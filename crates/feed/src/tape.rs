@@ -18,6 +18,7 @@ pub mod file;
 pub mod growing;
 pub mod in_memory;
 pub mod itch_market;
+pub mod lengths;
 pub mod market;
 pub(crate) mod order_flow;
 pub mod pace;

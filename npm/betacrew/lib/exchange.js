@@ -76,7 +76,7 @@ class Exchange {
   }
 
   get port() {
-    return this.ports.betacrew;
+    return this.ports.betacrew ?? Object.values(this.ports)[0];
   }
 
   get address() {
@@ -92,16 +92,26 @@ class Exchange {
   }
 
   get command() {
-    const { scenario, args = [] } = this._options;
+    const { betacrew = true, scenario, args = [] } = this._options;
     const words = ["betacrew", "serve"];
+    if (!betacrew) words.push(...this._listen().flatMap((address) => ["--listen", address]));
     if (scenario !== undefined) words.push("--scenario", scenario.includes("\n") ? "FILE" : scenario);
     words.push(...this._flags().flat(), ...args, "--seed", String(this.seed));
     return words.map(quoted).join(" ");
   }
 
+  /** Returns the addresses to listen on. */
+  _listen() {
+    const { betacrew = true, soup = false, listen = [] } = this._options;
+    const own = [...(betacrew ? [`${HOST}:0`] : []), ...(soup ? [`soup://${HOST}:0`] : [])];
+    const addresses = [...own, ...listen];
+    if (addresses.length > 0) return addresses;
+    throw new BetacrewError("betacrew: false needs another listener: soup: true, or listen: [...]");
+  }
+
   _args() {
-    const { scenario, seed, soup = false, listen = [], args = [] } = this._options;
-    const addresses = [`${HOST}:0`, ...(soup ? [`soup://${HOST}:0`] : []), ...listen];
+    const { scenario, seed, args = [] } = this._options;
+    const addresses = this._listen();
     const all = ["serve", `--http=${HOST}:0`, ...addresses.map((address) => `--listen=${address}`)];
     all.push(...this._flags().map((flag) => flag.join("=")));
     if (seed !== undefined) all.push(`--seed=${seed}`);
@@ -118,7 +128,9 @@ class Exchange {
 
   async _start() {
     const limit = this._options.startTimeout ?? 10000;
-    const child = spawn(program(), this._args(), { stdio: ["ignore", "pipe", "pipe"] });
+    // Commands are sent without a token. Only this machine can send them.
+    const { BETACREW_HTTP_TOKEN: _, ...env } = process.env;
+    const child = spawn(program(), this._args(), { env, stdio: ["ignore", "pipe", "pipe"] });
     this._child = child;
     this._ended = new Promise((resolve) => {
       child.once("error", (error) => resolve({ error }));
@@ -152,7 +164,8 @@ class Exchange {
   }
 
   _takeAddress(address) {
-    const { groups } = /^(?:(?<protocol>\w+):\/\/)?.*:(?<port>\d+)(?:\?.*)?$/.exec(address);
+    // A request server's address may follow behind a question mark.
+    const { groups } = /^(?:(?<protocol>\w+):\/\/)?[^?]*:(?<port>\d+)(?:\?.*)?$/.exec(address);
     this.ports[groups.protocol ?? "betacrew"] ??= Number(groups.port);
   }
 

@@ -30,6 +30,8 @@ export interface ExchangeOptions {
   pace?: string;
   /** Live session, whose packets are created while clients are connected. */
   live?: boolean;
+  /** False leaves out the listener of the exercise's protocol, which can play order packets alone. */
+  betacrew?: boolean;
   /** A listener in SoupBinTCP as well. */
   soup?: boolean;
   /** Further addresses of `betacrew serve --listen`. */
@@ -75,11 +77,11 @@ export interface Control {
 /** A mock exchange on free ports of this machine. */
 export interface Exchange {
   readonly host: string;
-  /** Port of the exercise's protocol. */
+  /** Port of the exercise's protocol; without that, of the first listener. */
   readonly port: number;
-  /** Host and port of the exercise's protocol. */
+  /** Host and `port`. */
   readonly address: string;
-  /** Ports by protocol: betacrew, and soup if it listens in SoupBinTCP. */
+  /** Ports by protocol: betacrew, soup, and mold, where datagrams are sent to. */
   readonly ports: Readonly<Record<string, number>>;
   /** URL of the dashboard and of the HTTP API. */
   readonly http: string;

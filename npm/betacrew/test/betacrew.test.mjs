@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import dgram from "node:dgram";
 import { once } from "node:events";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -47,6 +48,45 @@ test("an exchange plays, counts and ends", async () => {
   assert.ok(running.log.some((line) => line.includes("dropping 2-3, 11")), running.log.join("\n"));
   await assert.rejects(stream(running), /ECONNREFUSED/);
   await assert.rejects(running.state(), /has ended/);
+});
+
+test("an exchange has a port for each protocol", async () => {
+  const receiver = dgram.createSocket("udp4").bind(0, "127.0.0.1");
+  await once(receiver, "listening");
+  const { port } = receiver.address();
+  const listen = [`mold://127.0.0.1:${port}?request=127.0.0.1:0`];
+  const running = await exchange({ tape: "classic", listen });
+  try {
+    assert.equal(running.ports.mold, port);
+    assert.deepEqual(Object.keys(running.ports).sort(), ["betacrew", "mold"]);
+  } finally {
+    await running.close();
+    receiver.close();
+  }
+});
+
+test("an exchange plays messages that are no order packets", async () => {
+  const running = await exchange({ tape: "itch:100", betacrew: false, soup: true, seed: 1 });
+  try {
+    assert.deepEqual(running.ports, { soup: running.port });
+    assert.equal((await running.state()).tape, "itch:100");
+    const command = "betacrew serve --listen soup://127.0.0.1:0 --tape itch:100 --seed 1";
+    assert.equal(running.command, command);
+  } finally {
+    await running.close();
+  }
+  await assert.rejects(exchange({ betacrew: false }), /needs another listener/);
+});
+
+test("a token of the environment does not lock the exchange", async () => {
+  process.env.BETACREW_HTTP_TOKEN = "long enough";
+  const running = await exchange({ tape: "classic", scenario: "clean" });
+  delete process.env.BETACREW_HTTP_TOKEN;
+  try {
+    await running.control.drop(2);
+  } finally {
+    await running.close();
+  }
 });
 
 test("an exchange is controlled", async () => {

@@ -24,6 +24,8 @@ _END_PATIENCE = 5.0
 _ANSWER_PATIENCE = 10.0
 #: Maximum number of sequences in one answer about the strip.
 _CELLS_MAX = 4000
+#: Variable with a token that changes over HTTP would need.
+_TOKEN = "BETACREW_HTTP_TOKEN"
 #: Requests to the exchange never go through a proxy.
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -100,7 +102,8 @@ class Exchange:
     built-in name, a TOML file, or the text of one; ``drop`` and ``skip`` are faults without a
     scenario. Without any of them every fourth packet or so is dropped, as in the exercise.
     ``soup`` adds a listener in SoupBinTCP, ``listen`` further addresses of ``serve --listen``;
-    ``arguments`` are further flags of ``betacrew serve``.
+    ``betacrew=False`` leaves out the listener of the exercise's protocol, which can play order
+    packets alone; ``arguments`` are further flags of ``betacrew serve``.
     """
 
     host = "127.0.0.1"
@@ -115,6 +118,7 @@ class Exchange:
         skip: Optional[str] = None,
         pace: Optional[str] = None,
         live: bool = False,
+        betacrew: bool = True,
         soup: bool = False,
         listen: Sequence[str] = (),
         arguments: Sequence[str] = (),
@@ -130,14 +134,19 @@ class Exchange:
             "--skip": skip,
             "--pace": pace,
         }
-        addresses = [f"{self.host}:0"] + ([f"soup://{self.host}:0"] if soup else [])
+        addresses = [f"{self.host}:0"] if betacrew else []
+        addresses += [f"soup://{self.host}:0"] if soup else []
         self._listen = [*addresses, *listen]
+        if not self._listen:
+            raise BetacrewError("betacrew=False needs another listener: soup=True, or listen=[...]")
         self._more = [*(["--live"] if live else []), *arguments]
+        #: Addresses in the command, which is on port 3000 of the exercise's protocol without them.
+        self._named = [] if betacrew else self._listen
         self._start_timeout = start_timeout
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._lines: List[str] = []
         self._http: Optional[str] = None
-        #: Ports by protocol: betacrew, and soup if it listens in SoupBinTCP.
+        #: Ports by protocol: betacrew, soup, and mold, where datagrams are sent to.
         self.ports: Dict[str, int] = {}
         #: Seed of the faults: the one that was given, or from the start on the one that was drawn.
         self.seed: Optional[int] = seed
@@ -160,8 +169,14 @@ class Exchange:
         if self._process is not None:
             raise BetacrewError("this exchange has been started: make another one")
         command = [program(), *self._arguments()]
+        # Commands are sent without a token. Only this machine can send them.
+        environment = {name: os.environ[name] for name in os.environ if name != _TOKEN}
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         self._process = process
         # An exchange does not outlive its object, whatever becomes of the test.
@@ -203,12 +218,12 @@ class Exchange:
 
     @property
     def port(self) -> int:
-        """Port of the exercise's protocol."""
-        return self.ports["betacrew"]
+        """Port of the exercise's protocol; without that, of the first listener."""
+        return self.ports.get("betacrew") or next(iter(self.ports.values()))
 
     @property
     def address(self) -> str:
-        """Host and port of the exercise's protocol."""
+        """Host and :attr:`port`."""
         return f"{self.host}:{self.port}"
 
     @property
@@ -220,8 +235,13 @@ class Exchange:
 
     @property
     def command(self) -> str:
-        """Command that runs the same exchange on port 3000, with the same seed."""
+        """Command that runs the same exchange on port 3000, with the same seed.
+
+        Without the exercise's protocol it has the addresses of all listeners.
+        """
         words = ["betacrew", "serve"]
+        for address in self._named:
+            words += ["--listen", address]
         if self._scenario is not None:
             words += ["--scenario", "FILE" if "\n" in self._scenario else self._scenario]
         for flag, value in self._values.items():

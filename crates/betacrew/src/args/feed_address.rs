@@ -7,7 +7,7 @@ use crate::error::Failure;
 use crate::text::location::shown;
 use feed::wire::Protocol;
 use feed::wire::soup::Text;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reason for which `interface=` of a group of IPv4 is refused.
 const NEEDS_IP: &str = "interface= needs an IP address, such as interface=192.0.2.7";
@@ -124,7 +124,7 @@ impl FeedAddress {
             let found = v4.or(addresses.first()).copied();
             found.ok_or_else(|| Failure::Usage(format!("`{}` has no address", shown(text))))
         };
-        let servers = self.group.requests.iter().map(|server| first(server));
+        let servers = self.group.requests.iter().map(|server| first(server).map(on_this_machine));
         let (group, interface) = self.on_interface(first(&self.peer)?)?;
         Ok(GroupAddress {
             interface,
@@ -163,6 +163,18 @@ impl FeedAddress {
     pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
         address::resolve_peer(&self.peer)
     }
+}
+
+/// Returns the loopback address in place of the wildcard address, which `serve` prints if it
+/// listens on all addresses. Answers never come from the wildcard address, so they would not be
+/// believed.
+fn on_this_machine(server: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match server.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return server,
+    };
+    SocketAddr::new(loopback, server.port())
 }
 
 #[cfg(test)]
@@ -220,6 +232,11 @@ mod tests {
         assert_eq!(group.servers, ["127.0.0.1:7", "[::1]:8"].map(parsed));
         assert_eq!(group.interface, Some("127.0.0.1".parse().unwrap()));
         assert_eq!(group.source, Some("10.0.0.1".parse().unwrap()));
+        // Answers come from an address of this machine, never from the wildcard address.
+        let wild = FeedAddress::parse("mold://0.0.0.0:1?request=0.0.0.0:7&request=[::]:8").unwrap();
+        let wild = wild.group().unwrap();
+        assert_eq!(wild.group, parsed("0.0.0.0:1"));
+        assert_eq!(wild.servers, ["127.0.0.1:7", "[::1]:8"].map(parsed));
         let plain = FeedAddress::parse("mold://30001").unwrap().group().unwrap();
         assert_eq!(plain, GroupAddress::new(parsed("127.0.0.1:30001")));
         assert!(FeedAddress::parse("mold://239.1.1.1:0").unwrap().group().is_err());

@@ -126,6 +126,12 @@ impl LineAddress {
         if self.interface.is_some() && v4.is_empty() {
             return Some("`interface` needs receivers of IPv4");
         }
+        if self.request.is_some_and(|request| self.receivers.contains(&request)) {
+            return Some(
+                "`request` is where the datagrams go, so they would be taken for requests; give \
+                 the request server a port of its own",
+            );
+        }
         let ages = self.options.retention.is_some();
         (ages && self.request.is_none()).then_some("`age` needs `request`, the request server")
     }
@@ -228,6 +234,8 @@ mod tests {
             ("127.0.0.1:1?rate=0", "a number of requests"),
             ("127.0.0.1:1?age=soon&request=1", "not a duration"),
             ("127.0.0.1:1?age=10", "needs `request`"),
+            ("127.0.0.1:5?request=127.0.0.1:5", "a port of its own"),
+            ("127.0.0.1:5?to=127.0.0.1:6&request=127.0.0.1:6", "a port of its own"),
             ("127.0.0.1:1?loss=1", "not a key; the keys are"),
             ("127.0.0.1:1?request", "it is empty"),
             ("127.0.0.1:1?to=[::1]:5", "not of both"),

@@ -156,6 +156,9 @@ pub(super) struct CaptureFile {
 impl CaptureFile {
     /// Opens a capture file, and reads its first packet.
     pub(super) fn open(path: &Path) -> Result<Self, FileError> {
+        if path == Path::new("-") {
+            return Self::read(path, io::stdin());
+        }
         let failed = |source| {
             FileError::Failed(Failure::Storage { action: "read", path: path.to_owned(), source })
         };

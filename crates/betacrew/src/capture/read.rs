@@ -4,7 +4,7 @@ use super::datagram::{self, MoldKind};
 use super::file::CapturedPacket;
 use super::line::Route;
 use super::link::{self, PacketContent};
-use super::merge::{CaptureFiles, require_files};
+use super::merge::{CaptureFiles, CaptureInput};
 use super::survey::CaptureSurvey;
 use super::tracker::{SequenceTracker, is_jump};
 use crate::args::parse::random;
@@ -61,11 +61,12 @@ impl FromStr for StreamChoice {
 /// its session.
 ///
 /// The captures are read twice: first to see which lines carry the stream, then to copy its
-/// messages into a temporary tape file, which puts them in order.
+/// messages into a temporary tape file, which puts them in order. What can be read only once, such
+/// as a pipe, is copied into a temporary file before.
 ///
 /// # Errors
-/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide, or
-/// one of them is a pipe, [`Failure::Content`] if they have none, or are damaged and `damage` is
+/// Returns [`Failure::Usage`] if the captures have several streams and `choice` does not decide,
+/// [`Failure::Content`] if they have none, or are damaged and `damage` is
 /// [`Refuse`](DamagePolicy::Refuse), and errors of the files and of `each`.
 pub fn read(
     paths: &[PathBuf],
@@ -99,8 +100,8 @@ fn merge(
     choice: Option<&StreamChoice>,
     damage: DamagePolicy,
 ) -> Result<Merger, Failure> {
-    require_files(paths)?;
-    let survey = CaptureSurvey::read(paths, || Ok(()))?;
+    let inputs = CaptureInput::reopened(paths)?;
+    let survey = CaptureSurvey::of(&inputs, paths.to_owned(), || Ok(()))?;
     if let Some(place) = survey.damage.first()
         && damage == DamagePolicy::Refuse
     {
@@ -116,7 +117,7 @@ fn merge(
     }
     let stream = choose(&survey, choice)?;
     let mut merger = Merger::new(&survey, stream)?;
-    CaptureFiles::open(paths)?.read(|packet, data| merger.take(packet, data))?;
+    CaptureFiles::open(&inputs)?.read(|packet, data| merger.take(packet, data))?;
     Ok(merger)
 }
 
@@ -180,9 +181,8 @@ struct Merger {
 
 impl Merger {
     fn new(survey: &CaptureSurvey, stream: usize) -> Result<Self, Failure> {
-        let failed = |source| Failure::System { action: "cannot create a temporary file", source };
-        let file = tempfile::tempfile().map_err(failed)?;
-        let storage = FileStorage::of(file).map_err(failed)?;
+        let file = tempfile::tempfile().map_err(temporary)?;
+        let storage = FileStorage::of(file).map_err(temporary)?;
         let head = FileHead { session: None, created: 0, salt: random() };
         let tape = TapeFile::create(storage, head).map_err(tape_failure)?;
         let stream = survey.streams.get(stream);
@@ -292,7 +292,12 @@ fn tape_failure(error: TapeFileError<io::Error>) -> Failure {
         TapeFileError::Storage(source) => source,
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     };
-    Failure::System { action: "cannot write a temporary file", source }
+    temporary(source)
+}
+
+/// Returns the failure of a temporary file.
+pub(super) fn temporary(source: io::Error) -> Failure {
+    Failure::Storage { action: "copy a capture into", path: std::env::temp_dir(), source }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::datagram::{self, MoldDatagram, MoldKind, NotMold};
 use super::file::{CaptureDamage, CaptureKind, CapturedPacket};
 use super::line::{Line, Route};
 use super::link::{self, PacketContent, UdpDatagram};
-use super::merge::CaptureFiles;
+use super::merge::{CaptureFiles, CaptureInput};
 use super::stream::{CaptureStream, DatagramSums, HELD_BACK_MAX, Likeness, Membership};
 use super::tracker::is_jump;
 use crate::error::Failure;
@@ -93,16 +93,28 @@ impl CaptureSurvey {
     /// called for each packet. Damage is not an error.
     pub(crate) fn read(
         paths: &[impl AsRef<Path>],
+        check: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        Self::of(&CaptureInput::read_once(&paths)?, paths, check)
+    }
+
+    /// Reads captures from inputs, which have these paths.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn of(
+        inputs: &[CaptureInput],
+        paths: Vec<PathBuf>,
         mut check: impl FnMut() -> Result<(), Failure>,
     ) -> Result<Self, Failure> {
-        let mut files = CaptureFiles::open(paths)?;
+        let mut files = CaptureFiles::open(inputs)?;
         let mut builder = SurveyBuilder::default();
         files.read(|packet, data| {
             check()?;
             builder.take(packet, data);
             Ok(())
         })?;
-        let paths = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         Ok(builder.finish(paths, files))
     }
 

@@ -10,6 +10,7 @@ use crate::net::Stop;
 use crate::output::Output;
 use crate::output::place::CommandPlaces;
 use crate::source::{self, StreamChoice};
+use crate::storage::is_read_once;
 use crate::text::formatting::{count, noun_in, took};
 use crate::text::location::{Location, is_log, shown};
 use feed::analysis::survey::SequenceOrder;
@@ -21,7 +22,7 @@ use std::time::Instant;
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
-    /// File to read; - is stdin, for json, ndjson, csv and itch
+    /// File to read; - is stdin, for json, ndjson, csv, itch and captures
     ///
     /// Several packet captures (.pcap, .pcapng) are read as one.
     #[arg(value_name = "IN", required = true)]
@@ -72,12 +73,7 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let to = args.to.map_or_else(|| Format::expect(output, "--to"), Ok)?;
     args.check_captures(from, to)?;
     let stdin = input == Path::new("-");
-    if stdin && !from.is_sequential() {
-        return Err(Failure::Usage(format!(
-            "{} cannot be read from stdin: name a file",
-            from.name()
-        )));
-    }
+    from.check_source(input)?;
     from.check()?;
     to.check()?;
     #[cfg(feature = "nats")]
@@ -95,7 +91,8 @@ pub fn run(args: &ConvertArgs, stop: &Stop) -> Result<Exit, Failure> {
     let began = Instant::now();
     let destination = Output::begin_as(output, to)?.with_payload(args.payload);
     let mut check = OrderCheck::new(input, stop);
-    if destination.is_stream() && !args.allow_gaps && !stdin {
+    if destination.is_stream() && !args.allow_gaps && !args.inputs.iter().any(|it| is_read_once(it))
+    {
         // Bytes in a pipe cannot be taken back, so the input is checked before any is written.
         let facts = args.read(from, damage, &mut |messages, _| check.take(messages))?;
         check.check_complete(facts)?;

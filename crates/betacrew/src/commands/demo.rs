@@ -7,7 +7,7 @@ use crate::net::{self, Stop};
 use crate::output::Output;
 use crate::output::place::CommandPlaces;
 use crate::record::store::RecordingStore;
-use crate::record::summary;
+use crate::record::summary::{self, SummaryPlaces};
 use crate::scenario::{self, EngineSection};
 use crate::tape::name;
 use crate::tape::name::AnyTape;
@@ -131,7 +131,11 @@ pub fn run(args: &DemoArgs, stop: &Stop) -> Result<Exit, Failure> {
     if facts.completeness() != Completeness::Complete {
         let (addresses, recording) = (["the demo".to_owned()], (&recorder, &store));
         crate::terminal::message::show_text(&summary::text(
-            &addresses, recording, time, None, &facts,
+            &addresses,
+            recording,
+            time,
+            SummaryPlaces::UpToGap(&[]),
+            &facts,
         ));
         // A recording that was stopped early counts as success for `fetch`, but the demo has
         // promised all packets.

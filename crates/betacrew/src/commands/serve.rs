@@ -73,9 +73,11 @@ pub struct ServeArgs {
     /// file [default: the scenario's tape, or sample; market with --live]
     ///
     /// sample is the example in the exercise's documents, classic the 14 packets of the original
-    /// exchange, random a seeded order flow of N packets, market an endless one for --live. itch:N
-    /// is a trading day of N ITCH messages, itch an endless market of them for --live; both need
-    /// listeners of soup:// or mold:// alone. A file is a .tape file or any other file that fetch
+    /// exchange, random a seeded order flow of N packets, market an endless one for --live,
+    /// extremes packets with extreme numbers. itch:N is a trading day of N ITCH messages, itch an
+    /// endless market of them for --live; both need listeners of soup:// or mold:// alone. lengths
+    /// has messages of 0 to 65,534 bytes, for soup:// alone. A file is a .tape file or any other
+    /// file that fetch
     /// writes.
     #[arg(long, value_name = "TAPE")]
     #[arg(value_parser = OsStringValueParser::new().try_map(|it| TapeName::of_argument(&it)))]

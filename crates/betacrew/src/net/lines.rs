@@ -59,8 +59,10 @@ struct Line {
 struct Outgoing<S> {
     socket: S,
     batch: DatagramBatch,
-    /// Number of datagrams of the batch that the socket took, each receiver counted.
+    /// Number of datagrams of the batch that the socket took or refused, each receiver counted.
     taken: usize,
+    /// First error of the present turn, which the log gets.
+    error: Option<io::Error>,
 }
 
 impl Lines {
@@ -125,17 +127,16 @@ impl Lines {
             }
             let answers = line.answer(exchange, number, now);
             let sent = line.send(exchange, number, now);
-            let deadline = match (&answers, &sent) {
-                // An answer that cannot be sent is left out, and others may wait behind it.
-                (Ok(Progress::More) | Err(_), _) | (_, Ok(Progress::More)) => Some(now),
-                (Ok(Progress::Done), Ok(Progress::Done)) => {
+            line.next_at = match (answers, sent) {
+                (Progress::More, _) | (_, Progress::More) => Some(now),
+                (Progress::Done, Progress::Done) => {
                     let deadline = exchange.line_deadline(number);
                     deadline.map(|at| if at <= now { now + SOON } else { at })
                 }
                 _ => Some(now + SOON),
             };
-            line.next_at = deadline;
-            for error in [answers, sent].into_iter().filter_map(Result::err) {
+            let requests = line.requests.as_mut().and_then(|requests| requests.error.take());
+            for error in [line.downstream.error.take(), requests].into_iter().flatten() {
                 if self.log.allows(now) {
                     tracing::warn!("line {}: cannot send a datagram: {error}", number + 1);
                 }
@@ -157,25 +158,20 @@ enum Progress {
 
 impl Line {
     /// Sends the datagrams that are due.
-    fn send(
-        &mut self,
-        exchange: &mut dyn DatagramLines,
-        number: usize,
-        now: Duration,
-    ) -> io::Result<Progress> {
+    fn send(&mut self, exchange: &mut dyn DatagramLines, number: usize, now: Duration) -> Progress {
         for _ in 0..BATCHES_AT_ONCE {
             if self.downstream.is_empty() {
                 self.downstream.clear();
                 exchange.send_due(number, &mut self.downstream.batch, now);
                 if self.downstream.batch.is_empty() {
-                    return Ok(Progress::Done);
+                    return Progress::Done;
                 }
             }
-            if self.downstream.send(|socket, some| send_many(socket, some), &self.receivers)? {
-                return Ok(Progress::Blocked);
+            if self.downstream.send(|socket, some| send_many(socket, some), &self.receivers) {
+                return Progress::Blocked;
             }
         }
-        Ok(Progress::More)
+        Progress::More
     }
 
     /// Answers the requests that have arrived, and sends the answers that a fault has delayed.
@@ -184,17 +180,16 @@ impl Line {
         exchange: &mut dyn DatagramLines,
         number: usize,
         now: Duration,
-    ) -> io::Result<Progress> {
+    ) -> Progress {
         let Some(requests) = &mut self.requests else {
             self.readable = false;
-            return Ok(Progress::Done);
+            return Progress::Done;
         };
         let mut buffer = [0; REQUEST_BUFFER];
         let mut read = 0;
         loop {
-            let blocked = requests.send(send_answers, &[])?;
-            if blocked {
-                return Ok(Progress::Blocked);
+            if requests.send(send_answers, &[]) {
+                return Progress::Blocked;
             }
             requests.clear();
             exchange.send_late_answers(number, &mut requests.batch, now);
@@ -212,7 +207,7 @@ impl Line {
             }
             if requests.batch.is_empty() {
                 let more = self.readable && read >= REQUESTS_AT_ONCE;
-                return Ok(if more { Progress::More } else { Progress::Done });
+                return if more { Progress::More } else { Progress::Done };
             }
         }
     }
@@ -220,7 +215,7 @@ impl Line {
 
 impl<S> Outgoing<S> {
     fn new(socket: S) -> Self {
-        Self { socket, batch: DatagramBatch::default(), taken: 0 }
+        Self { socket, batch: DatagramBatch::default(), taken: 0, error: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -234,12 +229,13 @@ impl<S> Outgoing<S> {
 
     /// Sends the rest of the batch: a datagram without a receiver of its own goes to all
     /// `receivers`. Returns true if the socket takes no more now. A datagram that cannot be sent is
-    /// left out, and its error returned, because those behind it may reach others.
+    /// left out, because those behind it may reach others: one receiver without a route must not
+    /// hold up the line.
     fn send(
         &mut self,
         send: impl Fn(&S, &[(SocketAddr, &[u8])]) -> io::Result<usize>,
         receivers: &[SocketAddr],
-    ) -> io::Result<bool> {
+    ) -> bool {
         let mut addressed: Vec<(SocketAddr, &[u8])> = Vec::with_capacity(self.batch.len());
         for (own, datagram) in self.batch.iter() {
             match own {
@@ -251,15 +247,15 @@ impl<S> Outgoing<S> {
             match send(&self.socket, rest) {
                 Ok(count) => self.taken += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if is_full(&error) => return Ok(true),
+                Err(error) if is_full(&error) => return true,
                 Err(error) => {
                     self.taken += 1;
-                    return Err(error);
+                    self.error.get_or_insert(error);
                 }
             }
         }
         self.clear();
-        Ok(false)
+        false
     }
 }
 
@@ -276,4 +272,35 @@ fn send_answers(socket: &mio::net::UdpSocket, some: &[(SocketAddr, &[u8])]) -> i
     return send_many(socket, some);
     #[cfg(not(unix))]
     some.first().map_or(Ok(0), |(to, datagram)| socket.send_to(datagram, *to).map(|_| 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_receiver_that_cannot_be_reached_holds_up_no_other() {
+        let [good, bad] = ["127.0.0.1:7", "255.255.255.255:7"].map(|text| text.parse().unwrap());
+        let taken = RefCell::new(Vec::<u8>::new());
+        let mut outgoing = Outgoing::new(0);
+        (1..=3).for_each(|number| outgoing.batch.push(&[number]));
+        let is_blocked = outgoing.send(
+            |_: &u8, some| {
+                // As a system call does, it takes those before the first that fails.
+                let fine = some.iter().take_while(|(to, _)| *to != bad);
+                let numbers: Vec<u8> = fine.map(|(_, datagram)| datagram[0]).collect();
+                taken.borrow_mut().extend(&numbers);
+                match numbers.len() {
+                    0 => Err(ErrorKind::PermissionDenied.into()),
+                    count => Ok(count),
+                }
+            },
+            &[bad, good],
+        );
+        assert!(!is_blocked && outgoing.is_empty());
+        assert_eq!(taken.into_inner(), [1, 2, 3]);
+        let error = outgoing.error.take().unwrap();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    }
 }

@@ -103,6 +103,11 @@ pub(crate) fn with_part(path: &Path, part: &str) -> PathBuf {
     path.with_file_name(fitting_name(stem, &end))
 }
 
+/// Returns a pattern for the names of all files of a session: `out-SESSION-*.csv`.
+pub(crate) fn series(path: &Path, session: Option<SessionId>) -> PathBuf {
+    with_part(path, &session.map_or("*".to_owned(), |id| format!("{}-*", session_name(id))))
+}
+
 /// Live output that writes files one after the other.
 pub(crate) struct RotatingFiles {
     path: PathBuf,

@@ -15,12 +15,21 @@ use std::time::Duration;
 /// Maximum number of ranges that are listed.
 const LISTED: usize = 8;
 
-/// Returns the summary. `places` are the files that were written, if any were.
+/// Outputs of a recording, by how much of it they have.
+#[derive(Clone, Copy)]
+pub(crate) enum SummaryPlaces<'a> {
+    /// Outputs with everything that was received.
+    Whole(&'a [PathBuf]),
+    /// Outputs that were written while packets arrived, up to the first missing one.
+    UpToGap(&'a [PathBuf]),
+}
+
+/// Returns the summary.
 pub(crate) fn text(
     addresses: &[String],
     (recorder, store): (&Recorder, &RecordingStore),
     time: Duration,
-    places: Option<&[PathBuf]>,
+    places: SummaryPlaces<'_>,
     facts: &Facts,
 ) -> String {
     let Some(outcome) = recorder.outcome() else { return String::new() };
@@ -89,14 +98,19 @@ fn headline(
     text: &mut String,
     (addresses, recorder): (&[String], &Recorder),
     outcome: &Outcome,
-    places: Option<&[PathBuf]>,
+    places: SummaryPlaces<'_>,
     facts: &Facts,
 ) {
     let noun = noun(recorder);
     let packets = count(facts.packets, noun);
-    let files = places.iter().copied().flatten().filter(|path| *path != Path::new("-"));
-    let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
-    let to = if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) };
+    let to = match places {
+        SummaryPlaces::Whole(places) => {
+            let files = places.iter().filter(|path| *path != Path::new("-"));
+            let files: Vec<String> = files.map(|path| shown(path).to_string()).collect();
+            if files.is_empty() { String::new() } else { format!(" in {}", files.join(", ")) }
+        }
+        SummaryPlaces::UpToGap(_) => String::new(),
+    };
     let nothing = facts.packets == 0 && facts.reason == Some(IncompleteReason::Unreachable);
     if nothing || facts.fault() == Some(Fault::Unreachable) {
         let _ = writeln!(
@@ -132,9 +146,20 @@ fn headline(
         let _ = writeln!(text, "  missing  {missing}: {:.*}", LISTED, outcome.missing);
     }
     let rest = match places {
-        Some(_) => format!("the {packets} received are{to}"),
-        None if facts.packets == 0 => format!("no {noun} was received"),
-        None => format!("{packets} received and not written; --allow-gaps writes them"),
+        SummaryPlaces::Whole(_) => format!("the {packets} received are{to}"),
+        SummaryPlaces::UpToGap(_) if facts.packets == 0 => format!("no {noun} was received"),
+        SummaryPlaces::UpToGap([]) => {
+            format!("{packets} received and not written; --allow-gaps writes them")
+        }
+        SummaryPlaces::UpToGap(live) => {
+            let name = |path: &PathBuf| match path == Path::new("-") {
+                true => "stdout".to_owned(),
+                false => shown(path).to_string(),
+            };
+            let names: Vec<String> = live.iter().map(name).collect();
+            let names = names.join(", ");
+            format!("{packets} received; those before the first missing one are in {names}")
+        }
     };
     let _ = writeln!(text, "  have     {rest}");
 }

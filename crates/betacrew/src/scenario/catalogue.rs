@@ -56,7 +56,7 @@ pub const GROUPS: &[Group] = groups! {
         "soup-login-unanswered" "soup-login-cut" "soup-login-twice" "soup-accepted-later"
         "soup-accepted-earlier" "soup-heartbeats-only" "soup-no-heartbeats" "soup-end-missing"
         "soup-end-early" "soup-debug" "soup-unsequenced" "soup-empty" "soup-largest"
-        "soup-unknown-types" "soup-no-length" "soup-cut-in-length" "soup-flaky";
+        "soup-lengths" "soup-unknown-types" "soup-no-length" "soup-cut-in-length" "soup-flaky";
     "MoldUDP64":
         "mold-one-line" "mold-both-lines" "mold-singles" "mold-sizes" "mold-largest"
         "mold-cut-short" "mold-count-too-high" "mold-length-too-high" "mold-other-session"

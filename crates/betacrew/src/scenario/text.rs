@@ -61,8 +61,8 @@ impl Notation for Pace {
 
 impl Notation for TapeName {
     const NAME: &'static str = "Tape";
-    const ABOUT: &'static str =
-        "the tape to play: sample[:N], classic, random:N[:SEED], or a file beside this one";
+    const ABOUT: &'static str = "the tape to play: sample[:N], classic, extremes, lengths, \
+                                 random:N[:SEED], itch:N[:SEED], or a file beside this one";
     const PATTERN: &'static str = "^.+$";
     const NUMBER: bool = false;
 }

@@ -11,9 +11,10 @@ use feed::payload::itch50::DAY_LEN_MAX;
 use feed::session::completeness::GapPolicy;
 use feed::tape::in_memory::Tape;
 use feed::tape::itch_market::ItchMarket;
+use feed::tape::lengths::ExtremeLengths;
 use feed::tape::market::SyntheticMarket;
 use feed::tape::source::{FileTapeSource, TapeSource};
-use feed::wire::{MAX_PACKET_SEQ, Messages, SessionId};
+use feed::wire::{MAX_PACKET_SEQ, Messages, Protocol, Protocols, SessionId};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub enum TapeName {
     Classic,
     /// Packets with extreme fields.
     Extremes,
+    /// Messages of extreme lengths.
+    Lengths,
     /// Seeded order flow.
     Random {
         /// Number of packets.
@@ -75,6 +78,7 @@ impl FromStr for TapeName {
             ("sample", Some(rest)) => count(rest).map(Self::Sample),
             ("classic", None) => Ok(Self::Classic),
             ("extremes", None) => Ok(Self::Extremes),
+            ("lengths", None) => Ok(Self::Lengths),
             ("random", None) => Err("random needs a number of packets: random:1000".to_owned()),
             ("random", Some(rest)) => {
                 let (packets, seed) = rest
@@ -121,6 +125,7 @@ impl fmt::Display for TapeName {
             Self::Sample(count) => write!(f, "sample:{count}"),
             Self::Classic => f.write_str("classic"),
             Self::Extremes => f.write_str("extremes"),
+            Self::Lengths => f.write_str("lengths"),
             Self::Random { count, seed: None } => write!(f, "random:{count}"),
             Self::Random { count, seed: Some(seed) } => write!(f, "random:{count}:{seed}"),
             Self::Market { seed: None } => f.write_str("market"),
@@ -143,6 +148,17 @@ impl fmt::Debug for TapeName {
 }
 
 impl TapeName {
+    /// Returns the protocols that can carry the tape's messages, as far as its name tells.
+    #[must_use]
+    pub fn protocols(&self) -> Protocols {
+        match self {
+            Self::Itch { .. } => Protocols::from_iter([Protocol::Soup, Protocol::Mold]),
+            // No datagram has room for the longest ones.
+            Self::Lengths => Protocols::of(Protocol::Soup),
+            _ => Protocols::from_iter(Protocol::ALL),
+        }
+    }
+
     /// Generates or opens the tape. `seed` is used for random tapes without a seed of their own.
     ///
     /// # Errors
@@ -161,6 +177,7 @@ impl TapeName {
             Self::Sample(count) => Tape::sample((*count).into()),
             Self::Classic => Tape::classic(),
             Self::Extremes => Tape::extremes(),
+            Self::Lengths => return Ok(AnyTape::Lengths(Box::default())),
             Self::Random { count, seed: own } => Tape::random((*count).into(), own.unwrap_or(seed)),
             Self::Market { seed: own } => {
                 let market = SyntheticMarket::seeded(own.unwrap_or(seed), MAX_PACKET_SEQ);
@@ -190,6 +207,8 @@ pub enum AnyTape {
     Messages(Box<MessageTape>, PathBuf),
     /// Market of ITCH messages, generated while it is played.
     Itch(Box<ItchMarket>),
+    /// Messages of extreme lengths.
+    Lengths(Box<ExtremeLengths>),
 }
 
 impl AnyTape {
@@ -199,7 +218,7 @@ impl AnyTape {
         match self {
             Self::Memory(_) | Self::Market(_) => true,
             Self::File(tape, _) => tape.has_order_packets(),
-            Self::Messages(..) | Self::Itch(_) => false,
+            Self::Messages(..) | Self::Itch(_) | Self::Lengths(_) => false,
         }
     }
 
@@ -225,7 +244,7 @@ impl FailingTape for AnyTape {
         let (reason, path) = match self {
             Self::File(tape, path) => (tape.failure(), path),
             Self::Messages(tape, path) => (tape.failure(), path),
-            Self::Memory(_) | Self::Market(_) | Self::Itch(_) => return None,
+            Self::Memory(_) | Self::Market(_) | Self::Itch(_) | Self::Lengths(_) => return None,
         };
         let reason = reason?.to_owned();
         Some(Failure::Content { path: path.clone(), reason })
@@ -240,6 +259,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.last(),
             Self::Messages(tape, _) => tape.last(),
             Self::Itch(tape) => tape.last(),
+            Self::Lengths(tape) => tape.last(),
         }
     }
 
@@ -250,6 +270,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.session(),
             Self::Messages(tape, _) => tape.session(),
             Self::Itch(tape) => tape.session(),
+            Self::Lengths(tape) => tape.session(),
         }
     }
 
@@ -260,6 +281,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.messages(range),
             Self::Messages(tape, _) => tape.messages(range),
             Self::Itch(tape) => tape.messages(range),
+            Self::Lengths(tape) => tape.messages(range),
         }
     }
 
@@ -270,6 +292,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.message_len(),
             Self::Messages(tape, _) => tape.message_len(),
             Self::Itch(tape) => tape.message_len(),
+            Self::Lengths(tape) => tape.message_len(),
         }
     }
 
@@ -280,6 +303,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.arrived(seq),
             Self::Messages(tape, _) => tape.arrived(seq),
             Self::Itch(tape) => tape.arrived(seq),
+            Self::Lengths(tape) => tape.arrived(seq),
         }
     }
 
@@ -290,6 +314,7 @@ impl TapeSource for AnyTape {
             Self::File(tape, _) => tape.failure(),
             Self::Messages(tape, _) => tape.failure(),
             Self::Itch(tape) => tape.failure(),
+            Self::Lengths(tape) => tape.failure(),
         }
     }
 }
@@ -305,6 +330,7 @@ mod tests {
         assert_eq!(name("sample:1_000"), Ok(TapeName::Sample(1000)));
         assert_eq!(name("classic"), Ok(TapeName::Classic));
         assert_eq!(name("extremes"), Ok(TapeName::Extremes));
+        assert_eq!(name("lengths"), Ok(TapeName::Lengths));
         assert_eq!(name("random:10"), Ok(TapeName::Random { count: 10, seed: None }));
         assert_eq!(name("random:10:7"), Ok(TapeName::Random { count: 10, seed: Some(7) }));
         assert_eq!(name("itch"), Ok(TapeName::Itch { count: None, seed: None }));

@@ -4,7 +4,7 @@
 use crate::error::Failure;
 use crate::format::{DamagePolicy, Format};
 use crate::source;
-use crate::storage::FileStorage;
+use crate::storage::{FileStorage, is_read_once};
 use crate::tape::messages::{MessageIndex, MessageTape, TemporaryMessages};
 use crate::tape::name::AnyTape;
 use crate::text::formatting::{NO_PACKETS, count, grouped, holes, noun_in};
@@ -36,14 +36,17 @@ const LISTED: usize = 8;
 /// [`Failure::NotWhole`] if packets are missing and `gaps` refuses that, or if the first one is
 /// missing; errors of reading the recording.
 pub(crate) fn open(path: &Path, gaps: GapPolicy) -> Result<AnyTape, Failure> {
-    match Format::of(path).unwrap_or(Format::Json) {
+    let format = Format::of(path).unwrap_or(Format::Json);
+    format.check_source(path)?;
+    match format {
         Format::Tape => play(path, open_tape(path, gaps)?, gaps),
         format if format.is_capture() => {
             play(path, crate::capture::to_tape(path, policy(gaps))?, gaps)
         }
         #[cfg(feature = "nats")]
         Format::Nats => play(path, crate::nats::to_tape(path, gaps)?, gaps),
-        Format::Itch => match index(path, gaps)? {
+        // A pipe is copied, because it cannot be played from any place.
+        Format::Itch if !is_read_once(path) => match index(path, gaps)? {
             Some(tape) => Ok(AnyTape::Messages(Box::new(tape), path.to_owned())),
             None => load(path, Format::Itch, LOADED_MAX, gaps),
         },
@@ -68,8 +71,8 @@ pub fn read(path: &Path) -> Result<Tape, Failure> {
 fn no_file(path: &Path, error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::NotFound => Failure::Usage(format!(
-            "no tape `{}`: neither one of sample[:N], classic, extremes, random:N[:SEED], \
-             market[:SEED], itch[:N[:SEED]] nor a file",
+            "no tape `{}`: neither one of sample[:N], classic, extremes, lengths, \
+             random:N[:SEED], market[:SEED], itch[:N[:SEED]] nor a file",
             shown(path)
         )),
         _ => Failure::Storage { action: "read", path: path.into(), source: error },

@@ -1,11 +1,16 @@
 //! Files of one format become files of another.
 
 use crate::in_time::ChildInTime;
+use crate::soup_fetch::recorded;
 use crate::support::{ServeProcess, betacrew, losing, playing, run};
+use feed::base::seq::SeqRange;
 use feed::ledger::{Origin, Source};
 use feed::tape::file::{FileHead, TapeFile};
 use feed::tape::in_memory::Tape;
+use feed::tape::lengths::ExtremeLengths;
+use feed::tape::source::TapeSource;
 use feed::wire::SessionId;
+use feed::wire::soup::MESSAGE_MAX;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -87,6 +92,41 @@ fn every_format_becomes_every_other() {
 }
 
 #[test]
+fn messages_of_the_shortest_and_longest_lengths_reach_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let on = ["soup://127.0.0.1:0"];
+    let serve = ServeProcess::listening(&on, &["--scenario", "soup-lengths"]);
+    let names: Vec<String> = formats().iter().map(|end| path(&format!("out.{end}"))).collect();
+    let mut fetch = betacrew(&["fetch", &serve.addresses[0]]);
+    fetch.args(names.iter().flat_map(|name| ["-o", name]));
+    let (code, _, stderr) = run(&mut fetch);
+    assert_eq!(code, 0, "{stderr}");
+    let mut tape = ExtremeLengths::new();
+    let all = SeqRange::new(1, tape.last()).unwrap();
+    let want: Vec<Vec<u8>> = tape.messages(all).iter().map(|(_, it)| it.to_vec()).collect();
+    assert!([0, MESSAGE_MAX].iter().all(|len| want.iter().any(|message| message.len() == *len)));
+    for name in names {
+        let copy = path("copy.tape");
+        let (code, _, stderr) = convert(folder.path(), &[&name, &copy, "--force"]);
+        assert_eq!(code, 0, "{name}: {stderr}");
+        assert!(recorded(Path::new(&copy)) == want, "{name}");
+        // Each file can be played as it was recorded.
+        let again = ServeProcess::listening(&on, &["--tape", &name]);
+        let copy = path("again.tape");
+        let (code, _, stderr) = run(&mut betacrew(&["fetch", &again.addresses[0], "-o", &copy]));
+        assert_eq!(code, 0, "{name}: {stderr}");
+        assert!(recorded(Path::new(&copy)) == want, "{name}");
+        fs::remove_file(copy).unwrap();
+    }
+    // A length of 0 would end a day file.
+    let day = path("day.itch");
+    let (code, _, stderr) = run(&mut betacrew(&["fetch", &serve.addresses[0], "-o", &day]));
+    assert!(code == 6 && stderr.contains("message 1 has no bytes"), "{code} {stderr}");
+    assert!(!Path::new(&day).exists() && Path::new(&(day + ".tape")).exists());
+}
+
+#[test]
 fn gaps_need_a_word() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -106,6 +146,27 @@ fn gaps_need_a_word() {
     // A pipe gets nothing of what is not whole.
     let (code, stdout, _) = convert(folder, &["a.tape", "-", "--to", "csv"]);
     assert_eq!((code, stdout.as_str()), (3, ""));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    record(&folder.path().join("a.tape"), &Tape::sample(20), &[]);
+    let want = content(folder.path(), "a.tape");
+    let pipe = folder.path().join("pipe.ndjson");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).spawn().unwrap().ends().success());
+    let writer = std::thread::spawn({
+        let (pipe, text) = (pipe.clone(), want.clone());
+        move || fs::write(pipe, text)
+    });
+    // Stdout is a pipe as well, for which files are checked before anything is written.
+    let (code, text, stderr) = convert(folder.path(), &["pipe.ndjson", "-", "--to", "ndjson"]);
+    writer.join().unwrap().unwrap();
+    assert!(code == 0 && text == want, "{text} {stderr}");
+    let (code, _, stderr) = convert(folder.path(), &["pipe.ndjson", "b.csv", "--from", "tape"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("tape cannot be read from a pipe: name a file"), "{stderr}");
 }
 
 #[test]

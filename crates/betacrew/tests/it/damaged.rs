@@ -251,11 +251,15 @@ fn a_limit_of_file_sizes_is_an_error_of_storage_and_not_the_end_by_a_signal() {
     let exchange = playing(Tape::random(30_000, 1), losing(1, "0.25", ""));
     let address = exchange.address.to_string();
     fs::write(folder.path().join("old.json"), "old").unwrap();
+    let mut capture = betacrew(&["convert", "x.tape", "x.pcap"]);
+    assert_eq!(run(capture.current_dir(folder.path())).0, 0);
     let record = ["serve", "--listen", "127.0.0.1:0", "--live", "--pace", "1000000/s"];
     for args in [
         &["convert", "x.tape", "old.json", "--force"][..],
         &["convert", "x.tape", "y.csv"],
         &["convert", "x.csv", "y.tape"],
+        // Captures are copied into a temporary file.
+        &["convert", "x.pcap", "y.itch"],
         &["fetch", &address, "-o", "old.json"],
         &["fetch", &address, "-o", "y.csv", "--tape", "y.tape"],
         &[&record[..], &["--record", "z.tape"]].concat(),

@@ -142,6 +142,8 @@ fn files_follow_one_another_and_have_everything() {
     let (code, _, said) = run(betacrew(&args).current_dir(folder.path()));
     assert_eq!(code, 0, "{said}");
     let names = names(folder.path(), "x-");
+    let series = names[0].rsplitn(3, '-').last().map(|begin| format!(" in {begin}-*.csv\n"));
+    assert!(said.contains(&series.unwrap()), "{said}");
     assert!(names.len() > 3, "{names:?}");
     let mut next = 1;
     for name in &names {
@@ -153,6 +155,27 @@ fn files_follow_one_another_and_have_everything() {
     }
     assert_eq!(next, 60_001);
     assert!(!folder.path().join("x.csv").exists() && !folder.path().join("x.csv.tape").exists());
+}
+
+#[test]
+fn the_summary_says_that_live_files_end_before_a_missing_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = folder.path().join("gone.toml");
+    let drop = "[[fault]]\nwhat = \"drop\"\nsequences = \"500\"\n";
+    std::fs::write(&scenario, format!("{drop}{drop}on = \"resend\"\n")).unwrap();
+    let live = ["--live", "--tape", "random:1000:1", "--pace", "2000/s", "--scenario"];
+    let exchange = ServeProcess::start(&[&live[..], &[scenario.to_str().unwrap()]].concat());
+    let args = ["fetch", "-f", &exchange.addresses[0], "--give-up", "200ms"];
+    let args = [&args[..], &["--rotate", "1h", "-o", "x.csv"]].concat();
+    let (code, _, said) = run(betacrew(&args).current_dir(folder.path()));
+    assert_eq!(code, 3, "{said}");
+    let names = names(folder.path(), "x-");
+    assert!(
+        matches!(&names[..], [one] if one.ends_with("-0000000001-0000000499.csv")),
+        "{names:?}"
+    );
+    let have = "999 packets received; those before the first missing one are in x-";
+    assert!(said.contains(have), "{said}");
 }
 
 #[test]

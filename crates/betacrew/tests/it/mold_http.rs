@@ -139,3 +139,14 @@ fn commands_that_cannot_reach_a_line_are_refused_with_words() {
     let said = "1 connection closed; lines in MoldUDP64 have no connections";
     assert_eq!((status, &done["done"]), (200, &said.into()), "{done}");
 }
+
+#[test]
+fn the_strip_reaches_every_message_of_a_long_session() {
+    let exchange = exchange(&lines(1, "60s"), &[], &["--tape", "itch:5000000000"]);
+    let strip = exchange.get("/api/strip?from=4999999990&cells=4");
+    assert_eq!(
+        (&strip["from"], &strip["to"]),
+        (&json!(4_999_999_990_u64), &json!(5_000_000_000_u64))
+    );
+    assert_eq!(strip["cells"], json!([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]));
+}

@@ -136,7 +136,7 @@ fn the_action_grades_annotates_and_reports() {
             bash.env("GITHUB_ACTION_PATH", &root).env("RUNNER_TEMP", at("temp"));
             bash.env("GITHUB_OUTPUT", at("output")).env("GITHUB_STEP_SUMMARY", at("summary"));
             bash.env("COMMAND", command).env("STRICT", "false");
-            bash.env("CASES", "gaps/one framing/half-packet");
+            bash.env("CASES", "gaps/one\nframing/half-packet\n");
             bash.output_in_time().unwrap()
         };
         let made_executable =

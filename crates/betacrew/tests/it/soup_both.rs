@@ -159,3 +159,13 @@ fn a_session_is_whole_whichever_end_is_killed() {
         }
     }
 }
+
+#[test]
+fn a_tape_with_messages_longer_than_datagrams_is_refused_by_other_listeners() {
+    for (on, word) in [("127.0.0.1:0", "no order packets"), ("mold://127.0.0.1:5", "a datagram")] {
+        let command = &mut betacrew(&["serve", "--scenario", "soup-lengths", "--listen", on]);
+        let (code, _, text) = run(command);
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+}

@@ -68,7 +68,7 @@ impl Drop for Venue {
 }
 
 /// Returns the messages of a tape file in order. Fails if one is missing.
-fn recorded(path: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn recorded(path: &Path) -> Vec<Vec<u8>> {
     let (file, _) = TapeFile::open(FileStorage::read(path).unwrap(), OpenMode::Index).unwrap();
     let mut reader = file.in_order(1);
     let mut all = Vec::new();

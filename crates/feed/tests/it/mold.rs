@@ -392,6 +392,55 @@ fn an_answer_behind_what_was_requested_leaves_the_rest_to_be_requested() {
 }
 
 #[test]
+fn an_answer_that_contradicts_the_recording_adds_nothing_to_it() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 40);
+    let mut requests = 0;
+    world.servers.answers = Box::new(move |_, _, _| {
+        requests += 1;
+        requests > 1
+    });
+    world.group(MS, 0, heartbeat(41));
+    // The answer is too long for a datagram, and the second one is numbered like the first.
+    world.at(MS * 21, Event::Answer(0, 0, datagram(SESSION, 1, 10)));
+    let mut second = Vec::new();
+    let mut builder = Builder::new(&mut second, SESSION, 1, PayloadLimit::DEFAULT);
+    (11..=40).for_each(|seq| builder.push(&message(seq)).unwrap());
+    builder.finish();
+    world.at(MS * 21, Event::Answer(0, 0, second));
+    world.in_flight += 2;
+    world.group(MS * 100, 0, end(41));
+    world.group(MS * 101, 0, end(41));
+    world.run();
+    assert!(world.recorder.outcome().unwrap().is_complete());
+    assert!(world.sink.messages.iter().all(|(seq, bytes)| *bytes == message(*seq)));
+    // The recording is right, and that the server contradicts itself is told.
+    assert_eq!(world.recorder.violations().conflicts, 10);
+    assert_eq!(world.completeness(), Completeness::Complete);
+    let stats = world.recorder.stats();
+    assert_eq!((stats.resent, stats.duplicates), (40, 10));
+}
+
+#[test]
+fn an_answer_that_repeats_the_recording_fills_what_is_missing() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 40);
+    world.servers.answers = Box::new(|_, _, _| false);
+    for first in [5, 9, 20] {
+        world.group(MS, 0, datagram(SESSION, first, 2));
+    }
+    world.group(MS, 0, heartbeat(31));
+    // It has more than was requested: 31-40 are new.
+    world.at(MS * 21, Event::Answer(0, 0, datagram(SESSION, 1, 40)));
+    world.in_flight += 1;
+    world.group(MS * 100, 0, end(41));
+    world.group(MS * 101, 0, end(41));
+    world.run();
+    world.assert_complete(40);
+    let stats = world.recorder.stats();
+    assert_eq!((stats.streamed, stats.resent, stats.duplicates), (6, 34, 6));
+    assert_eq!(world.recorder.violations().conflicts, 0);
+}
+
+#[test]
 fn a_datagram_with_a_wrong_sequence_says_nothing_about_a_session_of_order_packets() {
     let tape = Tape::random(100, 1);
     let datagram_as = |claimed: Seq, first: Seq| {

@@ -11,13 +11,13 @@ use crate::net::{self, LoopEvent, Stop};
 use crate::output::Output;
 use crate::output::counters::{OutputCounters, WriteCounters};
 use crate::output::place::fitting_name;
-use crate::output::rotating::{RotatingFiles, with_part};
+use crate::output::rotating::{RotatingFiles, series, with_part};
 use crate::output::sink::{PacketSink, SessionOrder, Stdout};
 use crate::record::fan_out::{AbandonedPackets, FanOut, MissingPackets};
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
 use crate::record::store::{RecordingStore, Resumed};
-use crate::record::summary;
+use crate::record::summary::{self, SummaryPlaces};
 use crate::storage::Durability;
 use crate::terminal::progress::Progress;
 use crate::terminal::signals;
@@ -245,8 +245,22 @@ impl<'a> FetchRecording<'a> {
     /// Prints the summary of the recording.
     fn print_summary(&self, took: Duration, written: bool, facts: &Facts) {
         let args = self.args;
-        let places: Vec<PathBuf> = args.output.iter().map(|path| own(path, self.named)).collect();
-        let places = written.then_some(places.as_slice());
+        let place = |path: &PathBuf| match args.is_streamed(path) && path != Path::new("-") {
+            true => series(path, self.recorder.session()),
+            false => own(path, self.named),
+        };
+        let is_live = |path: &&PathBuf| args.is_streamed(path);
+        // With --skip-abandoned, live outputs go on behind the missing packets.
+        let skips = args.skip_abandoned && args.output.iter().all(|path| is_live(&path));
+        let (all, live) = (args.output.iter(), args.output.iter().filter(is_live));
+        let places: Vec<PathBuf> = match written || skips {
+            true => all.map(place).collect(),
+            false => live.map(place).collect(),
+        };
+        let places = match written || skips {
+            true => SummaryPlaces::Whole(&places),
+            false => SummaryPlaces::UpToGap(&places),
+        };
         let recording = (&self.recorder, &self.store);
         let text = summary::text(&self.lines.labels, recording, took, places, facts);
         crate::terminal::message::show_text(&text);

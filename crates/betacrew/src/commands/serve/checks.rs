@@ -128,6 +128,13 @@ impl ServeArgs {
                 "--slow skip: SoupBinTCP cannot leave messages out; use wait, or cut:N".to_owned(),
             ));
         }
+        if resolved.tape == TapeName::Lengths && protocols.contains(Protocol::Mold) {
+            return Err(Failure::Usage(format!(
+                "{} has messages that are longer than a datagram, so no mold:// listener can send \
+                 them: use --listen soup://HOST:PORT alone",
+                resolved.tape
+            )));
+        }
         if !protocols.contains(Protocol::Betacrew) {
             return Ok(());
         }

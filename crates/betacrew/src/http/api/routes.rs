@@ -2,7 +2,6 @@
 
 use crate::http::control::command::{self, ControlCommand};
 use crate::http::state::{CommandDone, Gaps, History, Refusal, ScenarioEntry, State, StripView};
-use feed::wire::MAX_PACKET_SEQ;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Function that makes a type's schema.
@@ -90,8 +89,8 @@ const fn post(
     }
 }
 
-/// Highest sequence that a query may name: that of a packet.
-const SEQUENCES: u64 = MAX_PACKET_SEQ;
+/// Highest sequence that a query may name. Numbers in JSON are exact up to here.
+const SEQUENCES: u64 = 1 << 53;
 
 /// All routes.
 pub(crate) const ROUTES: &[Route] = &[

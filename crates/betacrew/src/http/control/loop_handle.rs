@@ -89,10 +89,13 @@ impl LoopHandle {
     }
 
     /// Takes the queued commands, each with the channel for its answer. Publish a snapshot after
-    /// they are carried out.
+    /// they are carried out. Leaves out commands whose clients were told to try again, or have
+    /// gone: these would be carried out twice.
     pub(crate) fn take_commands(&self) -> PendingCommands {
         self.shared.has_requests.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *self.commands())
+        let mut commands = std::mem::take(&mut *self.commands());
+        commands.retain(|(_, sender)| !sender.is_closed());
+        commands
     }
 
     /// Publishes the state of the loop.
@@ -170,5 +173,28 @@ impl LoopHandle {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_whose_client_has_gone_is_not_carried_out() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let handle = LoopHandle::new(&Stop::new(), "exchange");
+            let send = handle.send(ControlCommand::Pause);
+            assert!(tokio::time::timeout(Duration::from_millis(1), send).await.is_err());
+            let waiting = handle.clone();
+            let waits = tokio::spawn(async move { waiting.send(ControlCommand::Resume).await });
+            tokio::task::yield_now().await;
+            assert_eq!(handle.commands().len(), 2);
+            let mut taken = handle.take_commands();
+            assert!(matches!(taken.pop_front(), Some((ControlCommand::Resume, _))));
+            assert!(taken.is_empty());
+            waits.abort();
+        });
     }
 }

@@ -6,10 +6,11 @@ use super::violation::MoldViolation;
 use crate::base::seq::{FIRST_SEQ, MAX_SEQ, Seq, SeqRange};
 use crate::client::event::DatagramSource;
 use crate::client::timers::END_WAIT;
-use crate::client::{Recorder, RecorderEvent};
+use crate::client::{Recorder, RecorderEvent, SessionPayload};
 use crate::ledger::{Origin, Sink, Source, StopReason, StreamPosition, TakeResult};
 use crate::wire::mold::{Content, Datagram, Session};
 use crate::wire::{Framing, Info, Run, SessionId, VERSION};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Number of datagrams of another session after which a silent line counts as playing it.
@@ -191,7 +192,11 @@ impl Recorder {
         let payload_before = self.payload;
         self.payload = self.payload.after(&run);
         let highest = self.ledger.highest();
-        let Some((taken, range)) = self.take_mold_run(id, run, origin, now, sink) else {
+        let taken = match source {
+            DatagramSource::Server(_) => self.take_answer(id, run, origin, now, sink),
+            _ => self.take_mold_run(id, run, origin, now, sink),
+        };
+        let Some((taken, range)) = taken else {
             self.payload = payload_before;
             return;
         };
@@ -253,6 +258,77 @@ impl Recorder {
                 Some(_) => return None,
             }
         }
+    }
+
+    /// Takes the messages of an answer as [`take_mold_run`](Self::take_mold_run) does, those that
+    /// are recorded already first. If these differ, the answer has a wrong sequence, and its other
+    /// messages count as not received: they are requested again.
+    fn take_answer(
+        &mut self,
+        id: u16,
+        run: Run<'_>,
+        origin: Origin,
+        now: Duration,
+        sink: &mut impl Sink,
+    ) -> Option<(TakeResult, SeqRange)> {
+        // Servers exist that number each datagram of a long answer like its first one.
+        let range = run.range();
+        let parts = match self.payload {
+            // Order packets have their own sequence, which is checked.
+            SessionPayload::Packets => Vec::new(),
+            _ => self.recorded_parts(range),
+        };
+        if parts.is_empty() {
+            return self.take_mold_run(id, run, origin, now, sink);
+        }
+        for part in parts {
+            let (taken, _) = self.take_mold_run(id, run.part(part)?, origin, now, sink)?;
+            self.count_mold_run(id, origin, part.last(), taken);
+            if taken.conflicts > 0 {
+                return None;
+            }
+        }
+        let mut all = TakeResult { frames: 0, fresh: 0, conflicts: 0, stop: None };
+        let mut last = None;
+        for part in self.missing_parts(range) {
+            let Some((taken, taken_range)) =
+                run.part(part).and_then(|run| self.take_mold_run(id, run, origin, now, sink))
+            else {
+                break;
+            };
+            all.frames += taken.frames;
+            all.fresh += taken.fresh;
+            last = Some(taken_range.last());
+        }
+        Some((all, SeqRange::new(range.first(), last?)?))
+    }
+
+    /// Returns the recorded parts of a range that has missing or new messages as well; none of a
+    /// range that is recorded as a whole.
+    fn recorded_parts(&self, range: SeqRange) -> Vec<SeqRange> {
+        let mut parts = Vec::new();
+        let mut from = range.first();
+        for missing in self.missing_parts(range) {
+            parts.extend(SeqRange::new(from, missing.first() - 1));
+            from = missing.last() + 1;
+        }
+        let is_mixed = from > range.first();
+        parts.extend(range.from(from).filter(|_| is_mixed));
+        parts
+    }
+
+    /// Returns the missing and new parts of a range.
+    fn missing_parts(&self, range: SeqRange) -> Vec<SeqRange> {
+        let (mut parts, mut rest) = (Vec::new(), Some(range));
+        while let Some(left) = rest
+            && let Some(gap) = self.ledger.gaps().at_or_after(left.first())
+            && let Some(part) = gap.intersect(left)
+        {
+            parts.push(part);
+            rest = range.from(part.last() + 1);
+        }
+        parts.extend(range.from(range.first().max(self.ledger.highest() + 1)));
+        parts
     }
 
     /// Returns whether a sequence far ahead is believed now, because datagrams in a row agree on
