@@ -3,6 +3,7 @@
 
 mod requirement;
 mod table;
+mod usual_time;
 
 use crate::args::address::PORT;
 

@@ -9,10 +9,12 @@ use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
+use crate::grade::run::network::CaseNetwork;
 use crate::terminal::style::Colours;
 use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Maximum number of lines of a timeline.
 const LINES: usize = 14;
@@ -56,18 +58,34 @@ impl Paint {
     }
 }
 
-/// Returns the heading above the table.
-pub(crate) fn heading(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
+/// Returns the heading above the table. `expected` is the time that a client without a fault takes.
+pub(crate) fn heading(
+    setup: &AttemptSetup,
+    cases: usize,
+    expected: Duration,
+    paint: Paint,
+) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
+    let network = match setup.network {
+        CaseNetwork::Shared => "",
+        CaseNetwork::Own => " in a network for each case",
+    };
+    let seconds = Duration::from_secs(expected.as_secs() + 1);
     format!(
         "{}  {}\n",
         paint.bold(&setup.client.shown()),
         paint.dim(&format!(
-            "{}, {port}, seed {}",
+            "{}, {port}{network}, seed {}, about {}",
             count(u64::try_from(cases).unwrap_or(0), "case"),
-            setup.seed
+            setup.seed,
+            took(seconds)
         ))
     )
+}
+
+/// Returns a remark about the whole run.
+pub(crate) fn remark(text: &str, paint: Paint) -> String {
+    format!("{}\n", paint.dim(&format!("note: {text}")))
 }
 
 /// Position of a row in the table.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,22 +76,30 @@ impl From<io::Error> for ProcessFailure {
     }
 }
 
+/// Writer of a client's standard input, which runs in a thread of its own.
+pub(crate) type Typist = Box<dyn FnOnce(ChildStdin) + Send>;
+
 /// Runs a client until it ends, until `limit`, or until `poll` ends it. `poll` is called with
-/// the time since the start. No process of the client runs afterwards. Returns `None` if `poll`
-/// returned `Stop`.
+/// the time since the start. The standard input is empty without a `typist`. No process of the
+/// client runs afterwards. Returns `None` if `poll` returned `Stop`.
 ///
 /// # Errors
 /// Returns an error if the client cannot be started or cannot be killed.
 pub(crate) fn run(
     command: &mut Command,
+    typist: Option<Typist>,
     limit: Duration,
     mut poll: impl FnMut(Duration) -> PollDecision,
 ) -> Result<Option<FinishedProcess>, ProcessFailure> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stdin = if typist.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let began = Instant::now();
     let mut child = Running::start(command)?;
+    if let Some((typist, stdin)) = typist.zip(child.child.stdin.take()) {
+        std::thread::spawn(move || typist(stdin));
+    }
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
     let (killed_at, stopped) = loop {
@@ -408,7 +416,7 @@ mod tests {
     }
 
     fn ran(script: &str, limit: Duration) -> FinishedProcess {
-        let ran = run(&mut shell(script), limit, |_| PollDecision::Wait);
+        let ran = run(&mut shell(script), None, limit, |_| PollDecision::Wait);
         ran.expect("there is a shell").expect("nobody stops it")
     }
 
@@ -420,11 +428,26 @@ mod tests {
         assert_eq!(ran("exit 3", LONG).ended, ProcessEnd::Exited(3));
         assert_eq!(ran("kill -SEGV $$", LONG).ended, ProcessEnd::Signal(11));
         assert_eq!(ran("sleep 60", SHORT).ended, ProcessEnd::Killed);
-        let enough =
-            run(&mut shell("sleep 60"), LONG, |_| PollDecision::EndLingering).unwrap().unwrap();
+        let asleep = |decide: fn(Duration) -> PollDecision| {
+            run(&mut shell("sleep 60"), None, LONG, decide).unwrap()
+        };
+        let enough = asleep(|_| PollDecision::EndLingering).unwrap();
         assert_eq!(enough.ended, ProcessEnd::Lingered);
-        assert!(run(&mut shell("sleep 60"), LONG, |_| PollDecision::Stop).unwrap().is_none());
-        assert!(run(&mut Command::new("no such program"), LONG, |_| PollDecision::Wait).is_err());
+        assert!(asleep(|_| PollDecision::Stop).is_none());
+        let none = &mut Command::new("no such program");
+        assert!(run(none, None, LONG, |_| PollDecision::Wait).is_err());
+    }
+
+    #[test]
+    fn input_is_typed_and_ends() {
+        let typist: Typist = Box::new(|mut stdin| {
+            use std::io::Write;
+            stdin.write_all(b"one\ntwo").unwrap();
+        });
+        let typed = run(&mut shell("cat; exit 4"), Some(typist), LONG, |_| PollDecision::Wait);
+        let typed = typed.unwrap().unwrap();
+        assert_eq!((typed.ended, &typed.stdout[..]), (ProcessEnd::Exited(4), &b"one\ntwo"[..]));
+        assert!(ran("cat", LONG).stdout.is_empty());
     }
 
     #[cfg(target_os = "linux")]
