@@ -1,5 +1,6 @@
 //! Observations of one run: calls and bytes on the wire, files, output.
 
+pub(crate) mod activity;
 #[cfg(test)]
 pub(crate) mod documented;
 pub(crate) mod evidence;

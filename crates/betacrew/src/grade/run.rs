@@ -12,5 +12,7 @@ pub(crate) mod process;
 pub(crate) mod run_folder;
 pub(crate) mod start_pacer;
 pub(crate) mod stdin;
+pub(crate) mod stuck;
 pub(crate) mod unread;
+pub(crate) mod watch;
 pub(crate) mod workdir;

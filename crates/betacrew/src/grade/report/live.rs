@@ -2,12 +2,11 @@
 
 use crate::error::Failure;
 use crate::grade::judge::verdict::CaseOutcome;
-use crate::grade::report::terminal::{self, Paint, RowPosition};
+use crate::grade::report::terminal::{self, Paint, RowPosition, seconds};
 use crate::grade::run::case_runner::{RunObserver, RunProgress};
 use crate::terminal::message::{self, print};
 use crate::terminal::style::{self, Stream};
 use crate::terminal::stderr;
-use crate::text::formatting::took;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -94,8 +93,7 @@ fn bar(all: u64) -> ProgressBar {
 
 /// Returns the text beside the bar: the time that is left, and the cases that have run longest.
 fn described(progress: &RunProgress) -> String {
-    let seconds = |time: Duration| took(Duration::from_secs(time.as_secs()));
-    let mut text = format!("about {} left", seconds(progress.left + Duration::from_secs(1)));
+    let mut text = format!("about {} left", seconds(progress.left));
     let mut running = progress.in_flight.clone();
     running.sort_by_key(|(_, since)| std::cmp::Reverse(*since));
     for (place, (case, since)) in running.iter().take(NAMED).enumerate() {

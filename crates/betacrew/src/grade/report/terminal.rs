@@ -70,7 +70,6 @@ pub(crate) fn heading(
         CaseNetwork::Shared => "",
         CaseNetwork::Own => " in a network for each case",
     };
-    let seconds = Duration::from_secs(expected.as_secs() + 1);
     format!(
         "{}  {}\n",
         paint.bold(&setup.client.shown()),
@@ -78,9 +77,14 @@ pub(crate) fn heading(
             "{}, {port}{network}, seed {}, about {}",
             count(u64::try_from(cases).unwrap_or(0), "case"),
             setup.seed,
-            took(seconds)
+            seconds(expected)
         ))
     )
+}
+
+/// Returns a time in whole seconds, rounded up.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_millis().div_ceil(1000))
 }
 
 /// Returns a remark about the whole run.

@@ -1,28 +1,23 @@
 //! One run of the client in one case: folder, exchange and process together.
 
 use crate::error::Failure;
-use crate::grade::cases::{Case, PassCondition};
-use crate::grade::judge::compare::Differences;
-use crate::grade::observe::evidence::{ClientOutput, Evidence};
+use crate::grade::cases::Case;
+use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::output_finder;
 use crate::grade::observe::wire;
 use crate::grade::run::client::GradedClient;
 use crate::grade::run::exchange_host::{self, ExchangeHost};
 use crate::grade::run::lingering::LingerCount;
 use crate::grade::run::network::{self, CaseNetwork};
-use crate::grade::run::process::{
-    self, FinishedProcess, PollDecision, ProcessEnd, ProcessFailure, Typist,
-};
+use crate::grade::run::process::{self, FinishedProcess, ProcessEnd, ProcessFailure, Typist};
 use crate::grade::run::run_folder::RunFolder;
 use crate::grade::run::stdin::StdinScript;
+use crate::grade::run::watch::{ClientChecks, ClientWatch};
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use feed::wire::packet::Packet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-/// Interval at which the output of a running client is checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+use std::time::Duration;
 
 /// Settings that all runs of the client share.
 #[derive(Clone, Debug)]
@@ -106,37 +101,10 @@ fn run_client(
     shared: SharedState<'_>,
 ) -> Result<Option<FinishedProcess>, Failure> {
     let mut command = setup.client.command(workdir, host.port);
-    let mut checked_at = Instant::now();
-    let mut complete_since: Option<Instant> = None;
-    let poll = |_| {
-        if shared.stop.asked() {
-            return PollDecision::Stop;
-        }
-        // In cases about the end, a client that lingers must be left alone until the time limit.
-        let to_its_end = matches!(
-            case.passes,
-            PassCondition::Ends
-                | PassCondition::EndsWithZero
-                | PassCondition::ReportsFailure
-                | PassCondition::Empty
-        );
-        if to_its_end || checked_at.elapsed() < CHECK_INTERVAL || host.idle_time() < CHECK_INTERVAL
-        {
-            return PollDecision::Wait;
-        }
-        checked_at = Instant::now();
-        if !is_complete(setup, workdir, host, tape) {
-            complete_since = None;
-            return PollDecision::Wait;
-        }
-        let patience = shared.lingering.patience();
-        match complete_since.get_or_insert(checked_at).elapsed() >= patience {
-            true => PollDecision::EndLingering,
-            false => PollDecision::Wait,
-        }
-    };
-    let limit = setup.timeout * case.timeout_factor;
-    let ran = process::run(&mut command, typist(setup, host.port), limit, poll);
+    let checks = ClientChecks::default();
+    let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
+    let limit = watch.limit();
+    let ran = process::run(&mut command, typist(setup, host.port), limit, |id| watch.decide(id));
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {
@@ -153,20 +121,6 @@ fn run_client(
 fn typist(setup: &AttemptSetup, port: u16) -> Option<Typist> {
     let script = setup.stdin.clone()?;
     Some(Box::new(move |stdin| script.type_into(stdin, port)))
-}
-
-/// Returns whether the client's output has all packets now, while the client still runs.
-fn is_complete(
-    setup: &AttemptSetup,
-    workdir: &CaseWorkdir,
-    host: &ExchangeHost,
-    tape: &[Packet],
-) -> bool {
-    let output = output_finder::output(workdir, setup.output.as_deref(), &[], host.began);
-    match &output {
-        ClientOutput::Found { rows, .. } => Differences::between(tape, rows).is_complete(),
-        ClientOutput::None | ClientOutput::Unclear { .. } => false,
-    }
 }
 
 /// Returns whether the client has connected to the exchange at least once.

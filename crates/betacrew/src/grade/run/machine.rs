@@ -30,6 +30,8 @@ pub(crate) struct MachineProbe {
     window: (Instant, Option<ProcessorTicks>),
     /// Idle share of the window before.
     idle_percent: Option<u64>,
+    /// Number of clients that the memory had room for at the beginning of the window.
+    room: Option<usize>,
     /// Processor time that this process and its children had used before.
     before: Option<Duration>,
 }
@@ -38,7 +40,7 @@ impl MachineProbe {
     /// Begins to measure.
     pub(crate) fn new() -> Self {
         let window = (Instant::now(), system::ticks());
-        Self { window, idle_percent: None, before: system::used() }
+        Self { window, idle_percent: None, room: system::room(), before: system::used() }
     }
 
     /// Returns the state now.
@@ -48,12 +50,13 @@ impl MachineProbe {
             let now = system::ticks();
             self.idle_percent = before.zip(now).and_then(|(before, now)| idle(before, now));
             self.window = (Instant::now(), now);
+            self.room = system::room();
         }
         let used = system::used().zip(self.before);
         MachineState {
             idle_percent: self.idle_percent,
             used: used.map(|(now, before)| now.saturating_sub(before)),
-            room: system::room(),
+            room: self.room,
         }
     }
 }
@@ -149,9 +152,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_system_tells_its_state() {
-        let mut probe = MachineProbe::new();
         std::process::Command::new("true").status().unwrap();
-        let state = probe.state();
+        let state = MachineProbe::new().state();
         assert!(state.used.is_some() && state.room.is_some_and(|room| room > 0), "{state:?}");
         assert!(system::ticks().is_some());
     }
