@@ -18,7 +18,7 @@ const AT_ONCE: &str = "4";
 
 /// Modules of the program's tests that no feature but `web` changes: they run with default features
 /// alone. A test of ours checks that none of them names a feature.
-const ONCE: [&str; 28] = [
+const ONCE: [&str; 29] = [
     "books",
     "browser",
     "captures",
@@ -28,6 +28,7 @@ const ONCE: [&str; 28] = [
     "examples",
     "follow",
     "grade",
+    "grade_jobs",
     "hostile",
     "http",
     "itch",

@@ -64,6 +64,8 @@ pub(crate) struct WireConnection {
     pub(crate) sent: u64,
     /// True if the client had read everything before each write.
     pub(crate) read_one_by_one: bool,
+    /// True if the client's last call has only its first byte.
+    pub(crate) half_call: bool,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
@@ -375,6 +377,9 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
             self.log.call(now, conn.id, call);
+        }
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            state.half_call = conn.calls.is_half();
         }
         self.inner.receive(&mut conn.inner, bytes, now);
     }

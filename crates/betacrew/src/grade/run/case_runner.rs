@@ -159,11 +159,7 @@ impl CaseRunner<'_> {
     }
 
     /// Runs one case `repeat` times and judges each run.
-    fn case(
-        &self,
-        case: &'static Case,
-        shared: SharedState<'_>,
-    ) -> Result<CaseOutcome, Failure> {
+    fn case(&self, case: &'static Case, shared: SharedState<'_>) -> Result<CaseOutcome, Failure> {
         let severity = self.severity(case);
         let mut runs = Vec::new();
         let mut reached = case.exchange_setup.is_none();

@@ -98,9 +98,10 @@ impl StartPacer {
     /// Returns the time that cases of these usual times take together, before anything is known
     /// about the client.
     pub(crate) fn expected(&self, usual: impl Iterator<Item = Duration>) -> Duration {
-        let (sum, longest) = usual.fold((Duration::ZERO, Duration::ZERO), |(sum, longest), time| {
-            (sum + time, longest.max(time))
-        });
+        let (sum, longest) = usual
+            .fold((Duration::ZERO, Duration::ZERO), |(sum, longest), time| {
+                (sum + time, longest.max(time))
+            });
         let most = u32::try_from(self.most()).unwrap_or(u32::MAX);
         (sum / most.max(1)).max(longest)
     }

@@ -51,7 +51,8 @@ impl StdinScript {
             let (time, after) = after
                 .split_once('}')
                 .ok_or_else(|| "`{wait` without `}`; write for example {wait 500ms}".to_owned())?;
-            let wait = duration(time.trim()).map_err(|error| format!("{{wait {time}}}: {error}"))?;
+            let wait =
+                duration(time.trim()).map_err(|error| format!("{{wait {time}}}: {error}"))?;
             if wait > WAIT_MAX {
                 return Err(format!("{{wait {time}}} is longer than a minute"));
             }
