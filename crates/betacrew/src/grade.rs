@@ -24,6 +24,7 @@ use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::observe::names::FieldNames;
 use crate::grade::report::live::LiveReport;
 use crate::grade::report::terminal::Paint;
 use crate::grade::run::attempt::AttemptSetup;
@@ -67,6 +68,10 @@ pub struct GradeArgs {
     /// stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Names of fields in the output, if the grader does not find them by itself
+    #[arg(long, value_name = "FIELD=NAME,...", value_parser = FieldNames::parse)]
+    fields: Option<FieldNames>,
 
     /// Time limit of a case; twice that where the exchange is slow, silent or down
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -140,9 +145,9 @@ pub struct GradeArgs {
 /// Networks of the cases, as the user wants them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum Isolate {
-    /// Networks of their own if the port is fixed and the system allows it
+    /// A network for each case if the port is fixed and the system allows it
     Auto,
-    /// Networks of their own, or none is graded
+    /// A network for each case, or no grade
     Always,
     /// The network of the machine
     Never,
@@ -325,6 +330,7 @@ impl GradeArgs {
             client,
             workdir: self.workdir,
             output: self.output.clone(),
+            fields: self.fields.clone().unwrap_or_default(),
             timeout: self.timeout,
             seed: self.seed,
             port,

@@ -5,6 +5,7 @@ pub(crate) mod activity;
 pub(crate) mod documented;
 pub(crate) mod evidence;
 pub(crate) mod fields;
+pub(crate) mod names;
 pub(crate) mod output_finder;
 pub(crate) mod rows;
 mod segment;

@@ -155,3 +155,21 @@ fn a_stream_call_of_one_byte_fails_although_our_exchange_answers_it() {
         assert_eq!(is_told, expected == 10, "{stdout}");
     }
 }
+
+#[test]
+fn fields_are_found_by_their_values() {
+    let renamed = "sed -e s/symbol/assetCode/g -e s/buySellIndicator/orderDirection/g -e \
+                   s/price/cost/g -e s/sequence/nth/g";
+    let client = shell(&format!(
+        "{BETACREW} fetch $1:$2 -o raw.json && {renamed} raw.json > output.json && rm raw.json"
+    ));
+    let client: Vec<&str> = client.iter().map(String::as_str).collect();
+    let (code, stdout, stderr) = grade(&["gaps", "basics/extremes"], &client);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    for name in ["assetCode is symbol", "orderDirection is", "cost is price", "nth is sequence"] {
+        assert!(stdout.contains(name), "{name}: {stdout}");
+    }
+    let given = "symbol=assetCode,buySellIndicator=orderDirection,price=nth,sequence=cost";
+    let (code, stdout, _) = grade(&["gaps/one", "--fields", given], &client);
+    assert!(code == 10 && stdout.contains("nth is price"), "the user knows better: {stdout}");
+}

@@ -385,6 +385,7 @@ mod tests {
     use crate::grade::diagnose::testing::classic_run;
     use crate::grade::judge::verdict::Attempt;
     use crate::grade::judge::{CaseFailure, Judged};
+    use crate::grade::observe::names::FieldNames;
     use crate::grade::run::client::GradedClient;
     use crate::grade::run::workdir::Workdir;
 
@@ -406,6 +407,7 @@ mod tests {
             client,
             workdir: Workdir::Copy,
             output: None,
+            fields: FieldNames::default(),
             timeout: Duration::from_secs(1),
             seed: 1,
             port: None,

@@ -3,7 +3,8 @@
 use crate::error::Failure;
 use crate::grade::cases::Case;
 use crate::grade::observe::evidence::Evidence;
-use crate::grade::observe::output_finder;
+use crate::grade::observe::names::FieldNames;
+use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
 use crate::grade::run::client::GradedClient;
 use crate::grade::run::exchange_host::{self, ExchangeHost};
@@ -28,6 +29,8 @@ pub(crate) struct AttemptSetup {
     pub(crate) workdir: Workdir,
     /// Name of the output, if the user gave one.
     pub(crate) output: Option<PathBuf>,
+    /// Names of fields in the output that the user gave.
+    pub(crate) fields: FieldNames,
     /// Time limit of a case, before its factor.
     pub(crate) timeout: Duration,
     /// Seed of the random faults.
@@ -87,7 +90,11 @@ pub(crate) fn run(
     }
     let wire = host.close()?;
     let began = wire.began.map_or(opened, |(_, began)| began);
-    let output = output_finder::output(&workdir, setup.output.as_deref(), &finished.stdout, began);
+    let output = {
+        let named = setup.output.as_deref();
+        let reading = Reading { names: &setup.fields, tape: &tape };
+        output_finder::output(&workdir, named, &finished.stdout, began, reading)
+    };
     Ok(Some(Evidence::new(tape, wire, finished, output)))
 }
 

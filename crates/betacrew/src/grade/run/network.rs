@@ -1,4 +1,4 @@
-//! Network of its own for each case, with nothing but the loopback interface.
+//! Networks that each hold one case and have nothing but the loopback interface.
 //!
 //! In it port 3000 is always free, so that clients of a fixed port run side by side, and the client
 //! reaches nothing but its exchange. Linux gives each thread its network: the thread of a case

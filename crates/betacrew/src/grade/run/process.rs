@@ -36,7 +36,7 @@ pub(crate) enum ProcessEnd {
 /// Reason why a client would not have ended before the time limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Hopeless {
-    /// Nothing could wake the client any more.
+    /// The client waited, and nothing could wake it any more.
     Stuck,
     /// The client computed, and had nothing left to receive.
     Spinning,

@@ -1,7 +1,7 @@
 //! Input that the grader types for a client, with waits.
 //!
-//! A script is text in which `\n`, `\t` and `\\` have their usual meaning, `{wait TIME}` pauses, and
-//! `{host}` and `{port}` are the exchange's address. The input ends behind its last part.
+//! A script is text in which `\n`, `\t` and `\\` have their usual meaning, `{wait TIME}` pauses,
+//! and `{host}` and `{port}` are the exchange's address. The input ends behind the last part.
 
 use crate::args::parse::duration;
 use crate::grade::run::client::HOST;

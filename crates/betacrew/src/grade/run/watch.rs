@@ -3,7 +3,7 @@
 use crate::grade::cases::{Case, PassCondition};
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
-use crate::grade::observe::output_finder;
+use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::exchange_host::ExchangeHost;
 use crate::grade::run::process::{self, PollDecision};
@@ -103,7 +103,8 @@ impl ClientWatch<'_> {
     /// Returns whether the client's output has all packets now.
     fn is_complete(&self) -> bool {
         let named = self.setup.output.as_deref();
-        match output_finder::output(self.workdir, named, &[], self.host.began) {
+        let reading = Reading { names: &self.setup.fields, tape: self.tape };
+        match output_finder::output(self.workdir, named, &[], self.host.began, reading) {
             ClientOutput::Found { rows, .. } => {
                 Differences::between(self.tape, &rows).is_complete()
             }
