@@ -150,6 +150,18 @@ impl Case {
         Self { timeout_factor: 2, ..self }
     }
 
+    /// Returns whether the case is about the end of the client, so that a client that lingers must be
+    /// left alone until the time limit.
+    pub(crate) fn is_about_the_end(&self) -> bool {
+        matches!(
+            self.passes,
+            PassCondition::Ends
+                | PassCondition::EndsWithZero
+                | PassCondition::ReportsFailure
+                | PassCondition::Empty
+        )
+    }
+
     /// Returns the part of the id before the slash.
     pub(crate) fn group(&self) -> &'static str {
         self.id.split_once('/').map_or(self.id, |(group, _)| group)

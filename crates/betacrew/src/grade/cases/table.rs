@@ -59,7 +59,8 @@ pub(crate) const CASES: &[Case] = &[
     case("basics/short-session", Must, LENGTH, apart("every-second").on("sample:5"), Complete),
     case("basics/long-session", Must, LENGTH, apart("far-gap"), Complete),
     case("basics/one-packet", Must, LENGTH, apart("clean").on("sample:1"), Complete),
-    case("basics/no-packets", Should, LENGTH, play("clean").on("sample:0"), Empty),
+    case("basics/no-packets", Should, LENGTH, play("clean").on("sample:0"), Empty)
+        .with_double_timeout(),
     case("basics/extremes", Should, BIG_ENDIAN, apart("clean").on("extremes"), Complete),
     //
     case("gaps/one", Must, GAPS, apart("one-gap"), Complete),

@@ -33,7 +33,21 @@ const LONGER: &[(&str, u64)] = &[
     ("conduct/storm", 3200),
 ];
 
+/// Cases in which one packet never comes, so that no output is complete.
+const INCOMPLETE: [&str; 2] = ["conduct/made-up", "conduct/storm"];
+
+/// Time for which clients linger, if they do.
+const LINGERING: Duration = Duration::from_secs(10);
+
 impl Case {
+    /// Returns the time by which the case should start early: the usual time, and more if a client
+    /// that lingers is not ended, because its output cannot be complete or the case is about its end.
+    pub(crate) fn start_priority(&self) -> Duration {
+        let is_waited_for = self.is_about_the_end() || INCOMPLETE.contains(&self.id);
+        let lingering = if is_waited_for { LINGERING } else { Duration::ZERO };
+        self.usual_time() + lingering
+    }
+
     /// Returns the time that a client without a fault usually takes.
     pub(crate) fn usual_time(&self) -> Duration {
         let known = LONGER.iter().find(|(id, _)| *id == self.id);
@@ -51,6 +65,11 @@ mod tests {
         for (id, time) in LONGER {
             assert!(CASES.iter().any(|case| case.id == *id), "{id}");
             assert!(*time > SHORT, "{id}");
+        }
+        for id in INCOMPLETE {
+            let case = CASES.iter().find(|case| case.id == id).unwrap();
+            let scenario = case.exchange_setup.map(|setup| setup.scenario);
+            assert_eq!(scenario, Some("never-resent"), "{id}");
         }
     }
 }

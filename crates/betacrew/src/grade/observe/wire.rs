@@ -271,6 +271,8 @@ pub(crate) struct RecordedConnection<C> {
     calls: CallDecoder,
     /// True if the exchange resets the connection.
     reset: bool,
+    /// True if the exchange has ended its side: all that it still does is to wait for the client.
+    finished: bool,
     /// Addresses of the client and of the exchange, while unread bytes can be counted.
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Time since which bytes are held back, if they are.
@@ -354,6 +356,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             id,
             calls,
             reset: false,
+            finished: false,
             addresses: None,
             held: None,
             gathered: Vec::new(),
@@ -442,7 +445,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
-            Step::Finish => self.log.add_event(now, conn.id, WireEventKind::Finished),
+            Step::Finish => {
+                conn.finished = true;
+                self.log.add_event(now, conn.id, WireEventKind::Finished);
+            }
             Step::Reset => conn.reset = true,
             Step::Wait | Step::Close => {}
         }
@@ -453,7 +459,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         let due = self.inner.deadline(&conn.inner);
         // No event reports that the client has read, so the driver must check again at once.
         let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
-        self.activity.set_due(conn.id, due);
+        self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
         due
     }
 

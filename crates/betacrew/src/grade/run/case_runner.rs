@@ -1,7 +1,8 @@
 //! Runs of all cases, as many side by side as the machine has room for.
 //!
 //! The first case runs alone, because it shows whether the client connects at all, where it writes
-//! and what it costs. The others start in the order of their usual time, the longest first. A case
+//! and what it costs. The others start in the order of their usual time, the longest first; those
+//! start before all others in which a client that lingers takes as long as it likes. A case
 //! that fails while others run says little, because they may have slowed it down: it runs again
 //! alone at the end, and only that run counts.
 
@@ -118,7 +119,7 @@ impl CaseRunner<'_> {
         let lingering = LingerCount::default();
         let shared = SharedState { folder: self.folder, lingering: &lingering, stop };
         let mut order: Vec<usize> = (1..self.cases.len()).collect();
-        order.sort_by_key(|index| Reverse(self.cases[*index].usual_time()));
+        order.sort_by_key(|index| Reverse(self.cases[*index].start_priority()));
         let mut state = RunState {
             runner: self,
             shared,

@@ -13,6 +13,9 @@ pub(crate) const JOBS_MAX: usize = 32;
 const PLANNED_PERCENT: u32 = 80;
 /// Idle share of the processors, in percent, below which only a few cases run side by side.
 const IDLE_MIN_PERCENT: u64 = 10;
+/// Number of cases for each processor that run side by side at most. Those of a client that lingers
+/// or hangs take no processor time, but a place.
+const MANY_JOBS: usize = 16;
 /// Number of cases for each processor that run side by side even on a busy machine.
 const BUSY_JOBS: usize = 4;
 
@@ -91,7 +94,7 @@ impl StartPacer {
         match self.limit {
             JobLimit::One => 1,
             JobLimit::Fixed(jobs) => jobs,
-            JobLimit::Measured => self.processors.saturating_mul(8).min(JOBS_MAX),
+            JobLimit::Measured => self.processors.saturating_mul(MANY_JOBS).min(JOBS_MAX),
         }
     }
 
@@ -129,7 +132,10 @@ mod tests {
         let may = |running| measured(2).may_start(running, machine);
         assert!(!may(running(5, 99 * MS)) && may(running(5, 100 * MS)));
         assert!(may(running(0, Duration::ZERO)), "the first one starts at once");
-        assert!(may(running(15, 100 * MS)) && !may(running(16, 1000 * MS)));
+        assert!(may(running(31, 100 * MS)) && !may(running(32, 1000 * MS)));
+        let single = measured(1);
+        assert!(single.may_start(running(15, 200 * MS), machine));
+        assert!(!single.may_start(running(16, 1000 * MS), machine));
         let crowd = measured(64);
         assert!(crowd.may_start(running(31, 100 * MS), machine));
         assert!(!crowd.may_start(running(32, 100 * MS), machine), "{JOBS_MAX}");

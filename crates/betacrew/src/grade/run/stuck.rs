@@ -15,8 +15,9 @@ pub(crate) struct Standstill(Vec<(u32, u64)>);
 /// threads are looked at one by one, so that only two equal states in a row are a proof.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) fn standstill(leader: u32, port: u16) -> Option<Standstill> {
-    let mut threads = Vec::new();
-    for id in processes::of(leader)? {
+    // Most clients that wait do so with a time-out, which shows at once.
+    let mut threads = processes::waiting_threads(leader, port)?;
+    for id in processes::of(leader)?.into_iter().filter(|id| *id != leader) {
         threads.extend(processes::waiting_threads(id, port)?);
     }
     threads.sort_unstable();

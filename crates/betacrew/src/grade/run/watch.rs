@@ -1,6 +1,6 @@
 //! Watch over a running client: whether there is any use in waiting longer.
 
-use crate::grade::cases::{Case, PassCondition};
+use crate::grade::cases::Case;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::output_finder::{self, Reading};
@@ -39,6 +39,8 @@ pub(crate) struct ClientChecks {
     complete_since: Option<Instant>,
     /// State of a client that seemed to wait for ever at the last check.
     standstill: Option<Standstill>,
+    /// Instant at which the processor time was measured last.
+    measured_at: Option<Instant>,
     /// Time of the last event on the wire, and the processor time used when it was first old.
     silence: Option<(Duration, Duration)>,
 }
@@ -71,7 +73,7 @@ impl ClientWatch<'_> {
             return PollDecision::EndSpinning;
         }
         // In cases about the end, a client that lingers must be left alone until the time limit.
-        if is_about_the_end(self.case) || !self.is_complete() {
+        if self.case.is_about_the_end() || !self.is_complete() {
             self.checks.complete_since = None;
             return PollDecision::Wait;
         }
@@ -92,6 +94,12 @@ impl ClientWatch<'_> {
     /// Returns whether the client has computed for long since everything has arrived.
     fn is_spinning(&mut self, id: u32) -> bool {
         let last_event = self.host.last_event();
+        // Every second, because all processes of the machine are looked at.
+        let is_recent = self.checks.measured_at.is_some_and(|at| at.elapsed() < SILENT_MIN);
+        if is_recent {
+            return false;
+        }
+        self.checks.measured_at = Some(Instant::now());
         let Some(used) = process::processor_time(id).filter(|_| !last_event.is_zero()) else {
             return false;
         };
@@ -111,15 +119,4 @@ impl ClientWatch<'_> {
             ClientOutput::None | ClientOutput::Unclear { .. } => false,
         }
     }
-}
-
-/// Returns whether a case is about the end of the client.
-fn is_about_the_end(case: &Case) -> bool {
-    matches!(
-        case.passes,
-        PassCondition::Ends
-            | PassCondition::EndsWithZero
-            | PassCondition::ReportsFailure
-            | PassCondition::Empty
-    )
 }
