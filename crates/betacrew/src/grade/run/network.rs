@@ -88,7 +88,7 @@ pub(crate) fn enter_new() -> io::Result<()> {
     system::enter_new_network()
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_endian = "little"))]
 mod system {
     use super::messages::{self, Request};
     use nix::sched::{CloneFlags, unshare};
@@ -171,7 +171,7 @@ mod system {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", target_endian = "little")))]
 mod system {
     use std::io;
 
@@ -192,8 +192,9 @@ mod system {
     }
 }
 
-/// Layout of the netlink messages (`man 7 rtnetlink`). They have the machine's byte order.
-#[cfg(target_os = "linux")]
+/// Layout of the netlink messages (`man 7 rtnetlink`). They have the machine's byte order; only
+/// little-endian machines are supported.
+#[cfg(all(target_os = "linux", target_endian = "little"))]
 mod messages {
     use std::io;
     use std::net::{Ipv4Addr, Ipv6Addr};
@@ -214,9 +215,9 @@ mod messages {
     fn message(kind: u16, flags: u16, body: &[u8]) -> Request {
         let len = u32::try_from(HEAD + body.len()).unwrap_or(0);
         let mut bytes = Vec::new();
-        bytes.extend(len.to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(len.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(flags.to_le_bytes());
         // Sequence number and sender of the message: not used.
         bytes.extend([0; 8]);
         bytes.extend(body);
@@ -230,7 +231,7 @@ mod messages {
         /// Flag `IFF_UP` of an interface.
         const UP: u32 = 1;
         let fields = [0, LOOPBACK, UP, UP];
-        message(NEW_LINK, CONFIRMED, &fields.map(u32::to_ne_bytes).concat())
+        message(NEW_LINK, CONFIRMED, &fields.map(u32::to_le_bytes).concat())
     }
 
     /// Returns requests that give the loopback interface an address of documentation in each
@@ -253,10 +254,10 @@ mod messages {
         const ATTRIBUTES: [u16; 2] = [1, 2];
         let bits = u8::try_from(address.len() * 8).unwrap_or(0);
         let mut body = vec![family, bits, UNIQUE, 0];
-        body.extend(LOOPBACK.to_ne_bytes());
+        body.extend(LOOPBACK.to_le_bytes());
         for attribute in ATTRIBUTES {
-            body.extend(u16::try_from(4 + address.len()).unwrap_or(0).to_ne_bytes());
-            body.extend(attribute.to_ne_bytes());
+            body.extend(u16::try_from(4 + address.len()).unwrap_or(0).to_le_bytes());
+            body.extend(attribute.to_le_bytes());
             body.extend(address);
         }
         message(NEW_ADDRESS, CONFIRMED | CREATE, &body)
@@ -269,7 +270,7 @@ mod messages {
         let malformed = || io::Error::from(io::ErrorKind::InvalidData);
         let kind = answer.get(4..6).and_then(|kind| kind.try_into().ok()).ok_or_else(malformed)?;
         let error = answer.get(HEAD..HEAD + 4).and_then(|error| error.try_into().ok());
-        match (u16::from_ne_bytes(kind), i32::from_ne_bytes(error.ok_or_else(malformed)?)) {
+        match (u16::from_le_bytes(kind), i32::from_le_bytes(error.ok_or_else(malformed)?)) {
             (ERROR, 0) => Ok(()),
             (ERROR, error) => Err(io::Error::from_raw_os_error(error.saturating_neg())),
             _ => Err(malformed()),
@@ -277,7 +278,7 @@ mod messages {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", target_endian = "little"))]
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
@@ -307,8 +308,8 @@ mod tests {
     fn answers_are_confirmations_or_errors() {
         let answer = |kind: u16, error: i32| {
             let mut bytes = vec![0; 36];
-            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-            bytes[16..20].copy_from_slice(&error.to_ne_bytes());
+            bytes[4..6].copy_from_slice(&kind.to_le_bytes());
+            bytes[16..20].copy_from_slice(&error.to_le_bytes());
             bytes
         };
         messages::confirmed(&answer(2, 0)).unwrap();

@@ -271,8 +271,8 @@ mod tests {
     /// Runs a script of Python with the port of a listener that never answers, and returns whether
     /// it is found to wait for ever before it ends.
     fn is_stuck(script: &str) -> Option<bool> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
         let mut command = Command::new("python3");
         let head = "import socket, sys, time, signal\ns = socket.create_connection(('127.0.0.1', \
                     int(sys.argv[1])))\n";
