@@ -150,8 +150,8 @@ impl Case {
         Self { timeout_factor: 2, ..self }
     }
 
-    /// Returns whether the case is about the end of the client, so that a client that lingers must be
-    /// left alone until the time limit.
+    /// Returns whether the case is about the end of the client, so that a client that lingers must
+    /// be left alone until the time limit.
     pub(crate) fn is_about_the_end(&self) -> bool {
         matches!(
             self.passes,

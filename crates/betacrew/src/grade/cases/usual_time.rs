@@ -40,8 +40,9 @@ const INCOMPLETE: [&str; 2] = ["conduct/made-up", "conduct/storm"];
 const LINGERING: Duration = Duration::from_secs(10);
 
 impl Case {
-    /// Returns the time by which the case should start early: the usual time, and more if a client
-    /// that lingers is not ended, because its output cannot be complete or the case is about its end.
+    /// Returns the time that decides how early the case starts: the usual time, and more if a
+    /// client that lingers is not ended, because no output can be complete or the case is about
+    /// the end.
     pub(crate) fn start_priority(&self) -> Duration {
         let is_waited_for = self.is_about_the_end() || INCOMPLETE.contains(&self.id);
         let lingering = if is_waited_for { LINGERING } else { Duration::ZERO };

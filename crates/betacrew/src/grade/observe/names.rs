@@ -101,8 +101,8 @@ impl FieldNames {
         (names.0.len() == all).then_some(names)
     }
 
-    /// Returns the unknown names of an object with the unnamed fields whose values they have, if the
-    /// object has all values of a packet.
+    /// Returns the unknown names of an object with the unnamed fields whose values they have, if
+    /// the object has all values of a packet.
     fn votes_of<'a>(
         &self,
         object: &'a Members,
