@@ -113,6 +113,10 @@ pub fn main() -> ExitCode {
     }
     log_to_stderr(targets, cli.log_format);
     signals::survive_file_size_limit();
+    if let Command::Grade(args) = &cli.command {
+        // Signals are watched by a second thread.
+        grade::prepare(args);
+    }
     let stop = Stop::new();
     let watched = signals::watch(&stop)
         .map_err(|source| Failure::System { action: "cannot install signal handlers", source });

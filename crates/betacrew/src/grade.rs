@@ -24,11 +24,16 @@ use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
-use crate::grade::report::terminal::{Paint, RowPosition};
+use crate::grade::observe::names::FieldNames;
+use crate::grade::report::live::LiveReport;
+use crate::grade::report::terminal::Paint;
 use crate::grade::run::attempt::AttemptSetup;
-use crate::grade::run::case_runner::CaseRunner;
+use crate::grade::run::case_runner::{CaseRunner, RunObserver};
 use crate::grade::run::client::GradedClient;
+use crate::grade::run::network::{self, CaseNetwork, NoNetwork};
 use crate::grade::run::run_folder::RunFolder;
+use crate::grade::run::start_pacer::JobLimit;
+use crate::grade::run::stdin::StdinScript;
 use crate::grade::run::workdir::Workdir;
 use crate::net::Stop;
 use crate::output::Output;
@@ -64,6 +69,10 @@ pub struct GradeArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Names of fields in the output, if the grader does not find them by itself
+    #[arg(long, value_name = "FIELD=NAME,...", value_parser = FieldNames::parse)]
+    fields: Option<FieldNames>,
+
     /// Time limit of a case; twice that where the exchange is slow, silent or down
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
@@ -77,9 +86,19 @@ pub struct GradeArgs {
     #[arg(long, value_enum, value_name = "WHERE", default_value = "copy")]
     workdir: Workdir,
 
-    /// Number of cases run at a time if the port is any [default: half the processors]
+    /// Maximum number of cases that run side by side [default: what the machine has room for]
     #[arg(long, value_name = "N", value_parser = number(1..=64))]
     jobs: Option<u32>,
+
+    /// Run each case in a network of its own, where its port is always free and nothing else can be
+    /// reached (Linux). auto does so if the port is fixed and the system allows it
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    isolate: Isolate,
+
+    /// Text that is typed for the client, or a file with it: \\n ends a line, {wait 500ms} pauses,
+    /// {host} and {port} are the exchange's address [default: no input]
+    #[arg(long, value_name = "TEXT|FILE", value_parser = StdinScript::open)]
+    stdin: Option<StdinScript>,
 
     /// Number of runs of each case: a client that passes only some of them is flaky
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1..=1000))]
@@ -116,6 +135,22 @@ pub struct GradeArgs {
     /// Describe a case and exit
     #[arg(long, value_name = "CASE")]
     explain: Option<String>,
+
+    /// Check whether a case can have a network of its own, and exit. The grader starts itself with
+    /// this flag
+    #[arg(long, hide = true)]
+    isolation_probe: bool,
+}
+
+/// Networks of the cases, as the user wants them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Isolate {
+    /// A network for each case if the port is fixed and the system allows it
+    Auto,
+    /// A network for each case, or no grade
+    Always,
+    /// The network of the machine
+    Never,
 }
 
 /// Port on which the exchange of a case listens.
@@ -153,7 +188,13 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
         return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
-    let setup = args.setup()?;
+    if args.isolation_probe {
+        return match network::check() {
+            Ok(()) => Ok(Exit::Complete),
+            Err(refused) => print(&refused.to_string()).map(|_| Exit::Unexpected),
+        };
+    }
+    let (setup, remark) = args.setup()?;
     run::run_folder::clean_up();
     let folder = RunFolder::open()?;
     let runner = CaseRunner {
@@ -167,27 +208,42 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let reports = Reports::open(args, &setup.client)?;
     run::process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colours);
-    print(&report::terminal::heading(&setup, cases.len(), paint))?;
-    let mut group = "";
-    let mut printed = Ok(Exit::Complete);
+    print(&report::terminal::heading(&setup, cases.len(), runner.expected(), paint))?;
+    let mut live = LiveReport::new(paint);
+    remark.iter().for_each(|remark| live.on_remark(remark));
     // Ctrl+C must not end this process at once, because clients and their folders would be left
     // behind.
     let orderly = signals::orderly();
-    let outcomes = runner.run_all(stop, |outcome| {
-        let position = match std::mem::replace(&mut group, outcome.case.group()) {
-            before if before == outcome.case.group() => RowPosition::WithinGroup,
-            _ => RowPosition::FirstOfGroup,
-        };
-        let row = report::terminal::row(outcome, position, paint);
-        if printed.is_ok() {
-            printed = print(&row);
-        }
-    })?;
+    let outcomes = runner.run_all(stop, &mut live);
     drop(orderly);
-    printed?;
+    live.end()?;
+    let outcomes = outcomes?;
     print(&report::terminal::details(&outcomes, &setup, paint))?;
     reports.write(&outcomes, &setup)?;
     Ok(exit_code(&outcomes, stop))
+}
+
+/// Prepares the process for networks of the cases, if the command wants any. Must be called while
+/// the process has one thread.
+pub fn prepare(args: &GradeArgs) {
+    if args.isolation_probe {
+        network::enter_user_namespace(|| Ok(()));
+    } else if !args.list && args.explain.is_none() && args.wants_networks() {
+        network::enter_user_namespace(probe);
+    }
+}
+
+/// Starts this program again to check whether a case can have a network of its own, and returns
+/// the reason if it cannot.
+fn probe() -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = std::process::Command::new(program);
+    command.args(["grade", "--isolation-probe"]).stdin(std::process::Stdio::null());
+    let tried = command.output().map_err(|error| error.to_string())?;
+    match tried.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&tried.stdout).trim().to_owned()),
+    }
 }
 
 /// Report files that the user requested. They are opened before the first case runs, so that a path
@@ -258,8 +314,8 @@ fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
 }
 
 impl GradeArgs {
-    /// Returns the settings that all runs share.
-    fn setup(&self) -> Result<AttemptSetup, Failure> {
+    /// Returns the settings that all runs share, and a remark about them.
+    fn setup(&self) -> Result<(AttemptSetup, Option<String>), Failure> {
         let client = GradedClient::new(&self.command).ok_or_else(|| {
             Failure::Usage(
                 "no client to grade. Put its command after --, for example:\n\n  betacrew grade -- \
@@ -268,29 +324,80 @@ impl GradeArgs {
                     .to_owned(),
             )
         })?;
-        let port = match self.port {
-            Some(Port::Any) => None,
-            Some(Port::One(port)) => Some(port),
-            None => (!client.takes_port()).then_some(PORT),
-        };
-        Ok(AttemptSetup {
+        let port = self.fixed_port(&client);
+        let (network, remark) = self.network(&client)?;
+        let setup = AttemptSetup {
             client,
             workdir: self.workdir,
             output: self.output.clone(),
+            fields: self.fields.clone().unwrap_or_default(),
             timeout: self.timeout,
             seed: self.seed,
             port,
-        })
+            network,
+            stdin: self.stdin.clone(),
+        };
+        Ok((setup, remark))
     }
 
-    /// Returns the number of cases that run at a time: one if they share a port or a folder.
-    fn jobs(&self, setup: &AttemptSetup) -> usize {
-        let one_at_a_time = setup.port.is_some() || setup.workdir == Workdir::Here;
-        // Half of the processors is left for the exchanges, because a client that has to wait for
-        // its exchange shows faults that it does not have.
-        let processors = || std::thread::available_parallelism().map_or(1, usize::from) / 2;
+    /// Returns the port of all exchanges; `None` means any free one.
+    fn fixed_port(&self, client: &GradedClient) -> Option<u16> {
+        match self.port {
+            Some(Port::Any) => None,
+            Some(Port::One(port)) => Some(port),
+            None => (!client.takes_port()).then_some(PORT),
+        }
+    }
+
+    /// Returns whether cases may get networks of their own.
+    fn wants_networks(&self) -> bool {
+        let client = GradedClient::new(&self.command);
+        let is_fixed = || {
+            client.is_some_and(|client| {
+                self.fixed_port(&client).is_some() && client.leaves_for().is_none()
+            })
+        };
+        match self.isolate {
+            Isolate::Always => true,
+            Isolate::Never => false,
+            Isolate::Auto => is_fixed(),
+        }
+    }
+
+    /// Returns the network of each case, and a remark if cases would need networks of their own and
+    /// cannot have them.
+    fn network(&self, client: &GradedClient) -> Result<(CaseNetwork, Option<String>), Failure> {
+        let is_fixed = self.fixed_port(client).is_some();
+        let tried = match (self.isolate, client.leaves_for()) {
+            (Isolate::Never, _) => return Ok((CaseNetwork::Shared, None)),
+            (Isolate::Auto, _) if !is_fixed => return Ok((CaseNetwork::Shared, None)),
+            (Isolate::Auto, Some(program)) => Err(NoNetwork::outside(program)),
+            (Isolate::Auto | Isolate::Always, _) => network::check(),
+        };
+        match tried {
+            Ok(()) => Ok((CaseNetwork::Own, None)),
+            Err(refused) if self.isolate == Isolate::Always => Err(Failure::Usage(format!(
+                "--isolate always: a case cannot have a network of its own: {refused}"
+            ))),
+            Err(refused) => {
+                let remark = format!(
+                    "one case after another, because they share a port and none can have a network \
+                     of its own: {refused}"
+                );
+                Ok((CaseNetwork::Shared, Some(remark)))
+            }
+        }
+    }
+
+    /// Returns the number of cases that run side by side: one if they share a port or a folder.
+    fn jobs(&self, setup: &AttemptSetup) -> JobLimit {
+        let shares_port = setup.port.is_some() && setup.network == CaseNetwork::Shared;
         let wanted = self.jobs.and_then(|jobs| usize::try_from(jobs).ok());
-        if one_at_a_time { 1 } else { wanted.unwrap_or_else(processors).max(1) }
+        match wanted {
+            _ if shares_port || setup.workdir == Workdir::Here => JobLimit::One,
+            Some(jobs) => JobLimit::Fixed(jobs),
+            None => JobLimit::Measured,
+        }
     }
 }
 

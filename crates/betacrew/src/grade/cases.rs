@@ -3,6 +3,7 @@
 
 mod requirement;
 mod table;
+mod usual_time;
 
 use crate::args::address::PORT;
 
@@ -147,6 +148,18 @@ impl Case {
     /// Doubles the time limit, for cases in which a client is right to wait.
     const fn with_double_timeout(self) -> Self {
         Self { timeout_factor: 2, ..self }
+    }
+
+    /// Returns whether the case is about the end of the client, so that a client that lingers must
+    /// be left alone until the time limit.
+    pub(crate) fn is_about_the_end(&self) -> bool {
+        matches!(
+            self.passes,
+            PassCondition::Ends
+                | PassCondition::EndsWithZero
+                | PassCondition::ReportsFailure
+                | PassCondition::Empty
+        )
     }
 
     /// Returns the part of the id before the slash.

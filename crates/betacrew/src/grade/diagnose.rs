@@ -9,9 +9,10 @@
 mod content;
 mod ending;
 mod framing;
+pub(crate) mod prompt;
 mod resends;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub(crate) use ending::is_error;
 

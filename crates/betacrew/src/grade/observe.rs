@@ -1,9 +1,11 @@
 //! Observations of one run: calls and bytes on the wire, files, output.
 
+pub(crate) mod activity;
 #[cfg(test)]
 pub(crate) mod documented;
 pub(crate) mod evidence;
 pub(crate) mod fields;
+pub(crate) mod names;
 pub(crate) mod output_finder;
 pub(crate) mod rows;
 mod segment;

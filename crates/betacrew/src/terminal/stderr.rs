@@ -26,15 +26,19 @@ pub(crate) fn clear() {
     }
 }
 
-/// Writes whole lines. Errors are ignored, because there is no other place to report them.
-pub(crate) fn write(lines: &[u8]) {
-    let write = || {
-        let _ = io::stderr().lock().write_all(lines);
-    };
+/// Calls `write`, which may write to the terminal, while the bar is out of the way.
+pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
     match &*bar() {
         Some(bar) => bar.suspend(write),
         None => write(),
     }
+}
+
+/// Writes whole lines. Errors are ignored, because there is no other place to report them.
+pub(crate) fn write(lines: &[u8]) {
+    aside(|| {
+        let _ = io::stderr().lock().write_all(lines);
+    });
 }
 
 /// Writer of whole lines for the log.

@@ -113,6 +113,12 @@ impl CallDecoder {
         self.held[0] == 2 && self.len >= 2
     }
 
+    /// Returns true if the last call lacks its second byte.
+    #[must_use]
+    pub fn is_half(&self) -> bool {
+        self.owed || self.len % 2 == 1
+    }
+
     /// Takes bytes from the front of `input` up to the end of the next call, and returns the call.
     /// Returns `None` if all of `input` was taken and more bytes are needed.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Call> {
@@ -188,6 +194,17 @@ mod tests {
             rest = after;
         }
         calls
+    }
+
+    #[test]
+    fn a_call_without_its_second_byte_is_half() {
+        for (bytes, half) in
+            [(&[][..], false), (&[1], true), (&[1, 0], false), (&[2, 5, 2], true), (&[2, 0], false)]
+        {
+            let (mut decoder, mut rest) = (CallDecoder::new(), bytes);
+            while decoder.next(&mut rest).is_some() {}
+            assert_eq!(decoder.is_half(), half, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub(crate) const EXIT_CODE: Requirement =
     at("1.5.5", "Report by the exit code whether every packet is recorded: 0 only then.");
 pub(crate) const NOT_DEADLY: Requirement =
     at("1.5.6", "Never do anything that crashes the original server (section 1.4).");
+pub(crate) const WHOLE_CALLS: Requirement = at(
+    "1.5.6",
+    "Send both bytes of every call, the stream call too: the original waits for the second one.",
+);
 pub(crate) const NOTHING_AFTER_STREAM: Requirement = at(
     "1.5.6",
     "Send no further call on a connection after a stream call; read until the exchange ends it.",

@@ -8,7 +8,7 @@ use super::requirement::{
     AGAIN, BIG_ENDIAN, CLEAN_CLOSE, CLOSE_RESENDS, COMPLETE, END, EXIT_CODE, FIRST_COPY, GAPS,
     LENGTH, NOT_DEADLY, NOT_OVER_AND_OVER, NOTHING_AFTER_STREAM, NOTHING_MADE_UP, NOTHING_MISSING,
     ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
-    STREAM_AGAIN, WITHIN,
+    STREAM_AGAIN, WHOLE_CALLS, WITHIN,
 };
 use super::{Case, CaseSetup, PassCondition, ReadOrder, Requirement, Severity};
 use crate::grade::judge::protocol_rules::ProtocolRule;
@@ -59,7 +59,8 @@ pub(crate) const CASES: &[Case] = &[
     case("basics/short-session", Must, LENGTH, apart("every-second").on("sample:5"), Complete),
     case("basics/long-session", Must, LENGTH, apart("far-gap"), Complete),
     case("basics/one-packet", Must, LENGTH, apart("clean").on("sample:1"), Complete),
-    case("basics/no-packets", Should, LENGTH, play("clean").on("sample:0"), Empty),
+    case("basics/no-packets", Should, LENGTH, play("clean").on("sample:0"), Empty)
+        .with_double_timeout(),
     case("basics/extremes", Should, BIG_ENDIAN, apart("clean").on("extremes"), Complete),
     //
     case("gaps/one", Must, GAPS, apart("one-gap"), Complete),
@@ -136,6 +137,13 @@ pub(crate) const CASES: &[Case] = &[
     },
     //
     case("conduct/original", Must, NOT_DEADLY, play("original"), FollowsRule(ProtocolRule::Kills)),
+    case(
+        "conduct/whole-calls",
+        Must,
+        WHOLE_CALLS,
+        apart("clean"),
+        FollowsRule(ProtocolRule::HalfCall),
+    ),
     case(
         "conduct/after-stream",
         Must,

@@ -218,6 +218,7 @@ impl RunBuilder {
             ended: self.ended,
             took,
             killed_at: None,
+            hopeless: None,
             busy: self.busy,
             stdout: Vec::new(),
             stderr,

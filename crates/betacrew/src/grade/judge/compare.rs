@@ -148,6 +148,7 @@ fn listed(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grade::observe::names::FieldNames;
     use crate::grade::observe::rows::read;
     use feed::wire::packet::{Side, Symbol};
 
@@ -168,7 +169,7 @@ mod tests {
             .map(|(seq, rest)| format!(r#"{{"symbol":"AB","side":"B",{rest}"seq":{seq}}}"#))
             .collect();
         let text = format!("[{}]", rows.join(","));
-        Differences::between(&tape(), &read(text.as_bytes()).unwrap())
+        Differences::between(&tape(), &read(text.as_bytes(), &FieldNames::default()).unwrap())
     }
 
     const GOOD: &str = r#""quantity":10,"price":-5,"#;

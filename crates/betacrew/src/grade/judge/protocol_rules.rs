@@ -16,6 +16,8 @@ const ALONE_MIN: usize = 3;
 pub(crate) enum ProtocolRule {
     /// The client sends a call after a stream call on the same connection.
     AfterStream,
+    /// The client sends half a call.
+    HalfCall,
     /// The client requests sequences that the session does not have.
     BeyondEnd,
     /// The client requests a packet again after the answer.
@@ -36,7 +38,8 @@ pub(crate) enum ProtocolRule {
 
 impl ProtocolRule {
     /// Rules that are checked in every run, the most harmful first.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
+        Self::HalfCall,
         Self::AfterStream,
         Self::BeyondEnd,
         Self::Resets,
@@ -50,6 +53,7 @@ impl ProtocolRule {
     pub(crate) const fn expected(self) -> &'static str {
         match self {
             Self::AfterStream => "no call after a stream call on its connection",
+            Self::HalfCall => "calls of two bytes each",
             Self::BeyondEnd => "resend calls for sequences of the session only",
             Self::Twice => "no resend call for a packet that was already resent",
             Self::NotMissing => "resend calls for missing packets only",
@@ -65,6 +69,7 @@ impl ProtocolRule {
     pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         match self {
             Self::AfterStream => after_stream(evidence),
+            Self::HalfCall => half_call(evidence),
             Self::BeyondEnd => beyond_end(evidence),
             Self::Twice => repeated_requests(evidence).0,
             Self::NotMissing => repeated_requests(evidence).1,
@@ -86,6 +91,21 @@ fn after_stream(evidence: &Evidence) -> Option<String> {
         _ => "sent a call".to_owned(),
     };
     Some(format!("it {what} on connection {}, after the stream call", conn + 1))
+}
+
+fn half_call(evidence: &Evidence) -> Option<String> {
+    let mut halves = evidence.wire.conns.iter().enumerate().filter(|(_, state)| state.half_call);
+    let (conn, state) = halves.next()?;
+    let call = if state.stream_from.is_some() { "stream" } else { "last" };
+    let more = match halves.count() {
+        0 => String::new(),
+        more => format!(", and on {more} more"),
+    };
+    Some(format!(
+        "its {call} call on connection {} has one byte{more}, which the original exchange never \
+         answers",
+        conn + 1
+    ))
 }
 
 fn beyond_end(evidence: &Evidence) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::grade::run::process::FinishedProcess;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
 use feed::wire::packet::Packet;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 /// Output of a client, as far as it was found.
@@ -16,20 +17,30 @@ pub(crate) enum ClientOutput {
     None,
     /// An output that cannot be read.
     Unclear {
-        /// Name of the file, or `stdout`.
+        /// Path of the file, which is relative in the client's folder, or `stdout`.
         name: String,
         /// Reason, such as "empty".
         why: String,
     },
     /// An output with packets, perhaps none.
     Found {
-        /// Name of the file, or `stdout`.
+        /// Path of the file, which is relative in the client's folder, or `stdout`.
         name: String,
         /// Packets of the output.
         rows: OutputRows,
         /// Time of the last write to the file, since the exchange began.
         written: Option<Duration>,
     },
+}
+
+impl ClientOutput {
+    /// Returns whether the output is a file outside of the folder in which the client runs.
+    pub(crate) fn is_outside(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Unclear { name, .. } | Self::Found { name, .. } => Path::new(name).is_absolute(),
+        }
+    }
 }
 
 /// Evidence of one run of the client in one case.

@@ -2,12 +2,38 @@
 
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
-use crate::grade::observe::rows::{self, OUTPUT_MAX};
+use crate::grade::observe::names::FieldNames;
+use crate::grade::observe::rows::{self, OUTPUT_MAX, OutputRows};
 use crate::grade::run::workdir::CaseWorkdir;
+use feed::wire::packet::Packet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
+
+/// Knowledge with which an output is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
+    /// Names of fields that the user gave.
+    pub(crate) names: &'a FieldNames,
+    /// Packets that the exchange plays.
+    pub(crate) tape: &'a [Packet],
+}
+
+impl Reading<'_> {
+    /// Reads an output. If it lacks fields, those are searched by their values.
+    fn rows(self, bytes: &[u8]) -> Result<OutputRows, String> {
+        let read = rows::read(bytes, self.names);
+        let is_whole = read.as_ref().is_ok_and(OutputRows::has_all_fields);
+        if is_whole || bytes.len() > OUTPUT_MAX {
+            return read;
+        }
+        match self.names.learned(&String::from_utf8_lossy(bytes), self.tape) {
+            Some(names) => rows::read(bytes, &names),
+            None => read,
+        }
+    }
+}
 
 /// Finds and reads the output: the named file, or else the best of the new and changed files, or
 /// else the standard output. `began` is the time of day at which the exchange started.
@@ -16,26 +42,28 @@ pub(crate) fn output(
     named: Option<&Path>,
     stdout: &[u8],
     began: SystemTime,
+    reading: Reading<'_>,
 ) -> ClientOutput {
     if let Some(file) = named {
         if file == Path::new("-") {
-            return printed(stdout);
+            return printed(stdout, reading);
         }
         return match workdir.written_file(file) {
             Some(path) => {
                 let written = path.metadata().and_then(|about| about.modified()).ok();
-                read(workdir, &path, written, began)
+                read(workdir, &path, written, began, reading)
             }
             None => ClientOutput::None,
         };
     }
     let files = workdir.changed_files();
-    let read = files.into_iter().map(|(path, written)| read(workdir, &path, written, began));
+    let read =
+        files.into_iter().map(|(path, written)| read(workdir, &path, written, began, reading));
     let best = read.max_by_key(rank);
     match best {
         Some(ClientOutput::Found { ref rows, .. }) if !rows.rows.is_empty() => {}
         _ => {
-            if let ClientOutput::Found { name, rows, written } = printed(stdout)
+            if let ClientOutput::Found { name, rows, written } = printed(stdout, reading)
                 && !rows.rows.is_empty()
             {
                 return ClientOutput::Found { name, rows, written };
@@ -68,9 +96,9 @@ fn is_output(name: &str) -> bool {
 }
 
 /// Reads the standard output.
-fn printed(stdout: &[u8]) -> ClientOutput {
+fn printed(stdout: &[u8], reading: Reading<'_>) -> ClientOutput {
     let name = "stdout".to_owned();
-    match rows::read(stdout) {
+    match reading.rows(stdout) {
         Ok(rows) => ClientOutput::Found { name, rows, written: None },
         Err(why) => ClientOutput::Unclear { name, why },
     }
@@ -82,9 +110,10 @@ fn read(
     path: &Path,
     written: Option<SystemTime>,
     began: SystemTime,
+    reading: Reading<'_>,
 ) -> ClientOutput {
     let shown = plain(&path.strip_prefix(workdir.path()).unwrap_or(path).to_string_lossy());
-    let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| rows::read(&bytes));
+    let read = file(path).map_err(|error| error.to_string()).and_then(|bytes| reading.rows(&bytes));
     match read {
         Ok(rows) => {
             let written = written.and_then(|time| time.duration_since(began).ok());
@@ -126,7 +155,8 @@ mod tests {
         for (name, text) in files {
             fs::write(workdir.path().join(name), text).unwrap();
         }
-        output(&workdir, named.map(Path::new), stdout.as_bytes(), SystemTime::now())
+        let reading = Reading { names: &FieldNames::default(), tape: &[] };
+        output(&workdir, named.map(Path::new), stdout.as_bytes(), SystemTime::now(), reading)
     }
 
     fn name_of(output: &ClientOutput) -> &str {

@@ -1,6 +1,7 @@
 //! Reader of a client's output, in any of the shapes that clients write.
 
 use crate::grade::observe::fields::{OutputField, plain, text_value, value};
+use crate::grade::observe::names::FieldNames;
 use serde_json::Value;
 
 /// Maximum size in bytes of an output that is read.
@@ -70,6 +71,12 @@ impl OutputRows {
         Self { shape, ..Self::default() }
     }
 
+    /// Returns whether the output has no packets, or names for all of their fields.
+    pub(crate) fn has_all_fields(&self) -> bool {
+        let first = self.rows.first();
+        first.is_none_or(|row| OutputField::ALL.iter().all(|field| row.get(*field).is_some()))
+    }
+
     /// Returns the shape that was recognised, with the field names that differ from the exercise's.
     pub(crate) fn understood(&self) -> String {
         let other = OutputField::ALL.into_iter().filter_map(|field| {
@@ -92,9 +99,9 @@ impl OutputRows {
 
     /// Adds a row made of an object's members, including those of objects inside it. Returns
     /// whether the object is a packet.
-    fn add(&mut self, key: Option<&str>, object: &Value) -> bool {
+    fn add(&mut self, names: &FieldNames, key: Option<&str>, object: &Value) -> bool {
         let mut row = OutputRow::default();
-        self.members(object, &mut row, 1);
+        self.members(names, object, &mut row, 1);
         let enough = row.count() >= FIELDS_MIN;
         if enough {
             let number = key.filter(|key| key.parse::<i64>().is_ok());
@@ -105,14 +112,14 @@ impl OutputRows {
         enough
     }
 
-    fn members(&mut self, object: &Value, row: &mut OutputRow, depth: u32) {
+    fn members(&mut self, names: &FieldNames, object: &Value, row: &mut OutputRow, depth: u32) {
         let members = || object.as_object().into_iter().flatten();
         // An object without any known field contains packets rather than being one.
-        if members().all(|(name, _)| OutputField::of(name).is_none()) {
+        if members().all(|(name, _)| names.of(name).is_none()) {
             return;
         }
         for (name, member) in members() {
-            let known = OutputField::of(name);
+            let known = names.of(name);
             if let Some((field, rank, text)) =
                 known.and_then(|(field, rank)| Some((field, rank, value(field, member)?)))
             {
@@ -121,17 +128,17 @@ impl OutputRows {
                     self.take_name(field, name);
                 }
             } else if member.is_object() && depth < DEPTH_MAX {
-                self.members(member, row, depth + 1);
+                self.members(names, member, row, depth + 1);
             }
         }
     }
 }
 
-/// Reads an output.
+/// Reads an output with these names of fields.
 ///
 /// # Errors
 /// Returns a message if no packets can be recognised; it is a predicate without a subject.
-pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
+pub(crate) fn read(bytes: &[u8], names: &FieldNames) -> Result<OutputRows, String> {
     if bytes.len() > OUTPUT_MAX {
         return Err(format!("larger than {} MiB", OUTPUT_MAX >> 20));
     }
@@ -142,7 +149,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
     }
     let whole = match serde_json::from_str::<Value>(text) {
         Ok(value) => {
-            return json(&value, 0).ok_or_else(|| {
+            return json(&value, names, 0).ok_or_else(|| {
                 let fields = OutputField::ALL.map(OutputField::name).join(", ");
                 format!("JSON without packets (expected objects with {fields})")
             });
@@ -154,8 +161,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
         text.starts_with(['[', '{']) && text.trim_start_matches(bare).starts_with(['"', ']', '}']);
     let shapes = match is_json {
         // A text that begins like JSON is either lines of JSON or broken JSON, never CSV.
-        true => [None, None, text.starts_with('{').then(|| lines(text)).flatten()],
-        false => [embedded(text), csv(text), lines(text)],
+        true => [None, None, text.starts_with('{').then(|| lines(text, names)).flatten()],
+        false => [embedded(text, names), csv(text, names), lines(text, names)],
     };
     let best = shapes
         .into_iter()
@@ -169,24 +176,24 @@ pub(crate) fn read(bytes: &[u8]) -> Result<OutputRows, String> {
 }
 
 /// Returns the packets of a JSON value; `None` if the value has a different shape.
-fn json(value: &Value, depth: u32) -> Option<OutputRows> {
+fn json(value: &Value, names: &FieldNames, depth: u32) -> Option<OutputRows> {
     match value {
-        Value::Array(items) => array(items),
+        Value::Array(items) => array(items, names),
         Value::Object(members) if depth < DEPTH_MAX => {
             let mut single = OutputRows::of("one object");
-            if single.add(None, value) {
+            if single.add(names, None, value) {
                 return Some(single);
             }
             let mut keyed = OutputRows::of("an object of packets by sequence");
             for (key, member) in members {
-                keyed.add(Some(key), member);
+                keyed.add(names, Some(key), member);
             }
             // Keys may be in the order of text, and programs that read an object do not rely on
             // order.
             keyed.rows.sort_by_key(OutputRow::sequence);
             let inner = members.values().filter(|member| member.is_array() || member.is_object());
             let inner: Vec<OutputRows> =
-                inner.filter_map(|member| json(member, depth + 1)).collect();
+                inner.filter_map(|member| json(member, names, depth + 1)).collect();
             let listed = wrapped(inner);
             match keyed.rows.is_empty() {
                 true => listed,
@@ -216,13 +223,13 @@ fn wrapped(inner: Vec<OutputRows>) -> Option<OutputRows> {
 }
 
 /// Returns the packets of an array of objects or of arrays.
-fn array(items: &[Value]) -> Option<OutputRows> {
+fn array(items: &[Value], names: &FieldNames) -> Option<OutputRows> {
     if items.is_empty() {
         return Some(OutputRows::of("an empty array"));
     }
     let mut objects = OutputRows::of("an array of objects");
     for item in items {
-        objects.add(None, item);
+        objects.add(names, None, item);
     }
     if !objects.rows.is_empty() {
         return Some(objects);
@@ -240,21 +247,21 @@ fn array(items: &[Value]) -> Option<OutputRows> {
 }
 
 /// Reads one JSON object a line, and skips other lines.
-fn lines(text: &str) -> Option<OutputRows> {
+fn lines(text: &str, names: &FieldNames) -> Option<OutputRows> {
     let mut found = OutputRows::of("lines of JSON");
     for line in text.lines() {
         let line = line.trim().trim_end_matches(',');
         if line.starts_with('{')
             && let Ok(object) = serde_json::from_str::<Value>(line)
         {
-            found.add(None, &object);
+            found.add(names, None, &object);
         }
     }
     Some(found)
 }
 
 /// Reads CSV with any usual delimiter, with or without a header.
-fn csv(text: &str) -> Option<OutputRows> {
+fn csv(text: &str, names: &FieldNames) -> Option<OutputRows> {
     let first = text.lines().next()?;
     let count = |c: &u8| first.bytes().filter(|byte| byte == c).count();
     let delimiter = *b",;\t|".iter().max_by_key(|c| count(c))?;
@@ -266,7 +273,8 @@ fn csv(text: &str) -> Option<OutputRows> {
         .from_reader(text.as_bytes());
     let mut records = reader.records().flatten();
     let head = records.next()?;
-    let columns: Vec<Option<(OutputField, usize)>> = head.iter().map(OutputField::of).collect();
+    let columns: Vec<Option<(OutputField, usize)>> =
+        head.iter().map(|name| names.of(name)).collect();
     let named = columns.iter().flatten().count() >= FIELDS_MIN;
     let (mut found, columns) = match named {
         true => (OutputRows::of("CSV"), columns),
@@ -293,7 +301,7 @@ fn csv(text: &str) -> Option<OutputRows> {
 }
 
 /// Finds JSON inside another text, such as a log, and returns the value with the most packets.
-fn embedded(text: &str) -> Option<OutputRows> {
+fn embedded(text: &str, names: &FieldNames) -> Option<OutputRows> {
     let mut start = 0;
     let mut best: Option<OutputRows> = None;
     for _ in 0..STARTS_MAX {
@@ -302,7 +310,7 @@ fn embedded(text: &str) -> Option<OutputRows> {
         let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
         match values.next() {
             Some(Ok(value)) => {
-                let found = json(&value, 0).filter(|rows| {
+                let found = json(&value, names, 0).filter(|rows| {
                     best.as_ref().is_none_or(|best| rows.rows.len() > best.rows.len())
                 });
                 best = found.or(best);
@@ -323,7 +331,8 @@ mod tests {
         r#"{"symbol":"AAPL","buySellIndicator":"B","quantity":50,"price":100,"sequence":1}"#;
 
     fn one(text: &str) -> OutputRows {
-        let rows = read(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let rows = read(text.as_bytes(), &FieldNames::default())
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         let values = ["AAPL", "B", "50", "100", "1"];
         assert_eq!(rows.rows.len(), 1, "{text}");
         for (field, value) in OutputField::ALL.into_iter().zip(values) {
@@ -363,21 +372,21 @@ mod tests {
         one("id,symbol,side,quantity,price,sequence\n7,AAPL,B,50,100,1\n");
         let rows = one(&format!("[{}]", ROW.replace("sequence", "packetSequence")));
         assert_eq!(rows.understood(), "an array of objects (packetSequence is sequence)");
-        assert_eq!(read(b"[]").unwrap().rows, []);
+        assert_eq!(read(b"[]", &FieldNames::default()).unwrap().rows, []);
     }
 
     #[test]
     fn packets_of_a_keyed_object_are_sorted_by_number() {
         let row = |seq: u32| format!(r#""{seq}":{{"symbol":"A","side":"B","price":1}}"#);
         let text = format!("{{{}}}", [10, 9, 100].map(row).join(","));
-        let rows = read(text.as_bytes()).unwrap();
+        let rows = read(text.as_bytes(), &FieldNames::default()).unwrap();
         let order: Vec<_> = rows.rows.iter().filter_map(OutputRow::sequence).collect();
         assert_eq!(order, [9, 10, 100]);
     }
 
     #[test]
     fn an_unreadable_output_is_refused_with_its_reason() {
-        let why = |text: &str| read(text.as_bytes()).unwrap_err();
+        let why = |text: &str| read(text.as_bytes(), &FieldNames::default()).unwrap_err();
         assert_eq!(why(" \n"), "empty");
         assert!(why(r#"{"name":"client","version":"1"}"#).contains("JSON without packets"));
         assert!(why(&format!("[{ROW},")).contains("incomplete JSON"));
@@ -390,10 +399,10 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400),
             pick in prop::collection::vec(0usize..12, 0..60)) {
-            let _ = read(&bytes);
+            let _ = read(&bytes, &FieldNames::default());
             let parts = ["[", "]", "{", "}", "\"sequence\":", "1", ",", "\n", ROW, "\"", ";", "-"];
             let text: String = pick.iter().map(|&part| parts[part]).collect();
-            let _ = read(text.as_bytes());
+            let _ = read(text.as_bytes(), &FieldNames::default());
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) use super::segment::Segment;
 
 use crate::grade::cases::ReadOrder;
+use crate::grade::observe::activity::WireActivity;
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::datagrams::DatagramLines;
@@ -10,7 +11,6 @@ use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of events kept; further events are only counted.
@@ -64,6 +64,8 @@ pub(crate) struct WireConnection {
     pub(crate) sent: u64,
     /// True if the client had read everything before each write.
     pub(crate) read_one_by_one: bool,
+    /// True if the client's last call has only its first byte.
+    pub(crate) half_call: bool,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
@@ -250,10 +252,8 @@ pub(crate) struct WireRecorder<E> {
     log: WireLog,
     /// Bytes returned by the last call of `peek`, of which `sent` reports how many were written.
     peeked: Vec<u8>,
-    /// Time of the last event, in milliseconds. Another thread reads it to detect silence.
-    last_event: Arc<AtomicU64>,
-    /// Number of open connections.
-    open: Arc<AtomicUsize>,
+    /// Activity for the thread that watches the client.
+    activity: Arc<WireActivity>,
     /// Socket that reports unread bytes, if each write waits until the client has read the one
     /// before.
     unread: Option<UnreadProbe>,
@@ -271,6 +271,8 @@ pub(crate) struct RecordedConnection<C> {
     calls: CallDecoder,
     /// True if the exchange resets the connection.
     reset: bool,
+    /// True if the exchange has ended its side: all that it still does is to wait for the client.
+    finished: bool,
     /// Addresses of the client and of the exchange, while unread bytes can be counted.
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Time since which bytes are held back, if they are.
@@ -281,18 +283,10 @@ pub(crate) struct RecordedConnection<C> {
 }
 
 impl<E: Exchange> WireRecorder<E> {
-    /// Records the connections of `inner`. Keeps `last_event` (time of the last event in
-    /// milliseconds) and `open` (number of connections) up to date for other threads.
-    pub(crate) fn new(inner: E, last_event: Arc<AtomicU64>, open: Arc<AtomicUsize>) -> Self {
-        Self {
-            inner,
-            log: WireLog::default(),
-            peeked: Vec::new(),
-            last_event,
-            open,
-            unread: None,
-            gathers: false,
-        }
+    /// Records the connections of `inner`, and keeps `activity` up to date for other threads.
+    pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
+        let (log, peeked) = (WireLog::default(), Vec::new());
+        Self { inner, log, peeked, activity, unread: None, gathers: false }
     }
 
     /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
@@ -341,12 +335,6 @@ impl<E: Exchange> WireRecorder<E> {
     pub(crate) fn into_log(self) -> WireLog {
         WireLog { exchange_died: self.inner.is_dead(), ..self.log }
     }
-
-    /// Records the time of an event for the thread that waits for silence.
-    fn touch(&self, now: Duration) {
-        self.last_event
-            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
 }
 
 // A wrapper that forgets a method swallows its calls, because the default does nothing.
@@ -356,8 +344,8 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     type Event = E::Event;
 
     fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection {
-        self.touch(now);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.activity.touch(now);
+        self.activity.open();
         let before =
             || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
         self.log.began = self.log.began.or_else(before);
@@ -368,6 +356,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             id,
             calls,
             reset: false,
+            finished: false,
             addresses: None,
             held: None,
             gathered: Vec::new(),
@@ -387,23 +376,26 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
-        self.touch(now);
+        self.activity.touch(now);
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
             self.log.call(now, conn.id, call);
+        }
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            state.half_call = conn.calls.is_half();
         }
         self.inner.receive(&mut conn.inner, bytes, now);
     }
 
     fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
-        self.touch(now);
+        self.activity.touch(now);
         self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
         self.inner.input_ended(&mut conn.inner, now);
     }
 
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
-        self.touch(now);
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.activity.touch(now);
+        self.activity.close(conn.id);
         let what = match (how, conn.reset || self.inner.down_until().is_some()) {
             (Disconnect::Reset, _) => WireEventKind::Reset,
             (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
@@ -433,7 +425,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
-        self.touch(now);
+        self.activity.touch(now);
         if let Some(state) = self.log.conns.get_mut(conn.id) {
             // The claim holds for this write only if the system could still count unread bytes.
             state.read_one_by_one &= conn.addresses.is_some();
@@ -453,7 +445,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         }
         let step = self.inner.step(&mut conn.inner, now);
         match step {
-            Step::Finish => self.log.add_event(now, conn.id, WireEventKind::Finished),
+            Step::Finish => {
+                conn.finished = true;
+                self.log.add_event(now, conn.id, WireEventKind::Finished);
+            }
             Step::Reset => conn.reset = true,
             Step::Wait | Step::Close => {}
         }
@@ -463,7 +458,9 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
         // No event reports that the client has read, so the driver must check again at once.
-        if conn.held.is_some() { Some(Duration::ZERO) } else { due }
+        let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
+        self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
+        due
     }
 
     fn is_idle(&self, conn: &Self::Connection) -> bool {

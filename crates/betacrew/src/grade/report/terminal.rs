@@ -2,17 +2,19 @@
 //! the grade.
 
 use crate::grade::cases::Severity;
-use crate::grade::diagnose;
+use crate::grade::diagnose::{self, prompt::waits_for_input};
 use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
+use crate::grade::run::network::CaseNetwork;
 use crate::terminal::style::Colours;
 use crate::text::formatting::{count, took};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Maximum number of lines of a timeline.
 const LINES: usize = 14;
@@ -56,18 +58,38 @@ impl Paint {
     }
 }
 
-/// Returns the heading above the table.
-pub(crate) fn heading(setup: &AttemptSetup, cases: usize, paint: Paint) -> String {
+/// Returns the heading above the table. `expected` is the time that a client without a fault takes.
+pub(crate) fn heading(
+    setup: &AttemptSetup,
+    cases: usize,
+    expected: Duration,
+    paint: Paint,
+) -> String {
     let port = setup.port.map_or_else(|| "free ports".to_owned(), |port| format!("port {port}"));
+    let network = match setup.network {
+        CaseNetwork::Shared => "",
+        CaseNetwork::Own => " in a network for each case",
+    };
     format!(
         "{}  {}\n",
         paint.bold(&setup.client.shown()),
         paint.dim(&format!(
-            "{}, {port}, seed {}",
+            "{}, {port}{network}, seed {}, about {}",
             count(u64::try_from(cases).unwrap_or(0), "case"),
-            setup.seed
+            setup.seed,
+            seconds(expected)
         ))
     )
+}
+
+/// Returns a time in whole seconds, rounded up.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_millis().div_ceil(1000))
+}
+
+/// Returns a remark about the whole run.
+pub(crate) fn remark(text: &str, paint: Paint) -> String {
+    format!("{}\n", paint.dim(&format!("note: {text}")))
 }
 
 /// Position of a row in the table.
@@ -134,14 +156,18 @@ pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Pai
     for group in groups.iter().take(FAILURES_MAX) {
         failure(&mut text, group, setup, paint);
     }
-    if groups.len() > FAILURES_MAX {
+    let left_out: Vec<&str> =
+        groups.iter().skip(FAILURES_MAX).filter_map(|group| Some(group.first()?.case.id)).collect();
+    if !left_out.is_empty() {
         let _ = writeln!(
             text,
-            "\n{} more; run one of these cases alone, or use --html FILE, to see the details",
-            count((groups.len() - FAILURES_MAX) as u64, "failure")
+            "\n{} more: {}. Name one of these cases to see its details, or use --html FILE for all",
+            count(left_out.len() as u64, "failure"),
+            left_out.join(", ")
         );
     }
     absent(&mut text, outcomes, setup, paint);
+    input(&mut text, outcomes, setup, paint);
     behaviour(&mut text, outcomes, paint);
     grade(&mut text, &GradeSummary::of(outcomes), paint);
     text
@@ -272,7 +298,13 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
             text,
             "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told \
              where to connect,\nput {{host}} and {{port}} in its command, or use --port any and \
-             read BETACREW_HOST and BETACREW_PORT"
+             read BETACREW_HOST and BETACREW_PORT{}",
+            match setup.network {
+                CaseNetwork::Own => {
+                    ".\nIf something else connects for it, such as a container, use --isolate never"
+                }
+                CaseNetwork::Shared => "",
+            }
         ),
         None => writeln!(
             text,
@@ -281,6 +313,25 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
              3000"
         ),
     };
+}
+
+/// Explains how to give input to a client that seems to wait for some.
+fn input(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) {
+    if setup.stdin.is_some() {
+        return;
+    }
+    let mut failed = outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Pass);
+    let sign = failed.find_map(|outcome| {
+        let evidence = &outcome.shown.as_ref()?.evidence;
+        (!evidence.has_output()).then(|| waits_for_input(&evidence.process)).flatten()
+    });
+    if let Some(sign) = sign {
+        let _ = writeln!(
+            text,
+            "\n{} {sign}, and its input is empty. --stdin '1\\n' types an answer",
+            paint.bold("the client seems to wait for input:"),
+        );
+    }
 }
 
 /// Writes the observations that decide no case, with the number of cases in which they were made.
@@ -325,4 +376,46 @@ fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
         tally("should", summary.should),
         paint.dim(rule)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grade::cases::{CASES, Case};
+    use crate::grade::diagnose::testing::classic_run;
+    use crate::grade::judge::verdict::Attempt;
+    use crate::grade::judge::{CaseFailure, Judged};
+    use crate::grade::observe::names::FieldNames;
+    use crate::grade::run::client::GradedClient;
+    use crate::grade::run::workdir::Workdir;
+
+    /// Returns the outcome of a case that failed for no known reason.
+    fn unexplained(case: &'static Case) -> CaseOutcome {
+        let evidence = classic_run().evidence();
+        let failure =
+            CaseFailure { expected: "packets".to_owned(), actual: "none".to_owned(), cause: None };
+        let judged = Judged { failure: Some(failure), observations: Vec::new() };
+        CaseOutcome::of(case, Severity::Must, vec![Attempt { evidence, judged }])
+    }
+
+    #[test]
+    fn failures_without_details_are_named() {
+        let cases = &CASES[..FAILURES_MAX + 2];
+        let outcomes: Vec<CaseOutcome> = cases.iter().map(unexplained).collect();
+        let client = GradedClient::new(&["x".into()]).unwrap();
+        let setup = AttemptSetup {
+            client,
+            workdir: Workdir::Copy,
+            output: None,
+            fields: FieldNames::default(),
+            timeout: Duration::from_secs(1),
+            seed: 1,
+            port: None,
+            network: CaseNetwork::Shared,
+            stdin: None,
+        };
+        let text = details(&outcomes, &setup, Paint(Colours::Plain));
+        let [first, second] = [cases[FAILURES_MAX].id, cases[FAILURES_MAX + 1].id];
+        assert!(text.contains(&format!("2 failures more: {first}, {second}. ")), "{text}");
+    }
 }

@@ -1,26 +1,24 @@
 //! One run of the client in one case: folder, exchange and process together.
 
 use crate::error::Failure;
-use crate::grade::cases::{Case, PassCondition};
-use crate::grade::judge::compare::Differences;
-use crate::grade::observe::evidence::{ClientOutput, Evidence};
-use crate::grade::observe::output_finder;
+use crate::grade::cases::Case;
+use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::names::FieldNames;
+use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
 use crate::grade::run::client::GradedClient;
 use crate::grade::run::exchange_host::{self, ExchangeHost};
-use crate::grade::run::process::{self, FinishedProcess, PollDecision, ProcessFailure};
+use crate::grade::run::lingering::LingerCount;
+use crate::grade::run::network::{self, CaseNetwork};
+use crate::grade::run::process::{self, FinishedProcess, ProcessEnd, ProcessFailure, Typist};
 use crate::grade::run::run_folder::RunFolder;
+use crate::grade::run::stdin::StdinScript;
+use crate::grade::run::watch::{ClientChecks, ClientWatch};
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use feed::wire::packet::Packet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-/// Time after which a client that has all packets and does nothing more is killed, unless the case
-/// is about its end. The report says that it did not end by itself.
-const LINGER_MAX: Duration = Duration::from_secs(2);
-/// Interval at which the output of a running client is checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+use std::time::Duration;
 
 /// Settings that all runs of the client share.
 #[derive(Clone, Debug)]
@@ -31,42 +29,72 @@ pub(crate) struct AttemptSetup {
     pub(crate) workdir: Workdir,
     /// Name of the output, if the user gave one.
     pub(crate) output: Option<PathBuf>,
+    /// Names of fields in the output that the user gave.
+    pub(crate) fields: FieldNames,
     /// Time limit of a case, before its factor.
     pub(crate) timeout: Duration,
     /// Seed of the random faults.
     pub(crate) seed: u64,
     /// Port of every exchange; `None` means any free one.
     pub(crate) port: Option<u16>,
+    /// Network of each exchange and its client.
+    pub(crate) network: CaseNetwork,
+    /// Input that is typed for the client, if any.
+    pub(crate) stdin: Option<StdinScript>,
+}
+
+/// State that all runs of the client share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedState<'a> {
+    /// Folder that receives the copies of the client's folder.
+    pub(crate) folder: &'a RunFolder,
+    /// Number of cases in which the client has lingered.
+    pub(crate) lingering: &'a LingerCount,
+    /// Handle by which the user stops the grader.
+    pub(crate) stop: &'a Stop,
 }
 
 /// Runs the client in a case, and returns the evidence of the run. Returns `None` if the user
-/// stopped the grader.
+/// stopped the grader. The calling thread must be one for this run alone, because it may stay in
+/// the network of the case.
 ///
 /// # Errors
 /// Returns an error if the exchange cannot listen, or the client cannot be started.
 pub(crate) fn run(
     setup: &AttemptSetup,
     case: &Case,
-    folder: &RunFolder,
-    stop: &Stop,
+    shared: SharedState<'_>,
 ) -> Result<Option<Evidence>, Failure> {
+    if setup.network == CaseNetwork::Own {
+        network::enter_new().map_err(|source| Failure::System {
+            action: "cannot make a network for a case (--isolate never does without)",
+            source,
+        })?;
+    }
     let resolved = case
         .exchange_setup
         .map(|played| exchange_host::resolve(&played, setup.seed))
         .transpose()?;
     let tape = resolved.as_ref().map(exchange_host::tape_packets).transpose()?.unwrap_or_default();
-    let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), folder)?;
+    let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
     if let Some(name) = &setup.output {
         workdir.track(name);
     }
     let host = ExchangeHost::open(resolved.as_ref(), setup.port, case.read_order())?;
     let opened = host.began;
-    let Some(finished) = run_client(setup, case, &workdir, &host, &tape, stop)? else {
+    let Some(finished) = run_client(setup, case, &workdir, &host, &tape, shared)? else {
         return Ok(None);
     };
+    if finished.ended == ProcessEnd::Lingered {
+        shared.lingering.add();
+    }
     let wire = host.close()?;
     let began = wire.began.map_or(opened, |(_, began)| began);
-    let output = output_finder::output(&workdir, setup.output.as_deref(), &finished.stdout, began);
+    let output = {
+        let named = setup.output.as_deref();
+        let reading = Reading { names: &setup.fields, tape: &tape };
+        output_finder::output(&workdir, named, &finished.stdout, began, reading)
+    };
     Ok(Some(Evidence::new(tape, wire, finished, output)))
 }
 
@@ -77,64 +105,29 @@ fn run_client(
     workdir: &CaseWorkdir,
     host: &ExchangeHost,
     tape: &[Packet],
-    stop: &Stop,
+    shared: SharedState<'_>,
 ) -> Result<Option<FinishedProcess>, Failure> {
     let mut command = setup.client.command(workdir, host.port);
-    let mut checked_at = Instant::now();
-    let mut complete_since: Option<Instant> = None;
-    let poll = |_| {
-        if stop.asked() {
-            return PollDecision::Stop;
-        }
-        // In cases about the end, a client that lingers must be left alone until the time limit.
-        let to_its_end = matches!(
-            case.passes,
-            PassCondition::Ends
-                | PassCondition::EndsWithZero
-                | PassCondition::ReportsFailure
-                | PassCondition::Empty
-        );
-        if to_its_end || checked_at.elapsed() < CHECK_INTERVAL || host.idle_time() < CHECK_INTERVAL
-        {
-            return PollDecision::Wait;
-        }
-        checked_at = Instant::now();
-        if !is_complete(setup, workdir, host, tape) {
-            complete_since = None;
-            return PollDecision::Wait;
-        }
-        match complete_since.get_or_insert(checked_at).elapsed() >= LINGER_MAX {
-            true => PollDecision::EndLingering,
-            false => PollDecision::Wait,
-        }
-    };
-    process::run(&mut command, setup.timeout * case.timeout_factor, poll).map_err(|failure| {
-        match failure {
-            ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
-            ProcessFailure::Run(error) => {
-                let program = setup.client.shown();
-                Failure::Usage(format!(
-                    "cannot start the client: {error}\nThe command is: {program}\nGive the command \
-                     after --, as you would type it in this folder: betacrew grade -- node \
-                     client.js"
-                ))
-            }
+    let checks = ClientChecks::default();
+    let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
+    let limit = watch.limit();
+    let ran = process::run(&mut command, typist(setup, host.port), limit, |id| watch.decide(id));
+    ran.map_err(|failure| match failure {
+        ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
+        ProcessFailure::Run(error) => {
+            let program = setup.client.shown();
+            Failure::Usage(format!(
+                "cannot start the client: {error}\nThe command is: {program}\nGive the command \
+                 after --, as you would type it in this folder: betacrew grade -- node client.js"
+            ))
         }
     })
 }
 
-/// Returns whether the client's output has all packets now, while the client still runs.
-fn is_complete(
-    setup: &AttemptSetup,
-    workdir: &CaseWorkdir,
-    host: &ExchangeHost,
-    tape: &[Packet],
-) -> bool {
-    let output = output_finder::output(workdir, setup.output.as_deref(), &[], host.began);
-    match &output {
-        ClientOutput::Found { rows, .. } => Differences::between(tape, rows).is_complete(),
-        ClientOutput::None | ClientOutput::Unclear { .. } => false,
-    }
+/// Returns the writer of the client's input, if the user gave one.
+fn typist(setup: &AttemptSetup, port: u16) -> Option<Typist> {
+    let script = setup.stdin.clone()?;
+    Some(Box::new(move |stdin| script.type_into(stdin, port)))
 }
 
 /// Returns whether the client has connected to the exchange at least once.

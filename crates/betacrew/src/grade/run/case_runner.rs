@@ -1,14 +1,30 @@
-//! Runs of all cases, one after another or several at a time.
+//! Runs of all cases, as many side by side as the machine has room for.
+//!
+//! The first case runs alone, because it shows whether the client connects at all, where it writes
+//! and what it costs. The others start in the order of their usual time, the longest first; those
+//! start before all others in which a client that lingers takes as long as it likes. A case
+//! that fails while others run says little, because they may have slowed it down: it runs again
+//! alone at the end, and only that run counts.
 
 use crate::error::Failure;
 use crate::grade::cases::{Case, Severity};
 use crate::grade::judge::judge;
 use crate::grade::judge::verdict::{Attempt, CaseOutcome, Verdict};
-use crate::grade::run::attempt::{self, AttemptSetup};
+use crate::grade::run::attempt::{self, AttemptSetup, SharedState};
+use crate::grade::run::lingering::{LEARNED_AFTER, LingerCount};
+use crate::grade::run::machine::MachineProbe;
 use crate::grade::run::run_folder::RunFolder;
+use crate::grade::run::start_pacer::{JobLimit, RunningCases, StartPacer};
 use crate::net::Stop;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use crate::text::formatting::count;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+/// Interval at which the machine is measured and the progress is shown.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Selection of cases, with the settings of their runs.
 pub(crate) struct CaseRunner<'a> {
@@ -22,12 +38,73 @@ pub(crate) struct CaseRunner<'a> {
     pub(crate) strict: bool,
     /// Number of runs of each case, at least 1.
     pub(crate) repeat: u32,
-    /// Number of cases run at a time, at least 1.
-    pub(crate) jobs: usize,
+    /// Number of cases that run side by side.
+    pub(crate) jobs: JobLimit,
+}
+
+/// Observer of the runs.
+pub(crate) trait RunObserver {
+    /// Called once for each case, in the order of the cases.
+    fn on_outcome(&mut self, outcome: &CaseOutcome);
+    /// Called again and again while cases run.
+    fn on_progress(&mut self, progress: &RunProgress);
+    /// Called with a remark about the whole run.
+    fn on_remark(&mut self, remark: &str);
+}
+
+/// Progress of the runs.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct RunProgress {
+    /// Cases that run, with the time since their start.
+    pub(crate) in_flight: Vec<(&'static Case, Duration)>,
+    /// Number of cases whose verdict is known.
+    pub(crate) settled: usize,
+    /// Number of all cases.
+    pub(crate) all: usize,
+    /// Number of cases that failed beside others and wait for their run alone.
+    pub(crate) to_repeat: usize,
+    /// Expected time until the end, if the client passes what is left.
+    pub(crate) left: Duration,
+}
+
+/// Case that runs.
+#[derive(Clone, Copy, Debug)]
+struct RunningCase {
+    index: usize,
+    began: Instant,
+    /// True if another case ran at any time since its start.
+    beside_others: bool,
+}
+
+/// Message of a case's thread: the index of the case, and its outcome.
+type Done = (usize, Result<CaseOutcome, Failure>);
+
+/// State of the runs.
+struct RunState<'a, O> {
+    runner: &'a CaseRunner<'a>,
+    shared: SharedState<'a>,
+    observer: &'a mut O,
+    pacer: StartPacer,
+    machine: MachineProbe,
+    /// Cases that have not started, the next one first.
+    queue: VecDeque<usize>,
+    in_flight: Vec<RunningCase>,
+    /// Cases that failed beside others.
+    to_repeat: VecDeque<usize>,
+    /// Outcomes by case, until they are reported.
+    waiting: Vec<Option<CaseOutcome>>,
+    /// Reported outcomes.
+    reported: Vec<CaseOutcome>,
+    settled: usize,
+    ended: u32,
+    last_start: Instant,
+    /// Number of cases that ran again alone, and of those among them that passed then.
+    repeated: (u64, u64),
+    failure: Option<Failure>,
 }
 
 impl CaseRunner<'_> {
-    /// Runs all cases and calls `on_outcome` with each outcome, in the order of the cases.
+    /// Runs all cases.
     ///
     /// Cases after a stop by the user count as not run. If the client never connects in the first
     /// case, all cases count as not run, because the client probably connects to another address.
@@ -37,79 +114,44 @@ impl CaseRunner<'_> {
     pub(crate) fn run_all(
         &self,
         stop: &Stop,
-        mut on_outcome: impl FnMut(&CaseOutcome),
+        observer: &mut impl RunObserver,
     ) -> Result<Vec<CaseOutcome>, Failure> {
-        let mut outcomes: Vec<CaseOutcome> = Vec::with_capacity(self.cases.len());
-        let Some((first, rest)) = self.cases.split_first() else { return Ok(outcomes) };
-        let outcome = self.case(first, stop)?;
-        on_outcome(&outcome);
-        let never_connected = first.exchange_setup.is_some() && outcome.verdict == Verdict::NotRun;
-        outcomes.push(outcome);
-        if never_connected || stop.asked() {
-            outcomes
-                .extend(rest.iter().map(|case| CaseOutcome::not_run(case, self.severity(case))));
-            return Ok(outcomes);
-        }
-        self.run_concurrently(rest, stop, &mut outcomes, &mut on_outcome)?;
-        Ok(outcomes)
-    }
-
-    /// Runs cases on `jobs` threads, and calls `on_outcome` in the order of the cases.
-    fn run_concurrently(
-        &self,
-        cases: &[&'static Case],
-        stop: &Stop,
-        outcomes: &mut Vec<CaseOutcome>,
-        on_outcome: &mut impl FnMut(&CaseOutcome),
-    ) -> Result<(), Failure> {
-        let (next, failed) = (AtomicUsize::new(0), Stop::new());
-        let (sender, receiver) = channel();
+        let lingering = LingerCount::default();
+        let shared = SharedState { folder: self.folder, lingering: &lingering, stop };
+        let mut order: Vec<usize> = (1..self.cases.len()).collect();
+        order.sort_by_key(|index| Reverse(self.cases[*index].start_priority()));
+        let mut state = RunState {
+            runner: self,
+            shared,
+            observer,
+            pacer: StartPacer::new(self.jobs),
+            machine: MachineProbe::new(),
+            queue: (0..self.cases.len().min(1)).collect(),
+            in_flight: Vec::new(),
+            to_repeat: VecDeque::new(),
+            waiting: vec![None; self.cases.len()],
+            reported: Vec::new(),
+            settled: 0,
+            ended: 0,
+            last_start: Instant::now(),
+            repeated: (0, 0),
+            failure: None,
+        };
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.min(cases.len()) {
-                let (sender, next, failed) = (sender.clone(), &next, &failed);
-                scope.spawn(move || self.run_queue(cases, next, (stop, failed), &sender));
+            let (sender, receiver) = channel();
+            state.run(scope, &sender, &receiver);
+            if state.first_connected() {
+                state.queue.extend(order);
+                state.limit_shared_output();
+                state.run(scope, &sender, &receiver);
             }
-            drop(sender);
-            let mut waiting: Vec<Option<CaseOutcome>> = vec![None; cases.len()];
-            let mut reported = 0;
-            let mut failure = None;
-            for (index, done) in receiver {
-                match done {
-                    Ok(outcome) => waiting[index] = Some(outcome),
-                    Err(error) => {
-                        failed.stop();
-                        failure.get_or_insert(error);
-                    }
-                }
-                while let Some(outcome) = waiting.get_mut(reported).and_then(Option::take) {
-                    on_outcome(&outcome);
-                    outcomes.push(outcome);
-                    reported += 1;
-                }
-            }
-            failure.map_or(Ok(()), Err)
-        })
+        });
+        state.finish()
     }
 
-    /// Runs cases from the common queue until it is empty; runs none after a failure elsewhere.
-    fn run_queue(
-        &self,
-        cases: &[&'static Case],
-        next: &AtomicUsize,
-        (stop, failed): (&Stop, &Stop),
-        sender: &Sender<(usize, Result<CaseOutcome, Failure>)>,
-    ) {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(case) = cases.get(index) else { return };
-            let done = match failed.asked() {
-                true => Ok(CaseOutcome::not_run(case, self.severity(case))),
-                false => self.case(case, stop),
-            };
-            if sender.send((index, done)).is_err() {
-                return;
-            }
-        }
+    /// Returns the time that a client without a fault takes for all cases.
+    pub(crate) fn expected(&self) -> Duration {
+        StartPacer::new(self.jobs).expected(self.cases.iter().map(|case| case.usual_time()))
     }
 
     /// Returns the severity of a case, which is always must in strict mode.
@@ -118,15 +160,15 @@ impl CaseRunner<'_> {
     }
 
     /// Runs one case `repeat` times and judges each run.
-    fn case(&self, case: &'static Case, stop: &Stop) -> Result<CaseOutcome, Failure> {
+    fn case(&self, case: &'static Case, shared: SharedState<'_>) -> Result<CaseOutcome, Failure> {
         let severity = self.severity(case);
         let mut runs = Vec::new();
         let mut reached = case.exchange_setup.is_none();
         for _ in 0..self.repeat {
-            if stop.asked() {
+            if shared.stop.asked() {
                 return Ok(CaseOutcome::not_run(case, severity));
             }
-            let Some(evidence) = attempt::run(self.setup, case, self.folder, stop)? else {
+            let Some(evidence) = attempt::run(self.setup, case, shared)? else {
                 return Ok(CaseOutcome::not_run(case, severity));
             };
             reached |= attempt::has_connected(&evidence.wire);
@@ -137,4 +179,203 @@ impl CaseRunner<'_> {
         let verdict = if reached { outcome.verdict } else { Verdict::NotRun };
         Ok(CaseOutcome { verdict, ..outcome })
     }
+}
+
+impl<'a, O: RunObserver> RunState<'a, O> {
+    /// Runs all cases of the queue, and those again alone that failed beside others.
+    fn run<'scope>(
+        &mut self,
+        scope: &'scope Scope<'scope, '_>,
+        sender: &Sender<Done>,
+        receiver: &Receiver<Done>,
+    ) where
+        'a: 'scope,
+    {
+        loop {
+            while let Some(index) = self.next_case() {
+                self.start(index, scope, sender);
+            }
+            if self.in_flight.is_empty() {
+                return;
+            }
+            self.show_progress();
+            match receiver.recv_timeout(TICK) {
+                Ok(done) => self.on_done(done),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Returns the case to start now, if one may start.
+    fn next_case(&mut self) -> Option<usize> {
+        if self.failure.is_some() || self.shared.stop.asked() {
+            self.queue.clear();
+            self.to_repeat.clear();
+        }
+        if self.queue.is_empty() {
+            // A case that failed beside others runs again alone.
+            let index = self.in_flight.is_empty().then(|| self.to_repeat.pop_front()).flatten();
+            self.repeated.0 += u64::from(index.is_some());
+            return index;
+        }
+        let running = RunningCases {
+            in_flight: self.in_flight.len(),
+            ended: self.ended,
+            since_start: self.last_start.elapsed(),
+        };
+        let may_start = self.pacer.may_start(running, self.machine.state());
+        may_start.then(|| self.queue.pop_front()).flatten()
+    }
+
+    /// Starts a case on a thread of its own.
+    fn start<'scope>(
+        &mut self,
+        index: usize,
+        scope: &'scope Scope<'scope, '_>,
+        sender: &Sender<Done>,
+    ) where
+        'a: 'scope,
+    {
+        let others = !self.in_flight.is_empty();
+        for other in &mut self.in_flight {
+            other.beside_others = true;
+        }
+        let began = Instant::now();
+        self.last_start = began;
+        self.in_flight.push(RunningCase { index, began, beside_others: others });
+        let (runner, shared, sender) = (self.runner, self.shared, sender.clone());
+        let run = move || {
+            // An error means that the runner has gone, which waits for this thread.
+            let _ = sender.send((index, runner.case(runner.cases[index], shared)));
+        };
+        if let Err(source) = std::thread::Builder::new().spawn_scoped(scope, run) {
+            self.in_flight.retain(|case| case.index != index);
+            self.fail(Failure::System { action: "cannot start a thread for a case", source });
+        }
+    }
+
+    /// Takes the outcome of a case that has ended.
+    fn on_done(&mut self, (index, done): Done) {
+        let place = self.in_flight.iter().position(|case| case.index == index);
+        let beside_others =
+            place.is_some_and(|place| self.in_flight.swap_remove(place).beside_others);
+        self.ended += 1;
+        match done {
+            Err(failure) => self.fail(failure),
+            Ok(outcome) if beside_others && !is_certain(&outcome) => {
+                self.to_repeat.push_back(index);
+            }
+            Ok(outcome) => {
+                let passed_alone = self.repeated.0 > 0 && outcome.verdict == Verdict::Pass;
+                self.repeated.1 += u64::from(passed_alone);
+                self.settle(index, outcome);
+            }
+        }
+    }
+
+    /// Keeps the first failure, after which no further case starts.
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// Keeps the final outcome of a case, and reports all outcomes whose turn it is.
+    fn settle(&mut self, index: usize, outcome: CaseOutcome) {
+        self.settled += 1;
+        self.waiting[index] = Some(outcome);
+        while let Some(outcome) = self.waiting.get_mut(self.reported.len()).and_then(Option::take) {
+            self.observer.on_outcome(&outcome);
+            self.reported.push(outcome);
+        }
+    }
+
+    /// Returns whether the client has connected in the first case, if that case has an exchange.
+    fn first_connected(&self) -> bool {
+        let first = self.reported.first();
+        first.is_some_and(|first| first.verdict != Verdict::NotRun)
+            && !self.shared.stop.asked()
+            && self.failure.is_none()
+    }
+
+    /// Runs one case after another if the client has written into a folder that all cases share.
+    fn limit_shared_output(&mut self) {
+        let written_outside = self.reported.iter().any(has_shared_output);
+        if written_outside && self.pacer.limit != JobLimit::One {
+            self.pacer.limit = JobLimit::One;
+            self.observer.on_remark(
+                "one case after another, because the client writes its output into a folder that \
+                 all cases share; --output FILE with a relative path allows more",
+            );
+        }
+    }
+
+    /// Shows which cases run.
+    fn show_progress(&mut self) {
+        let usual = |index: usize| self.runner.cases[index].usual_time();
+        let rest = |case: &RunningCase| usual(case.index).saturating_sub(case.began.elapsed());
+        let running = self.in_flight.iter().map(rest);
+        let queued = self.queue.iter().copied().map(usual);
+        let alone: Duration = self.to_repeat.iter().copied().map(usual).sum();
+        let progress = RunProgress {
+            in_flight: self
+                .in_flight
+                .iter()
+                .map(|case| (self.runner.cases[case.index], case.began.elapsed()))
+                .collect(),
+            settled: self.settled,
+            all: self.runner.cases.len(),
+            to_repeat: self.to_repeat.len(),
+            left: self.pacer.expected(running.chain(queued)) + alone,
+        };
+        self.observer.on_progress(&progress);
+    }
+
+    /// Makes the remarks that only the whole run shows.
+    fn remark_at_end(&mut self) {
+        let (repeated, passed) = self.repeated;
+        if repeated > 0 {
+            self.observer.on_remark(&format!(
+                "{} failed while others ran, and then ran again alone: {passed} passed; only the \
+                 run alone counts",
+                count(repeated, "case")
+            ));
+        }
+        if self.shared.lingering.is_learned() {
+            self.observer.on_remark(&format!(
+                "the client does not end when it has all packets: after {LEARNED_AFTER} such cases \
+                 it was ended at once, except in the group termination"
+            ));
+        }
+    }
+
+    /// Returns all outcomes. Cases without one count as not run.
+    fn finish(mut self) -> Result<Vec<CaseOutcome>, Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let is_reported = self.reported.first().is_none_or(|c| c.verdict != Verdict::NotRun);
+        for index in self.reported.len()..self.runner.cases.len() {
+            let case = self.runner.cases[index];
+            let outcome = self.waiting[index].take();
+            let outcome =
+                outcome.unwrap_or_else(|| CaseOutcome::not_run(case, self.runner.severity(case)));
+            if is_reported {
+                self.observer.on_outcome(&outcome);
+            }
+            self.reported.push(outcome);
+        }
+        self.remark_at_end();
+        Ok(self.reported)
+    }
+}
+
+/// Returns whether other cases that ran at the same time cannot have changed an outcome.
+fn is_certain(outcome: &CaseOutcome) -> bool {
+    outcome.verdict == Verdict::Pass && !has_shared_output(outcome)
+}
+
+/// Returns whether the client's output lies outside of the folder of its case, where other cases
+/// may have written it.
+fn has_shared_output(outcome: &CaseOutcome) -> bool {
+    outcome.shown.as_ref().is_some_and(|shown| shown.evidence.output.is_outside())
 }

@@ -11,6 +11,10 @@ use std::process::Command;
 /// addresses, so `localhost` works too.
 pub(crate) const HOST: &str = "127.0.0.1";
 
+/// Programs that start others elsewhere or as another user.
+const OUTSIDE: [&str; 9] =
+    ["docker", "podman", "nerdctl", "kubectl", "flatpak", "snap", "ssh", "sudo", "doas"];
+
 /// Command of the graded client.
 #[derive(Clone, Debug)]
 pub(crate) struct GradedClient {
@@ -28,6 +32,13 @@ impl GradedClient {
     /// Returns whether the command has a {port} placeholder.
     pub(crate) fn takes_port(&self) -> bool {
         self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
+    }
+
+    /// Returns the program of the command, if it may start the client outside of its own processes
+    /// or as another user.
+    pub(crate) fn leaves_for(&self) -> Option<&'static str> {
+        let name = Path::new(&self.program).file_name()?;
+        OUTSIDE.into_iter().find(|outside| name == *outside)
     }
 
     /// Returns the command as a person would type it, with its placeholders and without secrets.
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         let client = client(&["node", "x y.js", "--to={host}:{port}"]);
-        assert!(client.takes_port());
+        assert!(client.takes_port() && client.leaves_for().is_none());
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
         let run = RunFolder::open().unwrap();
         let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();

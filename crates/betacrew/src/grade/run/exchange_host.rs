@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::grade::cases::{CaseSetup, ReadOrder};
+use crate::grade::observe::activity::WireActivity;
 use crate::grade::observe::wire::{WireLog, WireRecorder};
 use crate::net::{self, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
@@ -16,7 +17,6 @@ use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,10 +31,8 @@ pub(crate) struct ExchangeHost {
     pub(crate) port: u16,
     /// Time of day at which the exchange started.
     pub(crate) began: SystemTime,
-    /// Time of the last event on the wire, in milliseconds since the start.
-    last_event: Arc<AtomicU64>,
-    /// Number of open connections.
-    open: Arc<AtomicUsize>,
+    /// Activity on the wire.
+    activity: Arc<WireActivity>,
     /// Instant at which the exchange started.
     since: Instant,
     stop: Stop,
@@ -100,7 +98,7 @@ impl ExchangeHost {
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
-        let (last_event, open) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let activity = Arc::<WireActivity>::default();
         let thread = match resolved {
             None => None,
             Some(resolved) if resolved.engine == EngineSection::Original => {
@@ -108,23 +106,31 @@ impl ExchangeHost {
                     (*tape_in_memory(resolved)?).clone(),
                     resolved.scenario.seed,
                 );
-                let recorder =
-                    WireRecorder::new(original, Arc::clone(&last_event), Arc::clone(&open));
+                let recorder = WireRecorder::new(original, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
             Some(resolved) => {
                 let mock = MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
-                let recorder = WireRecorder::new(mock, Arc::clone(&last_event), Arc::clone(&open));
+                let recorder = WireRecorder::new(mock, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
         };
-        Ok(Self { port, began, last_event, open, since, stop, thread, _reserved: reserved })
+        Ok(Self { port, began, activity, since, stop, thread, _reserved: reserved })
     }
 
     /// Returns the time since the last event on the wire.
     pub(crate) fn idle_time(&self) -> Duration {
-        let last_event = Duration::from_millis(self.last_event.load(Ordering::Relaxed));
-        self.since.elapsed().saturating_sub(last_event)
+        self.since.elapsed().saturating_sub(self.activity.last_event())
+    }
+
+    /// Returns the time of the last event since the start; zero if there was none.
+    pub(crate) fn last_event(&self) -> Duration {
+        self.activity.last_event()
+    }
+
+    /// Returns whether the exchange does nothing by itself for this time.
+    pub(crate) fn rests_for(&self, time: Duration) -> bool {
+        self.activity.rests_until(self.since.elapsed() + time)
     }
 
     /// Stops the exchange and returns its log. The client must have ended; its connections get a
@@ -135,7 +141,7 @@ impl ExchangeHost {
     pub(crate) fn close(mut self) -> Result<WireLog, Failure> {
         let until = Instant::now() + CLOSE_WAIT;
         std::thread::sleep(Duration::from_millis(2));
-        while self.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        while self.activity.open_connections() > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.stop.stop();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +33,15 @@ pub(crate) enum ProcessEnd {
     Lingered,
 }
 
+/// Reason why a client would not have ended before the time limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hopeless {
+    /// The client waited, and nothing could wake it any more.
+    Stuck,
+    /// The client computed, and had nothing left to receive.
+    Spinning,
+}
+
 /// Process of a client after its end.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedProcess {
@@ -42,6 +51,8 @@ pub(crate) struct FinishedProcess {
     pub(crate) took: Duration,
     /// Instant at which the grader killed the client, if it did.
     pub(crate) killed_at: Option<Instant>,
+    /// Reason for which the grader killed the client before the time limit, if there was one.
+    pub(crate) hopeless: Option<Hopeless>,
     /// Processor time that the client had used when it was killed, including time spent waiting for
     /// a processor; `None` if unknown.
     pub(crate) busy: Option<Duration>,
@@ -57,6 +68,10 @@ pub(crate) enum PollDecision {
     Wait,
     /// Kill the client: it has written all packets.
     EndLingering,
+    /// Kill the client: it waits for ever.
+    EndStuck,
+    /// Kill the client: it computes for ever.
+    EndSpinning,
     /// Kill the client: the user has stopped the grader.
     Stop,
 }
@@ -76,36 +91,49 @@ impl From<io::Error> for ProcessFailure {
     }
 }
 
+/// Writer of a client's standard input, which runs in a thread of its own.
+pub(crate) type Typist = Box<dyn FnOnce(ChildStdin) + Send>;
+
 /// Runs a client until it ends, until `limit`, or until `poll` ends it. `poll` is called with
-/// the time since the start. No process of the client runs afterwards. Returns `None` if `poll`
-/// returned `Stop`.
+/// the id of its first process. The standard input is empty without a `typist`. No process of the
+/// client runs afterwards. Returns `None` if `poll` returned `Stop`.
 ///
 /// # Errors
 /// Returns an error if the client cannot be started or cannot be killed.
 pub(crate) fn run(
     command: &mut Command,
+    typist: Option<Typist>,
     limit: Duration,
-    mut poll: impl FnMut(Duration) -> PollDecision,
+    mut poll: impl FnMut(u32) -> PollDecision,
 ) -> Result<Option<FinishedProcess>, ProcessFailure> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stdin = if typist.is_some() { Stdio::piped() } else { Stdio::null() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     let began = Instant::now();
     let mut child = Running::start(command)?;
+    if let Some((typist, stdin)) = typist.zip(child.child.stdin.take()) {
+        std::thread::spawn(move || typist(stdin));
+    }
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
+    let mut hopeless = None;
     let (killed_at, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
         }
-        let time = began.elapsed();
-        if time >= limit {
+        if began.elapsed() >= limit {
             break (Some(ProcessEnd::Killed), false);
         }
-        match poll(time) {
+        match poll(child.child.id()) {
             PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
             PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
+            PollDecision::EndStuck => hopeless = Some(Hopeless::Stuck),
+            PollDecision::EndSpinning => hopeless = Some(Hopeless::Spinning),
             PollDecision::Stop => break (Some(ProcessEnd::Killed), true),
+        }
+        if hopeless.is_some() {
+            break (Some(ProcessEnd::Killed), false);
         }
     };
     let took = began.elapsed();
@@ -120,6 +148,7 @@ pub(crate) fn run(
         ended: killed_at.unwrap_or(code),
         took,
         killed_at: at,
+        hopeless,
         busy,
         stdout,
         stderr,
@@ -169,18 +198,7 @@ impl Running {
     /// processor.
     #[cfg(target_os = "linux")]
     fn busy(&self) -> Option<Duration> {
-        let group = self.child.id().to_string();
-        let (mut ticks, mut queued) = (0, Duration::ZERO);
-        for id in strays::ids() {
-            let Some(stat) = strays::stat(id).filter(|stat| stat.get(2) == Some(&group)) else {
-                continue;
-            };
-            let used = stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok());
-            ticks += used.sum::<u64>();
-            queued += strays::queued(id);
-        }
-        let tick = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-        Some(Duration::from_secs(ticks) / tick + queued)
+        strays::used(self.child.id()).map(|(used, queued)| used + queued)
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -215,6 +233,18 @@ impl Running {
         }
         Ok(ProcessEnd::Exited(status.code().unwrap_or(-1)))
     }
+}
+
+/// Returns the processor time that a group of processes has used.
+#[cfg(target_os = "linux")]
+pub(crate) fn processor_time(group: u32) -> Option<Duration> {
+    strays::used(group).map(|(used, _)| used)
+}
+
+/// Returns `None`, because other systems do not tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn processor_time(_: u32) -> Option<Duration> {
+    None
 }
 
 /// Waits until a killed process has ended, for at most [`REAP_MAX`].
@@ -302,7 +332,7 @@ fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Se
 
 pub(crate) use strays::adopt;
 #[cfg(target_os = "linux")]
-pub(crate) use strays::ids as all_ids;
+pub(crate) use strays::{has_strays, ids as all_ids, stat};
 
 /// Processes of clients that have left their group. Linux makes them children of the grader when
 /// their parents end, and the grader kills them too.
@@ -352,6 +382,14 @@ mod strays {
         }
     }
 
+    /// Returns whether a process of any client has left its group and its parents.
+    pub(crate) fn has_strays() -> bool {
+        let (live, before) = (super::live(), BEFORE.get());
+        children()
+            .iter()
+            .any(|id| !live.contains(id) && before.is_none_or(|before| !before.contains(id)))
+    }
+
     /// Returns the children of this process.
     fn children() -> Vec<u32> {
         let own = u32::try_from(getpid().as_raw_nonzero().get()).unwrap_or(0);
@@ -372,6 +410,23 @@ mod strays {
         let (_, rest) = stat.rsplit_once(')')?;
         let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
         (fields.len() > FIELDS_MIN).then_some(fields)
+    }
+
+    /// Returns the processor time of a group of processes, and the time for which they waited for a
+    /// processor.
+    pub(crate) fn used(group: u32) -> Option<(Duration, Duration)> {
+        let group = group.to_string();
+        let (mut ticks, mut waited) = (0, Duration::ZERO);
+        for id in ids() {
+            let Some(stat) = stat(id).filter(|stat| stat.get(2) == Some(&group)) else {
+                continue;
+            };
+            let used = stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok());
+            ticks += used.sum::<u64>();
+            waited += queued(id);
+        }
+        let tick = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+        Some((Duration::from_secs(ticks) / tick, waited))
     }
 
     /// Returns the time for which the threads of a process were ready to run but waited for a
@@ -408,7 +463,7 @@ mod tests {
     }
 
     fn ran(script: &str, limit: Duration) -> FinishedProcess {
-        let ran = run(&mut shell(script), limit, |_| PollDecision::Wait);
+        let ran = run(&mut shell(script), None, limit, |_| PollDecision::Wait);
         ran.expect("there is a shell").expect("nobody stops it")
     }
 
@@ -420,11 +475,26 @@ mod tests {
         assert_eq!(ran("exit 3", LONG).ended, ProcessEnd::Exited(3));
         assert_eq!(ran("kill -SEGV $$", LONG).ended, ProcessEnd::Signal(11));
         assert_eq!(ran("sleep 60", SHORT).ended, ProcessEnd::Killed);
-        let enough =
-            run(&mut shell("sleep 60"), LONG, |_| PollDecision::EndLingering).unwrap().unwrap();
+        let asleep = |decide: fn(u32) -> PollDecision| {
+            run(&mut shell("sleep 60"), None, LONG, decide).unwrap()
+        };
+        let enough = asleep(|_| PollDecision::EndLingering).unwrap();
         assert_eq!(enough.ended, ProcessEnd::Lingered);
-        assert!(run(&mut shell("sleep 60"), LONG, |_| PollDecision::Stop).unwrap().is_none());
-        assert!(run(&mut Command::new("no such program"), LONG, |_| PollDecision::Wait).is_err());
+        assert!(asleep(|_| PollDecision::Stop).is_none());
+        let none = &mut Command::new("no such program");
+        assert!(run(none, None, LONG, |_| PollDecision::Wait).is_err());
+    }
+
+    #[test]
+    fn input_is_typed_and_ends() {
+        let typist: Typist = Box::new(|mut stdin| {
+            use std::io::Write;
+            stdin.write_all(b"one\ntwo").unwrap();
+        });
+        let typed = run(&mut shell("cat; exit 4"), Some(typist), LONG, |_| PollDecision::Wait);
+        let typed = typed.unwrap().unwrap();
+        assert_eq!((typed.ended, &typed.stdout[..]), (ProcessEnd::Exited(4), &b"one\ntwo"[..]));
+        assert!(ran("cat", LONG).stdout.is_empty());
     }
 
     #[cfg(target_os = "linux")]

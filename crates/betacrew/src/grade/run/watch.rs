@@ -1,0 +1,122 @@
+//! Watch over a running client: whether there is any use in waiting longer.
+
+use crate::grade::cases::Case;
+use crate::grade::judge::compare::Differences;
+use crate::grade::observe::evidence::ClientOutput;
+use crate::grade::observe::output_finder::{self, Reading};
+use crate::grade::run::attempt::{AttemptSetup, SharedState};
+use crate::grade::run::exchange_host::ExchangeHost;
+use crate::grade::run::process::{self, PollDecision};
+use crate::grade::run::stuck::{self, Standstill};
+use crate::grade::run::workdir::CaseWorkdir;
+use feed::wire::packet::Packet;
+use std::time::{Duration, Instant};
+
+/// Interval at which a running client is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Time without an event on the wire after which a client can count as stuck or spinning. On a busy
+/// machine the exchange may need part of it to take what the client has sent.
+const SILENT_MIN: Duration = Duration::from_secs(1);
+/// Share of the time limit, in percent, that a client may compute after everything has arrived.
+const COMPUTING_PERCENT: u32 = 40;
+
+/// Watch over the client of one case.
+pub(crate) struct ClientWatch<'a> {
+    pub(crate) setup: &'a AttemptSetup,
+    pub(crate) case: &'a Case,
+    pub(crate) workdir: &'a CaseWorkdir,
+    pub(crate) host: &'a ExchangeHost,
+    pub(crate) tape: &'a [Packet],
+    pub(crate) shared: SharedState<'a>,
+    pub(crate) checks: ClientChecks,
+}
+
+/// Results of earlier checks.
+#[derive(Default)]
+pub(crate) struct ClientChecks {
+    checked_at: Option<Instant>,
+    /// Time since which the output has been complete.
+    complete_since: Option<Instant>,
+    /// State of a client that seemed to wait for ever at the last check.
+    standstill: Option<Standstill>,
+    /// Instant at which the processor time was measured last.
+    measured_at: Option<Instant>,
+    /// Time of the last event on the wire, and the processor time used when it was first old.
+    silence: Option<(Duration, Duration)>,
+}
+
+impl ClientWatch<'_> {
+    /// Returns the time limit of the case.
+    pub(crate) fn limit(&self) -> Duration {
+        self.setup.timeout * self.case.timeout_factor
+    }
+
+    /// Decides about the client whose first process is `id`.
+    pub(crate) fn decide(&mut self, id: u32) -> PollDecision {
+        if self.shared.stop.asked() {
+            return PollDecision::Stop;
+        }
+        let is_recent = self.checks.checked_at.is_some_and(|at| at.elapsed() < CHECK_INTERVAL);
+        if is_recent || self.host.idle_time() < CHECK_INTERVAL {
+            return PollDecision::Wait;
+        }
+        let now = Instant::now();
+        self.checks.checked_at = Some(now);
+        let is_silent = self.setup.stdin.is_none()
+            && self.host.idle_time() >= SILENT_MIN
+            && self.host.rests_for(self.limit());
+        if !is_silent {
+            (self.checks.standstill, self.checks.silence) = (None, None);
+        } else if self.is_stuck(id) {
+            return PollDecision::EndStuck;
+        } else if self.is_spinning(id) {
+            return PollDecision::EndSpinning;
+        }
+        // In cases about the end, a client that lingers must be left alone until the time limit.
+        if self.case.is_about_the_end() || !self.is_complete() {
+            self.checks.complete_since = None;
+            return PollDecision::Wait;
+        }
+        let patience = self.shared.lingering.patience();
+        match self.checks.complete_since.get_or_insert(now).elapsed() >= patience {
+            true => PollDecision::EndLingering,
+            false => PollDecision::Wait,
+        }
+    }
+
+    /// Returns whether nothing has run since the last check, and nothing ever will.
+    fn is_stuck(&mut self, id: u32) -> bool {
+        let now = stuck::standstill(id, self.host.port);
+        let before = std::mem::replace(&mut self.checks.standstill, now);
+        before.is_some() && before == self.checks.standstill
+    }
+
+    /// Returns whether the client has computed for long since everything has arrived.
+    fn is_spinning(&mut self, id: u32) -> bool {
+        let last_event = self.host.last_event();
+        // Every second, because all processes of the machine are looked at.
+        let is_recent = self.checks.measured_at.is_some_and(|at| at.elapsed() < SILENT_MIN);
+        if is_recent {
+            return false;
+        }
+        self.checks.measured_at = Some(Instant::now());
+        let Some(used) = process::processor_time(id).filter(|_| !last_event.is_zero()) else {
+            return false;
+        };
+        let since = self.checks.silence.filter(|(event, _)| *event == last_event);
+        let (_, before) = *self.checks.silence.insert(since.unwrap_or((last_event, used)));
+        used.saturating_sub(before) >= self.limit() * COMPUTING_PERCENT / 100
+    }
+
+    /// Returns whether the client's output has all packets now.
+    fn is_complete(&self) -> bool {
+        let named = self.setup.output.as_deref();
+        let reading = Reading { names: &self.setup.fields, tape: self.tape };
+        match output_finder::output(self.workdir, named, &[], self.host.began, reading) {
+            ClientOutput::Found { rows, .. } => {
+                Differences::between(self.tape, &rows).is_complete()
+            }
+            ClientOutput::None | ClientOutput::Unclear { .. } => false,
+        }
+    }
+}
