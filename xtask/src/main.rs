@@ -12,6 +12,7 @@ mod picture;
 mod prose;
 #[cfg(test)]
 mod rooms;
+mod site;
 mod soak;
 mod suite;
 #[cfg(test)]
@@ -30,7 +31,7 @@ struct Task {
 }
 
 /// Tasks, those of CI in the order in which it runs them.
-const TASKS: [Task; 17] = [
+const TASKS: [Task; 18] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
@@ -47,6 +48,7 @@ const TASKS: [Task; 17] = [
         run: dist::run,
         in_ci: false,
     },
+    Task { name: "site", about: "the pages as a book; needs mdbook", run: site::run, in_ci: false },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
     Task {
         name: "latency",
@@ -93,8 +95,8 @@ fn main() -> ExitCode {
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
         eprintln!(
-            "usage: cargo xtask TASK\n\n  ci         all of these but dist, bench, latency, \
-             soak, coverage, picture and dashboard"
+            "usage: cargo xtask TASK\n\n  ci         all of these but dist, site, bench, \
+             latency, soak, coverage, picture and dashboard"
         );
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);
