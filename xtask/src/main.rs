@@ -13,6 +13,7 @@ mod picture;
 mod prose;
 #[cfg(test)]
 mod rooms;
+mod site;
 mod soak;
 mod suite;
 #[cfg(test)]
@@ -32,7 +33,7 @@ struct Task {
 }
 
 /// Tasks, those of CI in the order in which it runs them.
-const TASKS: [Task; 17] = [
+const TASKS: [Task; 18] = [
     Task { name: "fmt", about: "formatting", run: fmt, in_ci: true },
     Task { name: "clippy", about: "lints, warnings are errors", run: clippy, in_ci: true },
     Task { name: "purity", about: "the core uses no standard library", run: purity, in_ci: true },
@@ -64,6 +65,7 @@ const TASKS: [Task; 17] = [
         run: dist::run,
         in_ci: false,
     },
+    Task { name: "site", about: "the pages as a book; needs mdbook", run: site::run, in_ci: false },
     Task { name: "bench", about: "how fast it is, beside others", run: bench, in_ci: false },
     Task {
         name: "latency",
@@ -109,10 +111,9 @@ fn main() -> ExitCode {
     let chosen: Vec<&Task> =
         TASKS.iter().filter(|task| name == "ci" && task.in_ci || task.name == name).collect();
     if chosen.is_empty() {
-        eprintln!(
-            "usage: cargo xtask TASK\n\n  ci         all of these but fuzz, dist, bench, latency, \
-             soak, coverage, picture and dashboard"
-        );
+        let others: Vec<&str> =
+            TASKS.iter().filter(|task| !task.in_ci).map(|task| task.name).collect();
+        eprintln!("usage: cargo xtask TASK\n\n  ci         all of these but {}", others.join(", "));
         TASKS.iter().for_each(|task| eprintln!("  {:10} {}", task.name, task.about));
         return ExitCode::from(2);
     }

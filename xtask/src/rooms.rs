@@ -55,7 +55,8 @@ pub(crate) const ROOMS: [(&str, &[(&str, &str)]); 2] = [
                 "text error args net terminal storage format output nats source tape scenario http \
                  record",
             ),
-            ("cli", "text error args terminal net http inspect grade commands"),
+            ("schema", "text error terminal output scenario record inspect grade commands"),
+            ("cli", "text error args terminal net http inspect grade commands schema"),
         ],
     ),
 ];

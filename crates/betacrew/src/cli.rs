@@ -15,7 +15,7 @@ use crate::terminal::style::{Colours, Stream};
 use crate::terminal::{signals, stderr, style};
 use crate::text::escape;
 use crate::text::location::redacted;
-use crate::{grade, inspect};
+use crate::{grade, inspect, schema};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;
@@ -81,6 +81,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page of a command, or write those of all commands
     Man(man::ManArgs),
+    /// Print the JSON Schema of a file that is read or written, or list them
+    Schema(schema::SchemaArgs),
     /// Print the version, the built-in features, the commit and the platform
     Version,
 }
@@ -132,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Completions(args) => completions::run(&args, &help::arrange(Cli::command())),
         Command::Man(args) => man::run(&args, help::arrange(Cli::command())),
+        Command::Schema(args) => schema::run(&args),
         Command::Version => version::run(),
     });
     if !matches!(done, Ok(Exit::Complete)) {

@@ -2,8 +2,8 @@
 
 mod against;
 mod book;
-mod capture;
-mod json;
+pub(crate) mod capture;
+pub(crate) mod json;
 mod messages;
 mod plot;
 mod reading;

@@ -18,7 +18,7 @@
 //! | [`scenario`] | scenario files (a tape and the faults of an exchange) and the built-in ones |
 //! | [`capture`] | packet captures of MoldUDP64 |
 //! | [`http`] | dashboard, API, metrics and control of a running program |
-//! | [`commands`], [`inspect`], [`grade`] | the commands |
+//! | [`commands`], [`inspect`], [`grade`], [`schema`] | the commands |
 //! | [`cli`], [`args`], [`error`] | the command line, its values, exit codes and messages |
 //!
 //! # Recording a feed into your own program
@@ -79,6 +79,7 @@ pub mod net;
 pub mod output;
 pub mod record;
 pub mod scenario;
+pub mod schema;
 mod source;
 pub mod storage;
 pub mod tape;

@@ -5,7 +5,8 @@
 //! * `written` translates in the other direction;
 //! * [`catalogue`] has the built-in scenarios.
 //!
-//! `docs/scenarios.md` describes the format, `docs/scenario.schema.json` is its JSON Schema.
+//! `docs/scenarios.md` describes the format, `docs/schemas/scenario.schema.json` is its JSON
+//! Schema.
 
 pub mod catalogue;
 mod fault;

@@ -142,6 +142,8 @@ export interface Case {
 
 /** Result of grading a client: the JSON report, and two summaries. */
 export interface GradeReport {
+  /** Name and version of the report's schema. */
+  schema: string;
   client: string;
   version: string;
   seed: number;

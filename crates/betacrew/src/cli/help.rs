@@ -16,7 +16,7 @@ struct CommandHelp {
 }
 
 /// Help of every command.
-const COMMANDS: [CommandHelp; 12] = [
+const COMMANDS: [CommandHelp; 13] = [
     CommandHelp {
         name: "serve",
         shown: &["listen", "tape", "scenario", "drop", "skip", "pace", "live", "seed", "http"],
@@ -64,7 +64,7 @@ const COMMANDS: [CommandHelp; 12] = [
     },
     CommandHelp {
         name: "scenarios",
-        shown: &["name", "schema", "json"],
+        shown: &["name", "json"],
         about: "Lists the built-in scenarios: what an exchange can do wrong, by name. With a NAME \
                 it prints that scenario's TOML as a starting point for your own.\n\n\
                 Example: change a scenario and play it\n  \
@@ -127,6 +127,15 @@ const COMMANDS: [CommandHelp; 12] = [
                 betacrew man --folder ~/.local/share/man/man1",
     },
     CommandHelp {
+        name: "schema",
+        shown: &["name", "folder"],
+        about: "Prints the JSON Schema of a file that betacrew reads or writes: for editors, and \
+                for programs that read its reports. Without a NAME it lists them.\n\n\
+                Example: check a report, and let the editor complete a scenario\n  \
+                betacrew schema report > report.schema.json\n  \
+                betacrew schema scenario > scenario.schema.json",
+    },
+    CommandHelp {
         name: "version",
         shown: &[],
         about: "Prints the version, the built-in features, the commit and the platform: what a \
@@ -169,8 +178,17 @@ mod tests {
     const SCREEN: usize = 40;
 
     /// Commands whose `-h` fits on the smallest usual screen, of 24 lines.
-    const SMALL: [&str; 8] =
-        ["convert", "scenarios", "sim", "demo", "health", "completions", "man", "version"];
+    const SMALL: [&str; 9] = [
+        "convert",
+        "scenarios",
+        "sim",
+        "demo",
+        "health",
+        "completions",
+        "man",
+        "schema",
+        "version",
+    ];
 
     /// Returns the program's help and each command's, as `-h` and as `--help`.
     fn helps() -> Vec<(String, String, String)> {

@@ -7,6 +7,14 @@ use crate::text::formatting::count;
 use feed::wire::Protocol;
 use std::fmt::Write;
 
+/// Lines above a printed scenario: the schema for editors, and the command that writes it.
+///
+/// The directive is read by taplo, and so by Even Better TOML in VS Code. Taplo looks for the file
+/// beside the scenario.
+const EDITOR_HINT: &str = "#:schema ./scenario.schema.json\n\
+                           # Editors complete and check with it once it is here:\n\
+                           # betacrew schema scenario > scenario.schema.json\n";
+
 /// Flags of `scenarios`.
 #[derive(clap::Args, Debug)]
 pub struct ScenariosArgs {
@@ -14,18 +22,14 @@ pub struct ScenariosArgs {
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// Print the JSON Schema of scenario files, for completion in editors
-    #[arg(long, conflicts_with = "name")]
-    schema: bool,
-
     /// List the built-in scenarios as JSON, for programs
-    #[arg(long, conflicts_with_all = ["name", "schema"])]
+    #[arg(long, conflicts_with = "name")]
     json: bool,
 }
 
 /// Built-in scenario in the list for programs.
-#[derive(serde::Serialize)]
-struct ListedScenario {
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct ListedScenario {
     /// Name, for `serve --scenario`.
     name: &'static str,
     /// Heading of the scenario's group in the list for people.
@@ -45,16 +49,13 @@ struct ListedScenario {
 /// # Errors
 /// Returns a [`Failure`] if no scenario has the name, or the file is not a valid scenario.
 pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
-    if args.schema {
-        return print(&schema());
-    }
     if args.json {
         return print(&list_for_programs()?);
     }
     match &args.name {
         None => print(&list()?),
         Some(name) => match catalogue::entry(name) {
-            Some(entry) => print(entry.text),
+            Some(entry) => print(&format!("{EDITOR_HINT}{}", entry.text)),
             // Any other name is a file, which is read to report its mistakes.
             None => scenario::open(name).and_then(|resolved| {
                 print(&format!(
@@ -64,14 +65,6 @@ pub fn run(args: &ScenariosArgs) -> Result<Exit, Failure> {
             }),
         },
     }
-}
-
-/// Returns the JSON Schema of scenario files.
-#[must_use]
-pub fn schema() -> String {
-    let mut schema = schemars::schema_for!(scenario::ScenarioFile);
-    schema.insert("title".to_owned(), "A betacrew scenario".into());
-    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
 /// Returns the list of the built-in scenarios as JSON.

@@ -4,6 +4,7 @@ use super::text::table;
 use crate::text::formatting::{count, grouped, signed};
 use feed::analysis::book::{Books, Level};
 use feed::wire::packet::{Side, Symbol};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -53,7 +54,7 @@ fn name(symbol: Symbol) -> String {
 }
 
 /// Order book of one symbol.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BookReport {
     /// Symbol, with its padding.
@@ -71,7 +72,7 @@ pub(super) struct BookReport {
 }
 
 /// Price levels of one side.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Levels {
     /// Number of price levels.
     levels: usize,
@@ -80,7 +81,7 @@ struct Levels {
 }
 
 /// Price level.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RestingOrders {
     /// Price of the level.
     price: i32,

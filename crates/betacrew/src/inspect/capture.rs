@@ -1,6 +1,6 @@
 //! `betacrew inspect` of packet captures: what each line has missed, and what all lines together.
 
-mod json;
+pub(crate) mod json;
 mod plot;
 mod text;
 

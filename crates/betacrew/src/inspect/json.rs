@@ -9,16 +9,26 @@ use crate::text::location::shown;
 use feed::analysis::compare::Comparison;
 use feed::analysis::survey::{MissingRanges, OriginStats};
 use feed::tape::file::SessionEnd;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::path::Path;
 
 /// Maximum number of ranges that are listed.
 pub(super) const LISTED: usize = 10_000;
 
+/// Name and version of the schema of a recording's description.
+pub(crate) const RECORDING: &str = "urn:betacrew:inspect:1";
+
+/// Name and version of the schema of a comparison.
+pub(crate) const COMPARISON: &str = "urn:betacrew:comparison:1";
+
 /// Description of a recording. Times are in nanoseconds since 1970, durations in milliseconds.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct RecordingJson {
+pub(crate) struct RecordingJson {
+    /// Name and version of the schema of this description.
+    #[schemars(extend("const" = RECORDING))]
+    schema: &'static str,
     /// Path of the file, or URL of the log.
     file: String,
     /// Name of the format.
@@ -55,7 +65,7 @@ struct RecordingJson {
 }
 
 /// Order books of a payload.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum BooksJson {
     /// Books of order packets.
@@ -65,7 +75,7 @@ enum BooksJson {
 }
 
 /// Ranges of packets. All are counted, the first 10,000 are listed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RangesJson {
     /// Number of packets.
     packets: u64,
@@ -76,7 +86,7 @@ struct RangesJson {
 }
 
 /// Details of a tape file.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct TapeFileJson {
     /// Version of the file format.
@@ -106,7 +116,7 @@ struct TapeFileJson {
 }
 
 /// Damaged place of a tape file.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DamageJson {
     /// Position in bytes from the beginning of the file.
     offset: u64,
@@ -117,7 +127,7 @@ struct DamageJson {
 }
 
 /// Packets that a resend or a later pass recovered.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RecoveredJson {
     /// Number of packets.
@@ -131,7 +141,7 @@ struct RecoveredJson {
 }
 
 /// Packets of one origin.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OriginJson {
     /// Origin, such as "pass 1"; null if it is unknown.
     origin: Option<String>,
@@ -144,7 +154,7 @@ struct OriginJson {
 }
 
 /// Figures of one symbol.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SymbolJson {
     /// Symbol.
     symbol: String,
@@ -181,6 +191,7 @@ pub(super) fn found(found: &Inspection) -> String {
     let recovery = &survey.recovery;
     let half = recovery.half_within();
     line(&RecordingJson {
+        schema: RECORDING,
         file: shown(&found.path).to_string(),
         format: found.format.name(),
         bytes: found.bytes,
@@ -259,9 +270,12 @@ fn tape(tape: &InspectedTape) -> TapeFileJson {
 }
 
 /// Differences between two recordings.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ComparisonJson {
+pub(crate) struct ComparisonJson {
+    /// Name and version of the schema of this comparison.
+    #[schemars(extend("const" = COMPARISON))]
+    schema: &'static str,
     /// Paths of the two files.
     files: [String; 2],
     /// True if both have the same packets.
@@ -282,6 +296,7 @@ struct ComparisonJson {
 pub(super) fn comparison(places: [&Path; 2], comparison: &Comparison) -> String {
     let first_difference = comparison.first_difference();
     line(&ComparisonJson {
+        schema: COMPARISON,
         files: places.map(|path| shown(path).to_string()),
         same: first_difference.is_none(),
         first_difference,

@@ -5,6 +5,7 @@ use crate::text::formatting::{count, grouped};
 use feed::analysis::messages::MessageStats;
 use feed::payload::itch50::{Alpha, Book, Books, Level};
 use feed::wire::packet::Side;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -110,7 +111,7 @@ fn stock(locate: u16, book: &Book) -> String {
 }
 
 /// Statistics of messages that are no order packets.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessagesJson {
     /// Meaning of the messages: `itch50` or `opaque`.
@@ -134,7 +135,7 @@ pub(super) struct MessagesJson {
 }
 
 /// Messages of one type.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct TypeJson {
     /// First byte of the messages, as the character of the same number.
     #[serde(rename = "type")]
@@ -167,7 +168,7 @@ pub(super) fn json(stats: &MessageStats) -> MessagesJson {
 }
 
 /// Order book of one stock.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ItchBookJson {
     /// Code of the stock.
@@ -183,7 +184,7 @@ pub(super) struct ItchBookJson {
 }
 
 /// Price levels of one side.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LevelsJson {
     /// Number of price levels.
     levels: usize,
@@ -192,7 +193,7 @@ struct LevelsJson {
 }
 
 /// Price level.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct LevelJson {
     /// Price in dollars, as text with four decimals.
     price: String,

@@ -9,6 +9,7 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 16_384;
 
 /// Number of descriptors that are kept free for everything else: tapes, records, the HTTP address.
+#[cfg(unix)]
 const DESCRIPTORS_KEPT: usize = 256;
 
 /// Shortest time for which a connection is idle before it may be closed to make room.

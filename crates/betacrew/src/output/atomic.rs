@@ -8,6 +8,7 @@ use super::place::{cut, folder};
 use crate::format::Format;
 use crate::storage::{Durability, lock};
 use crate::terminal::signals;
+#[cfg(unix)]
 use crate::text::location::shown;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -26,6 +27,7 @@ const TAKEN_OVER: usize = 100;
 /// Maximum number of names tried for a partial file, should others keep removing it.
 const TRIES: usize = 8;
 /// Maximum number of a folder's entries that are looked at for what dead processes have left.
+#[cfg(unix)]
 const SWEEP_MAX: usize = 100_000;
 
 /// File that is being written beside its place. It is removed unless it is put there.

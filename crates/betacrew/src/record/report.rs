@@ -11,13 +11,20 @@ use feed::client::{LineStats, Outcome, Recorder, Tail};
 use feed::ledger::Source;
 use feed::session::completeness::{Completeness, Facts};
 use feed::wire::Protocol;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::Duration;
 
+/// Name and version of the report's schema.
+pub const SCHEMA: &str = "urn:betacrew:report:1";
+
 /// Report of a recording. Times are in milliseconds since the recording started.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordingReport {
+    /// Name and version of the schema of this report.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: &'static str,
     /// Result: `complete`, `completeSoFar` if the session continues, or `incomplete`.
     pub outcome: &'static str,
     /// Exit code of the program.
@@ -50,9 +57,11 @@ pub struct RecordingReport {
 }
 
 /// Range of sequences, both ends included.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct ReportRange {
+    /// First sequence.
     first: u64,
+    /// Last sequence.
     last: u64,
 }
 
@@ -63,7 +72,7 @@ impl From<SeqRange> for ReportRange {
 }
 
 /// Certainty about the end of the session.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub struct ReportEnd {
     /// Source of the end: `confirmed`, `inferred` or `unknown`.
     known: &'static str,
@@ -72,32 +81,48 @@ pub struct ReportEnd {
 }
 
 /// Counts and rates of a recording.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportCounts {
+    /// Number of complete streams.
     passes: u32,
+    /// Number of recorded packets that came from streams.
     streamed: u64,
+    /// Number of recorded packets that were sent again on request.
     resent: u64,
+    /// Number of packets that had been recorded before.
     duplicates: u64,
+    /// Number of streams without a new packet at the end of the recording.
     silent_passes: u32,
+    /// Number of resend calls.
     resend_calls: u64,
+    /// Number of connections that were made.
     connections: u32,
+    /// Number of connections that could not be made or that broke.
     failed_connections: u32,
+    /// Number of bytes received.
     bytes: u64,
+    /// Recorded packets a second.
     packets_per_second: f64,
+    /// Received bytes a second.
     bytes_per_second: f64,
 }
 
 /// Statistics of one line.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportLine {
+    /// Address as it was typed, without a password.
     address: String,
+    /// True if the line has answered.
     reached: bool,
+    /// True if the client has given up the line.
     given_up: bool,
     /// Protocol of the line: `betacrew`, `soup` or `mold`.
     protocol: &'static str,
+    /// True if the exchange has the extension of the exercise's protocol.
     extension: bool,
+    /// Number of packets that the line delivered.
     packets: u64,
     /// Number of packets that this line delivered first.
     packets_first: u64,
@@ -116,7 +141,7 @@ pub struct ReportLine {
 }
 
 /// Statistics of a SoupBinTCP line.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportSoup {
     /// Logins that were accepted.
@@ -136,27 +161,37 @@ pub struct ReportSoup {
 }
 
 /// Violations of the protocol by exchanges.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportViolations {
+    /// Number of packets whose content differs from that of an earlier copy.
     conflicting_packets: u64,
+    /// First conflicts.
     conflicts: Vec<String>,
+    /// Number of frames that are no packets.
     undecodable_frames: u64,
+    /// Position and error of the first such frame.
     first_undecodable: Option<String>,
+    /// Number of packets ignored because their sequence is too high to be plausible.
     implausible_sequences: u64,
+    /// First such sequence.
     first_implausible: Option<u64>,
+    /// Number of packets ignored because nothing confirmed their sequence.
     doubtful_packets: u64,
     /// Sequences that one line claimed but did not send, beyond the end that another line
     /// announced.
     contradicted: Option<String>,
+    /// True if an exchange announced another session during the recording.
     other_session: bool,
 }
 
 /// Gap, or a piece of one.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportGap {
+    /// First missing sequence.
     first: u64,
+    /// Last missing sequence.
     last: u64,
     /// Time when the gap was found; absent if it was never filled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,6 +240,7 @@ impl RecordingReport {
             filled_by: "never".to_owned(),
         });
         Self {
+            schema: SCHEMA,
             outcome: match facts.completeness() {
                 Completeness::Complete => "complete",
                 Completeness::SoFar => "completeSoFar",

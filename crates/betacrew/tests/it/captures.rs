@@ -1,6 +1,6 @@
 //! Packet captures: what `inspect` says of them, and `convert` into tapes and back.
 
-mod build;
+pub(crate) mod build;
 mod refused;
 
 use crate::in_time::CommandInTime;

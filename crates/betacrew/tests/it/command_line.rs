@@ -70,7 +70,7 @@ fn manual_pages_have_the_flags_and_no_date() {
         assert_eq!(printed(&args), text, "{name}");
         pages += 1;
     }
-    assert_eq!(pages, 13);
+    assert_eq!(pages, 14);
     let serve = printed(&["man", "serve"]);
     let lines: Vec<&str> = serve.lines().collect();
     let without_text: Vec<_> =

@@ -27,7 +27,13 @@ impl Program {
     }
 
     pub(crate) fn of(mut command: Command) -> Self {
-        command.args(["--http", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command.args(["--http", "127.0.0.1:0"]);
+        Self::announced(command)
+    }
+
+    /// Starts a command with an HTTP address of its own; returns once that is announced.
+    pub(crate) fn announced(mut command: Command) -> Self {
+        command.stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         // Built before the loop, because dropping it kills the child if the loop panics.
@@ -376,7 +382,7 @@ fn every_query_of_the_grafana_dashboard_names_an_existing_metric() {
 }
 
 /// Returns whether a tool runs. In CI (BETACREW_REQUIRE_HTTP=1) a missing tool fails the test.
-fn has(command: &mut Command) -> bool {
+pub(crate) fn has(command: &mut Command) -> bool {
     let there = command.output_in_time().is_ok_and(|output| output.status.success());
     let required = std::env::var_os("BETACREW_REQUIRE_HTTP").is_some_and(|value| value == "1");
     assert!(there || !required, "{command:?} does not run");

@@ -16,7 +16,7 @@
 //! * `memory`: memory of a long session; `bombs`: small files that claim to be large;
 //! * `convert`: conversion between formats; `captures`: packet captures;
 //! * `inspect`: reports about recordings; `damaged`: reports about damaged ones;
-//! * `scenarios`: scenario files and the catalogue;
+//! * `scenarios`: scenario files and the catalogue; `schemas`: JSON Schemas of what is written;
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
 //! * `terminal`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
@@ -35,7 +35,8 @@
 //! * `gateway`: publishing to and reading from NATS streams, with real servers (`server`);
 //! * `secrets`: passwords and tokens, which are never shown;
 //! * `http`: the HTTP API; `books`: order books in it; `dashboard`: facts on the dashboard;
-//!   `browser`: the dashboard in a browser; `logs`: log lines;
+//!   `browser`: the dashboard in a browser; `logs`: log lines; `compose`: the services of
+//!   `compose.yaml`;
 //! * `in_time`: waits for processes, with a limit;
 //! * `demo`: the demonstration; `examples`: the examples of the library.
 
@@ -52,6 +53,8 @@ mod chaos;
 #[cfg(unix)]
 mod command_line;
 mod complete;
+#[cfg(all(unix, feature = "web"))]
+mod compose;
 mod convert;
 mod damaged;
 #[cfg(feature = "web")]
@@ -97,6 +100,8 @@ mod readers;
 mod readme;
 mod resume;
 mod scenarios;
+#[cfg(unix)]
+mod schemas;
 mod secrets;
 mod serve;
 #[cfg(feature = "nats")]

@@ -1,11 +1,12 @@
-//! Examples of README.md and of the tutorial `docs/handler.md`, word for word: all blocks of a page
-//! run in their order, in one folder.
+//! Examples of README.md, of the tutorials `docs/tutorial.md` and `docs/handler.md`, and of other
+//! pages, word for word: all blocks of a page run in their order, in one folder.
 //!
 //! The first word of a block's info string says what the block is:
 //!
 //! * `console`: commands behind `$ `, each with the output that it prints;
 //! * `sh`: one command a line, each of which succeeds;
 //! * `toml`: a scenario file that is read without an error;
+//! * `python FILE`: content of a file, which later commands use;
 //! * `rust`: code that the documentation tests of the library compile.
 //!
 //! `not-run` behind it leaves a block out. `serve`, and `fetch --follow` without a pipe, run in the
@@ -356,6 +357,10 @@ impl Readme {
                 fs::write(folder.join("block.toml"), block.lines.join("\n")).unwrap();
                 self.run("betacrew scenarios block.toml", &folder, None);
             }
+            "python" => {
+                let name = block.info.split(' ').nth(1).expect("the file's name");
+                fs::write(folder.join(name), block.lines.join("\n") + "\n").unwrap();
+            }
             "rust" => {}
             info => panic!("{}:{}: a block of {info:?} is not run", self.page, block.first),
         }
@@ -406,6 +411,16 @@ fn run_page(page: &'static str, least: usize) {
 #[test]
 fn the_examples_of_the_readme_print_what_it_shows() {
     run_page("README.md", 13);
+}
+
+#[test]
+fn the_tutorial_of_a_client_prints_what_it_shows() {
+    run_page("docs/tutorial.md", 12);
+}
+
+#[test]
+fn the_examples_of_schemas_run() {
+    run_page("docs/schemas.md", 4);
 }
 
 #[test]

@@ -7,15 +7,22 @@ use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::report::terminal::stderr_lines;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Maximum number of lines of a timeline.
 const LINES: usize = 200;
 
+/// Name and version of the report's schema.
+pub(crate) const SCHEMA: &str = "urn:betacrew:grade:1";
+
 /// Report of all cases. Times are in milliseconds.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GradeReport {
+    /// Name and version of the schema of this report.
+    #[schemars(extend("const" = SCHEMA))]
+    pub(crate) schema: &'static str,
     /// Command of the client.
     pub(crate) client: String,
     /// Version of betacrew that graded it.
@@ -37,7 +44,7 @@ pub(crate) struct GradeReport {
 }
 
 /// Number of passes out of a total.
-#[derive(Serialize, Clone, Copy, Debug)]
+#[derive(Serialize, JsonSchema, Clone, Copy, Debug)]
 pub(crate) struct PassCount {
     /// Number of passes.
     pub(crate) passed: u32,
@@ -52,7 +59,7 @@ impl From<CaseTally> for PassCount {
 }
 
 /// Report of one case.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CaseReport {
     /// Id of the case.
@@ -80,7 +87,7 @@ pub(crate) struct CaseReport {
 }
 
 /// Report of one run.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RunReport {
     /// Duration of the run.
@@ -104,7 +111,7 @@ pub(crate) struct RunReport {
 }
 
 /// Likely cause of a failure.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 pub(crate) struct CauseReport {
     /// Name of the cause, which never changes its meaning.
     pub(crate) id: &'static str,
@@ -113,7 +120,7 @@ pub(crate) struct CauseReport {
 }
 
 /// Line of a timeline.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LineReport {
     /// Time of the first event of the row.
@@ -138,6 +145,7 @@ impl GradeReport {
     pub(crate) fn new(outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Self {
         let summary = GradeSummary::of(outcomes);
         Self {
+            schema: SCHEMA,
             client: setup.client.shown(),
             version: env!("CARGO_PKG_VERSION"),
             seed: setup.seed,

@@ -146,6 +146,7 @@ mod tests {
     #[test]
     fn failed_musts_are_failures_and_failed_shoulds_are_skipped() {
         let report = GradeReport {
+            schema: crate::grade::report::json::SCHEMA,
             client: "node \"x\" <y>\u{7}".to_owned(),
             version: "",
             seed: 1,

@@ -4,12 +4,19 @@ use super::text::rate;
 use super::{LineReport, StreamReport, streams};
 use crate::capture::{CaptureGap, CaptureSurvey, GapSummary};
 use crate::text::location::shown;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+/// Name and version of the schema of the description.
+pub(crate) const SCHEMA: &str = "urn:betacrew:capture:1";
+
 /// Description of captures. Times are in nanoseconds since 1970, durations in milliseconds.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CaptureJson {
+pub(crate) struct CaptureJson {
+    /// Name and version of the schema of this description.
+    #[schemars(extend("const" = SCHEMA))]
+    schema: &'static str,
     /// Paths of the files.
     files: Vec<String>,
     /// Kind of each file.
@@ -43,7 +50,7 @@ struct CaptureJson {
 }
 
 /// Damaged place.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct DamageJson {
     /// Path of the file.
     file: String,
@@ -56,7 +63,7 @@ struct DamageJson {
 }
 
 /// Messages of one session, from all lines that carry them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct StreamJson {
     /// Session.
@@ -82,7 +89,7 @@ struct StreamJson {
 }
 
 /// Missing messages. All are counted, the first 10,000 gaps are listed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct GapsJson {
     /// Number of messages.
@@ -98,7 +105,7 @@ struct GapsJson {
 }
 
 /// Gap.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GapJson {
     /// First missing sequence.
     first: u64,
@@ -111,7 +118,7 @@ struct GapJson {
 }
 
 /// Line of a stream.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct LineJson {
     /// Letter of the line, or "answers".
@@ -173,7 +180,7 @@ struct LineJson {
 }
 
 /// Requests of a client.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct RequestsJson {
     /// Address and port of the client.
     client: String,
@@ -186,7 +193,7 @@ struct RequestsJson {
 }
 
 /// Datagrams to one destination that are not MoldUDP64.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OtherJson {
     /// Group or address, and port.
     destination: String,
@@ -227,6 +234,7 @@ pub(super) fn report(survey: &CaptureSurvey) -> String {
     let counts = &survey.counts;
     let with_requests = survey.lines.iter().filter(|line| line.requests > 0);
     let report = CaptureJson {
+        schema: SCHEMA,
         files: survey.files.iter().map(|path| shown(path).to_string()).collect(),
         formats: survey.kinds.iter().map(|kind| kind.name()).collect(),
         packets: counts.packets,

@@ -4,10 +4,11 @@ use super::ms;
 use crate::record::store::RecordingStore;
 use feed::client::{MoldStats, Outcome, Recorder};
 use feed::wire::Protocol;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Statistics of a MoldUDP64 line.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReportMold {
     /// Datagrams of the session on the line's group.
@@ -57,7 +58,7 @@ impl From<&MoldStats> for ReportMold {
 }
 
 /// Requests to the request servers of all lines.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, JsonSchema, Debug)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportRequests {
     /// Requests sent.
