@@ -14,7 +14,7 @@ const LISTED: usize = 15;
 
 /// Number of tests that run at a time. Most tests of the program wait for other processes; the
 /// others use all processors by themselves.
-const AT_ONCE: &str = "6";
+const AT_ONCE: &str = "4";
 
 /// Folder of the program's tests.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/betacrew/tests/it");

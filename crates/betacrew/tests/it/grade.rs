@@ -106,7 +106,7 @@ fn wrongs() -> Vec<[String; 4]> {
 fn unnamed(client: &[&str], rows: Vec<[String; 4]>) -> Vec<[String; 4]> {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.json");
-    let mut args = vec!["--port", "any", "--timeout", "5s", "--json"];
+    let mut args = vec!["--port", "any", "--jobs", "1", "--timeout", "5s", "--json"];
     args.push(report.to_str().unwrap());
     args.extend(rows.iter().map(|row| row[2].as_str()));
     let (_, stdout, stderr) = grade(&args, client);
