@@ -1,10 +1,12 @@
 //! Instruction counts of the hot paths. They are the same on a busy and on an idle machine, so that
 //! a slower path shows where times would not.
 
+use crate::on_each_processor;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 /// Maximum growth of a count in percent, because another compiler or C library changes counts a
 /// little.
@@ -27,10 +29,17 @@ pub(crate) fn run(record: bool) -> Result<(), String> {
     }
     let hot = build(&root)?;
     let listed = output(Command::new(&hot))?;
-    let mut counts = BTreeMap::new();
-    for case in listed.lines().filter_map(|line| line.split('\t').next()) {
-        counts.insert(case.to_owned(), count(&root, &hot, case)?);
-    }
+    let cases = listed.lines().filter_map(|line| line.split('\t').next());
+    let (queue, counts) = (Mutex::new(cases), Mutex::new(BTreeMap::new()));
+    on_each_processor(|_| {
+        loop {
+            let next = queue.lock().map_err(|error| error.to_string())?.next();
+            let Some(case) = next else { return Ok(()) };
+            let counted = count(&root, &hot, case)?;
+            counts.lock().map_err(|error| error.to_string())?.insert(case.to_owned(), counted);
+        }
+    })?;
+    let counts = counts.into_inner().map_err(|error| error.to_string())?;
     let place = root.join(BASELINE);
     if record {
         let lines: String =
