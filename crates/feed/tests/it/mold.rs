@@ -194,6 +194,20 @@ fn partial_answers_are_asked_for_the_rest() {
     assert!(stats.partial * 4 < stats.answered, "requests get smaller: {stats:?}");
 }
 
+/// Three datagrams that agree on a sequence far ahead show that a line joins late. One that is
+/// damaged and arrives several times does not.
+#[test]
+fn a_damaged_datagram_that_arrives_several_times_is_not_believed() {
+    let mut world = World::new(lines(1, 1), RecorderOptions::default(), 100);
+    world.group(MS, 0, datagram(SESSION, 1, 10));
+    (0..5).for_each(|_| world.group(MS * 2, 0, datagram(SESSION, 1 << 50, 10)));
+    world.group(MS * 3, 0, datagram(SESSION, 11, 90));
+    (0..5).for_each(|_| world.group(MS * 4, 0, datagram(SESSION, 1 << 50, 10)));
+    (0..3).for_each(|second| world.group(seconds(second + 1), 0, end(101)));
+    world.run();
+    world.assert_complete(100);
+}
+
 #[test]
 fn a_late_joiner_gets_what_the_server_reaches_back_to() {
     let last = 3_000_000;

@@ -9,8 +9,16 @@ use std::thread;
 
 /// Seeds that once broke an invariant: by messages behind parts of packets, by slow exchanges, and
 /// by answers that opened too many gaps and narrowed the window of requests.
-const BROKEN_ONCE: [u64; 6] =
-    [5_500_120_609, 6_600_142_982, 6_600_378_796, 92_000_008_085, 95_001_153_645, 21_001_564_850];
+const BROKEN_ONCE: [u64; 8] = [
+    5_500_120_609,
+    6_600_142_982,
+    6_600_378_796,
+    92_000_008_085,
+    95_001_153_645,
+    21_001_564_850,
+    900_199_051,
+    900_344_891,
+];
 
 /// Simulates the runs of these seeds, until one breaks an invariant.
 fn simulate_all(seeds: u64) -> Result<SimReport, Violation> {

@@ -251,7 +251,10 @@ impl Recorder {
                     return Some((taken, range));
                 }
                 Some(StopReason::Jump(seq)) if taken.frames == 0 => {
-                    if !self.believes_far_ahead(id, seq) {
+                    // A damaged datagram that arrives several times does not agree with itself.
+                    let mold = self.lines[usize::from(id)].mold.as_ref();
+                    let is_repeated = mold.is_some_and(|mold| mold.was_far_ahead(seq));
+                    if is_repeated || !self.believes_far_ahead(id, seq) {
                         return None;
                     }
                 }

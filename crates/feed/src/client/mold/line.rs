@@ -187,6 +187,11 @@ impl MoldLine {
         count >= FAR_AHEAD_DATAGRAMS
     }
 
+    /// Returns whether the latest datagram that was too far ahead had this sequence.
+    pub(super) fn was_far_ahead(&self, seq: Seq) -> bool {
+        self.far_ahead.is_some_and(|(before, _)| before == seq)
+    }
+
     /// Forgets the sequence that was too far ahead, because a plausible one has arrived. Returns it
     /// with the number of datagrams.
     pub(super) fn on_plausible(&mut self) -> Option<(Seq, u32)> {
