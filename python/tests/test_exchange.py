@@ -72,6 +72,11 @@ def test_it_plays_messages_that_are_no_order_packets() -> None:
         betacrew.Exchange(betacrew=False)
 
 
+def test_it_has_no_port_before_it_is_started() -> None:
+    with pytest.raises(betacrew.BetacrewError, match="not been started"):
+        betacrew.Exchange().address
+
+
 def test_a_token_of_the_environment_does_not_lock_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BETACREW_HTTP_TOKEN", "long enough")
     with betacrew.Exchange(tape="classic", scenario="clean") as exchange:

@@ -103,16 +103,14 @@ pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
     let all = mutants(LIST)?;
     let chosen = choice.of(&all, commit());
     let began = Instant::now();
-    let patience = match choice {
-        // CI has run the tests without a bug before.
-        Choice::Share(_) => {
-            on_each_processor(|worker| {
-                lay_out(&scratch(worker)).map_err(|error| error.to_string())
-            })?;
-            PATIENCE / TIMES
+    let patience = try_without_mutants(match choice {
+        // CI has run the tests without a bug before: the slowest of them shows how fast it is.
+        Choice::Share(_) => CHECKS[..1].iter().collect(),
+        Choice::All | Choice::Named(_) => {
+            let is_used = |check: &&&str| chosen.iter().any(|mutant| mutant.by == **check);
+            CHECKS.iter().filter(is_used).collect()
         }
-        Choice::All | Choice::Named(_) => try_without_mutants(&chosen)?,
-    };
+    })?;
     let (queue, tried) = (Mutex::new(chosen.iter().copied()), Mutex::new((0, String::new())));
     on_each_processor(|worker| work(&scratch(worker), patience, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
@@ -123,10 +121,9 @@ pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
     }
 }
 
-/// Runs the tests that are to notice mutants without any. Returns the time limit with one.
-fn try_without_mutants(chosen: &[&Mutant<'_>]) -> Result<Duration, String> {
-    let used = CHECKS.iter().filter(|check| chosen.iter().any(|mutant| mutant.by == **check));
-    let (checks, longest) = (Mutex::new(used), Mutex::new(Duration::ZERO));
+/// Runs checks without a mutant. Returns the time limit with one.
+fn try_without_mutants(checks: Vec<&&'static str>) -> Result<Duration, String> {
+    let (checks, longest) = (Mutex::new(checks.into_iter()), Mutex::new(Duration::ZERO));
     on_each_processor(|worker| run_checks(&scratch(worker), &checks, &longest))?;
     let longest = longest.into_inner().map_err(|error| error.to_string())?;
     Ok(longest.min(PATIENCE / TIMES) * TIMES + SOME)

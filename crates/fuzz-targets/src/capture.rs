@@ -22,5 +22,9 @@ pub(crate) fn run(bytes: &[u8]) {
         Err(failure) => assert!(!failure.to_string().is_empty()),
     }
     // Each message takes two bytes at least.
-    assert!(count <= 1032 * bytes.len(), "{count} messages of {} bytes", bytes.len());
+    assert!(
+        2 * count <= crate::EXPANSION * bytes.len(),
+        "{count} messages of {} bytes",
+        bytes.len()
+    );
 }

@@ -6,9 +6,6 @@ use betacrew::output::Output;
 use feed::base::seq::Seq;
 use std::path::Path;
 
-/// Maximum number of bytes that one byte of a compressed file unpacks to.
-const EXPANSION: usize = 1032;
-
 type Messages = Vec<(Seq, Vec<u8>)>;
 
 /// Reads a file, and returns its messages and whether it could be read to its end.
@@ -45,7 +42,12 @@ pub(crate) fn run(bytes: &[u8]) {
     assert!(skipped.starts_with(&whole) && (is_read || !is_whole));
     assert!(!is_whole || whole == skipped);
     // Each message takes two bytes at least.
-    assert!(2 * whole.len() <= EXPANSION * bytes.len(), "{} of {}", whole.len(), bytes.len());
+    assert!(
+        2 * whole.len() <= crate::EXPANSION * bytes.len(),
+        "{} of {}",
+        whole.len(),
+        bytes.len()
+    );
     // Order packets have their own sequences; whoever uses a file checks that they ascend.
     let is_ascending = whole.windows(2).all(|two| two[0].0 < two[1].0);
     if is_whole && is_ascending {

@@ -23,6 +23,9 @@ mod tape_bytes;
 use arbitrary::{Arbitrary, Unstructured};
 use std::fmt::Debug;
 
+/// Maximum number of bytes that one byte of a file compressed with gzip unpacks to.
+const EXPANSION: usize = 1032;
+
 /// Fuzz target.
 pub struct Target {
     /// Name, as in `fuzz/Cargo.toml`.

@@ -30,7 +30,7 @@ export interface ExchangeOptions {
   pace?: string;
   /** Live session, whose packets are created while clients are connected. */
   live?: boolean;
-  /** False leaves out the listener of the exercise's protocol, which can play order packets alone. */
+  /** False leaves out the listener of the exercise's protocol, which plays order packets only. */
   betacrew?: boolean;
   /** A listener in SoupBinTCP as well. */
   soup?: boolean;

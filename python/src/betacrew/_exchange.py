@@ -24,6 +24,8 @@ _END_PATIENCE = 5.0
 _ANSWER_PATIENCE = 10.0
 #: Maximum number of sequences in one answer about the strip.
 _CELLS_MAX = 4000
+#: Error of what only a running exchange has.
+_NOT_STARTED = "the exchange has not been started"
 #: Variable with a token that changes over HTTP would need.
 _TOKEN = "BETACREW_HTTP_TOKEN"
 #: Requests to the exchange never go through a proxy.
@@ -102,8 +104,8 @@ class Exchange:
     built-in name, a TOML file, or the text of one; ``drop`` and ``skip`` are faults without a
     scenario. Without any of them every fourth packet or so is dropped, as in the exercise.
     ``soup`` adds a listener in SoupBinTCP, ``listen`` further addresses of ``serve --listen``;
-    ``betacrew=False`` leaves out the listener of the exercise's protocol, which can play order
-    packets alone; ``arguments`` are further flags of ``betacrew serve``.
+    ``betacrew=False`` leaves out the listener of the exercise's protocol, which plays order
+    packets only; ``arguments`` are further flags of ``betacrew serve``.
     """
 
     host = "127.0.0.1"
@@ -219,6 +221,8 @@ class Exchange:
     @property
     def port(self) -> int:
         """Port of the exercise's protocol; without that, of the first listener."""
+        if not self.ports:
+            raise BetacrewError(_NOT_STARTED)
         return self.ports.get("betacrew") or next(iter(self.ports.values()))
 
     @property
@@ -230,7 +234,7 @@ class Exchange:
     def http(self) -> str:
         """URL of the dashboard and of the HTTP API."""
         if self._http is None:
-            raise BetacrewError("the exchange has not been started")
+            raise BetacrewError(_NOT_STARTED)
         return self._http
 
     @property
