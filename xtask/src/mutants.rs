@@ -102,6 +102,9 @@ fn commit() -> usize {
 pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
     let all = mutants(LIST)?;
     let chosen = choice.of(&all, commit());
+    if chosen.is_empty() {
+        return Err(format!("no bug is chosen by {choice:?}; xtask/mutants.txt lists them"));
+    }
     let began = Instant::now();
     let patience = try_without_mutants(match choice {
         // CI has run the tests without a bug before: the slowest of them shows how fast it is.
@@ -115,10 +118,7 @@ pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
     on_each_processor(|worker| work(&scratch(worker), patience, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
     eprintln!("{count} of {} bugs tried in {:.0?}", all.len(), began.elapsed());
-    match failed.is_empty() && count > 0 {
-        true => Ok(()),
-        false => Err(failed),
-    }
+    if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
 /// Runs checks without a mutant. Returns the time limit with one.
