@@ -99,8 +99,9 @@ pub(crate) fn run(
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let began = Instant::now();
     let mut child = Running::start(command)?;
+    // The start may have waited until another case had ended its processes.
+    let began = Instant::now();
     if let Some((typist, stdin)) = typist.zip(child.child.stdin.take()) {
         std::thread::spawn(move || typist(stdin));
     }
