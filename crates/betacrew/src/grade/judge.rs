@@ -9,7 +9,7 @@ use super::diagnose;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::has_connected;
-use crate::grade::run::process::{Hopeless, ProcessEnd};
+use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 
 /// Result of one run.
@@ -151,17 +151,11 @@ pub(crate) fn end_description(evidence: &Evidence) -> String {
     match evidence.process.ended {
         ProcessEnd::Exited(code) => format!("it ended with exit code {code}"),
         ProcessEnd::Signal(signal) => format!("it was ended by signal {signal}"),
-        ProcessEnd::Killed => match evidence.process.hopeless {
-            Some(Hopeless::Stuck) => {
-                "it waits for ever: only the exchange could wake it, and that has nothing to send"
-                    .to_owned()
-            }
-            Some(Hopeless::Spinning) => format!(
-                "it still computed after {}, with nothing left to receive",
-                took(evidence.process.took)
-            ),
-            None => format!("it did not end within {}", took(evidence.process.took)),
-        },
+        ProcessEnd::Killed if evidence.process.was_stuck => {
+            "it waits for ever: only the exchange could wake it, and that has nothing to send"
+                .to_owned()
+        }
+        ProcessEnd::Killed => format!("it did not end within {}", took(evidence.process.took)),
         ProcessEnd::Lingered => "it had all packets and did not end".to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireEventKind;
-use crate::grade::run::process::{Hopeless, ProcessEnd};
+use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::Call;
@@ -99,7 +99,7 @@ fn was_busy(evidence: &Evidence) -> bool {
     // A client that waits for packets is busy for a few percent of the time, one that spins for all
     // of it, less what other processes take.
     let is_busy = evidence.process.busy.is_some_and(|busy| busy * 2 > evidence.process.took);
-    is_busy && evidence.process.hopeless != Some(Hopeless::Stuck)
+    is_busy && !evidence.process.was_stuck
 }
 
 /// Detects that the client computed until it was killed.

@@ -42,7 +42,7 @@ mod tests {
             ended: ProcessEnd::Exited(0),
             took: Duration::ZERO,
             killed_at: None,
-            hopeless: None,
+            was_stuck: false,
             busy: None,
             stdout: stdout.into(),
             stderr: stderr.into(),

@@ -218,7 +218,7 @@ impl RunBuilder {
             ended: self.ended,
             took,
             killed_at: None,
-            hopeless: None,
+            was_stuck: false,
             busy: self.busy,
             stdout: Vec::new(),
             stderr,

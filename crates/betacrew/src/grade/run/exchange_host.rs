@@ -123,11 +123,6 @@ impl ExchangeHost {
         self.since.elapsed().saturating_sub(self.activity.last_event())
     }
 
-    /// Returns the time of the last event since the start; zero if there was none.
-    pub(crate) fn last_event(&self) -> Duration {
-        self.activity.last_event()
-    }
-
     /// Returns whether the exchange does nothing by itself for this time.
     pub(crate) fn rests_for(&self, time: Duration) -> bool {
         self.activity.rests_until(self.since.elapsed() + time)

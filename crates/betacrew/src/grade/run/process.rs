@@ -33,15 +33,6 @@ pub(crate) enum ProcessEnd {
     Lingered,
 }
 
-/// Reason why a client would not have ended before the time limit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Hopeless {
-    /// The client waited, and nothing could wake it any more.
-    Stuck,
-    /// The client computed, and had nothing left to receive.
-    Spinning,
-}
-
 /// Process of a client after its end.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedProcess {
@@ -51,8 +42,8 @@ pub(crate) struct FinishedProcess {
     pub(crate) took: Duration,
     /// Instant at which the grader killed the client, if it did.
     pub(crate) killed_at: Option<Instant>,
-    /// Reason for which the grader killed the client before the time limit, if there was one.
-    pub(crate) hopeless: Option<Hopeless>,
+    /// True if the grader killed the client before the time limit, because nothing could wake it.
+    pub(crate) was_stuck: bool,
     /// Processor time that the client had used when it was killed, including time spent waiting for
     /// a processor; `None` if unknown.
     pub(crate) busy: Option<Duration>,
@@ -70,8 +61,6 @@ pub(crate) enum PollDecision {
     EndLingering,
     /// Kill the client: it waits for ever.
     EndStuck,
-    /// Kill the client: it computes for ever.
-    EndSpinning,
     /// Kill the client: the user has stopped the grader.
     Stop,
 }
@@ -110,14 +99,15 @@ pub(crate) fn run(
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
-    let began = Instant::now();
     let mut child = Running::start(command)?;
+    // The start may have waited until another case had ended its processes.
+    let began = Instant::now();
     if let Some((typist, stdin)) = typist.zip(child.child.stdin.take()) {
         std::thread::spawn(move || typist(stdin));
     }
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
-    let mut hopeless = None;
+    let mut was_stuck = false;
     let (killed_at, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
@@ -128,12 +118,11 @@ pub(crate) fn run(
         match poll(child.child.id()) {
             PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
             PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
-            PollDecision::EndStuck => hopeless = Some(Hopeless::Stuck),
-            PollDecision::EndSpinning => hopeless = Some(Hopeless::Spinning),
+            PollDecision::EndStuck => {
+                was_stuck = true;
+                break (Some(ProcessEnd::Killed), false);
+            }
             PollDecision::Stop => break (Some(ProcessEnd::Killed), true),
-        }
-        if hopeless.is_some() {
-            break (Some(ProcessEnd::Killed), false);
         }
     };
     let took = began.elapsed();
@@ -148,7 +137,7 @@ pub(crate) fn run(
         ended: killed_at.unwrap_or(code),
         took,
         killed_at: at,
-        hopeless,
+        was_stuck,
         busy,
         stdout,
         stderr,
@@ -233,18 +222,6 @@ impl Running {
         }
         Ok(ProcessEnd::Exited(status.code().unwrap_or(-1)))
     }
-}
-
-/// Returns the processor time that a group of processes has used.
-#[cfg(target_os = "linux")]
-pub(crate) fn processor_time(group: u32) -> Option<Duration> {
-    strays::used(group).map(|(used, _)| used)
-}
-
-/// Returns `None`, because other systems do not tell.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn processor_time(_: u32) -> Option<Duration> {
-    None
 }
 
 /// Waits until a killed process has ended, for at most [`REAP_MAX`].

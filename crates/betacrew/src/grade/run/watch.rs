@@ -6,7 +6,7 @@ use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::exchange_host::ExchangeHost;
-use crate::grade::run::process::{self, PollDecision};
+use crate::grade::run::process::PollDecision;
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
 use feed::wire::packet::Packet;
@@ -14,11 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Interval at which a running client is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// Time without an event on the wire after which a client can count as stuck or spinning. On a busy
-/// machine the exchange may need part of it to take what the client has sent.
+/// Time without an event on the wire after which a client can count as stuck. On a busy machine
+/// the exchange may need part of it to take what the client has sent.
 const SILENT_MIN: Duration = Duration::from_secs(1);
-/// Share of the time limit, in percent, that a client may compute after everything has arrived.
-const COMPUTING_PERCENT: u32 = 40;
 
 /// Watch over the client of one case.
 pub(crate) struct ClientWatch<'a> {
@@ -39,10 +37,6 @@ pub(crate) struct ClientChecks {
     complete_since: Option<Instant>,
     /// State of a client that seemed to wait for ever at the last check.
     standstill: Option<Standstill>,
-    /// Instant at which the processor time was measured last.
-    measured_at: Option<Instant>,
-    /// Time of the last event on the wire, and the processor time used when it was first old.
-    silence: Option<(Duration, Duration)>,
 }
 
 impl ClientWatch<'_> {
@@ -66,11 +60,9 @@ impl ClientWatch<'_> {
             && self.host.idle_time() >= SILENT_MIN
             && self.host.rests_for(self.limit());
         if !is_silent {
-            (self.checks.standstill, self.checks.silence) = (None, None);
+            self.checks.standstill = None;
         } else if self.is_stuck(id) {
             return PollDecision::EndStuck;
-        } else if self.is_spinning(id) {
-            return PollDecision::EndSpinning;
         }
         // In cases about the end, a client that lingers must be left alone until the time limit.
         if self.case.is_about_the_end() || !self.is_complete() {
@@ -89,23 +81,6 @@ impl ClientWatch<'_> {
         let now = stuck::standstill(id, self.host.port);
         let before = std::mem::replace(&mut self.checks.standstill, now);
         before.is_some() && before == self.checks.standstill
-    }
-
-    /// Returns whether the client has computed for long since everything has arrived.
-    fn is_spinning(&mut self, id: u32) -> bool {
-        let last_event = self.host.last_event();
-        // Every second, because all processes of the machine are looked at.
-        let is_recent = self.checks.measured_at.is_some_and(|at| at.elapsed() < SILENT_MIN);
-        if is_recent {
-            return false;
-        }
-        self.checks.measured_at = Some(Instant::now());
-        let Some(used) = process::processor_time(id).filter(|_| !last_event.is_zero()) else {
-            return false;
-        };
-        let since = self.checks.silence.filter(|(event, _)| *event == last_event);
-        let (_, before) = *self.checks.silence.insert(since.unwrap_or((last_event, used)));
-        used.saturating_sub(before) >= self.limit() * COMPUTING_PERCENT / 100
     }
 
     /// Returns whether the client's output has all packets now.
