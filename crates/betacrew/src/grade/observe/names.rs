@@ -41,7 +41,14 @@ impl FieldNames {
                 )
             })
         });
-        pairs.collect::<Result<_, _>>().map(Self)
+        let mut names = BTreeMap::new();
+        for pair in pairs {
+            let (name, field) = pair?;
+            if names.insert(name.clone(), field).is_some_and(|before| before != field) {
+                return Err(format!("`{name}` is given two fields"));
+            }
+        }
+        Ok(Self(names))
     }
 
     /// Returns the field that a name means, with the rank of the name among several of one field;
@@ -279,7 +286,9 @@ mod tests {
         assert_eq!(names.of("size"), Some((OutputField::Price, 0)), "not the usual meaning");
         assert_eq!(names.of("qty"), None, "its field has another name");
         assert_eq!(names.of("seq").map(|(field, _)| field), Some(OutputField::Sequence));
-        for wrong in ["", "symbol", "symbol=", "colour=red", "symbol=a,,price=b"] {
+        for wrong in
+            ["", "symbol", "symbol=", "colour=red", "symbol=a,,price=b", "price=x,quantity=x"]
+        {
             assert!(FieldNames::parse(wrong).is_err(), "{wrong}");
         }
     }
