@@ -61,8 +61,19 @@ const SOME: Duration = Duration::from_secs(8);
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// Time limit of the tests with a bug.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// Multiple of the tests' duration without a bug: tests that take longer have noticed it.
+    Measured(Duration),
+    /// Guess: tests that take longer have shown nothing.
+    Guessed(Duration),
+}
+
 /// Result of the tests.
 enum Verdict {
+    /// The tests ran into the time limit.
+    Endless,
     Caught(String),
     Survived,
     /// The mutant does not compile.
@@ -106,24 +117,27 @@ pub(crate) fn run(choice: Choice<'_>) -> Result<(), String> {
         return Err(format!("no bug is chosen by {choice:?}; xtask/mutants.txt lists them"));
     }
     let began = Instant::now();
-    let patience = try_without_mutants(match choice {
-        // CI has run the tests without a bug before: the slowest of them shows how fast it is.
-        Choice::Share(_) => CHECKS[..1].iter().collect(),
-        Choice::All | Choice::Named(_) => {
-            let is_used = |check: &&&str| chosen.iter().any(|mutant| mutant.by == **check);
-            CHECKS.iter().filter(is_used).collect()
+    let limit = match choice {
+        // CI has run the tests without a bug before.
+        Choice::Share(_) => {
+            on_each_processor(|worker| {
+                lay_out(&scratch(worker)).map_err(|error| error.to_string())
+            })?;
+            Limit::Guessed(PATIENCE / TIMES)
         }
-    })?;
+        Choice::All | Choice::Named(_) => Limit::Measured(try_without_mutants(&chosen)?),
+    };
     let (queue, tried) = (Mutex::new(chosen.iter().copied()), Mutex::new((0, String::new())));
-    on_each_processor(|worker| work(&scratch(worker), patience, &queue, &tried))?;
+    on_each_processor(|worker| work(&scratch(worker), limit, &queue, &tried))?;
     let (count, failed) = tried.into_inner().map_err(|error| error.to_string())?;
     eprintln!("{count} of {} bugs tried in {:.0?}", all.len(), began.elapsed());
     if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
-/// Runs checks without a mutant. Returns the time limit with one.
-fn try_without_mutants(checks: Vec<&&'static str>) -> Result<Duration, String> {
-    let (checks, longest) = (Mutex::new(checks.into_iter()), Mutex::new(Duration::ZERO));
+/// Runs the checks that are to notice mutants without any. Returns the time limit with one.
+fn try_without_mutants(chosen: &[&Mutant<'_>]) -> Result<Duration, String> {
+    let used = CHECKS.iter().filter(|check| chosen.iter().any(|mutant| mutant.by == **check));
+    let (checks, longest) = (Mutex::new(used), Mutex::new(Duration::ZERO));
     on_each_processor(|worker| run_checks(&scratch(worker), &checks, &longest))?;
     let longest = longest.into_inner().map_err(|error| error.to_string())?;
     Ok(longest.min(PATIENCE / TIMES) * TIMES + SOME)
@@ -148,6 +162,7 @@ fn run_checks<'a>(
         let began = Instant::now();
         match verdict(scratch, check, PATIENCE)? {
             Verdict::Survived => {}
+            Verdict::Endless => return Err(format!("{check} takes longer than {PATIENCE:?}")),
             Verdict::Caught(what) | Verdict::Senseless(what) => {
                 return Err(format!("{check} fails without any bug put in: {what}"));
             }
@@ -161,7 +176,7 @@ fn run_checks<'a>(
 /// those that are not noticed.
 fn work<'a>(
     scratch: &Path,
-    patience: Duration,
+    limit: Limit,
     queue: &Mutex<impl Iterator<Item = &'a Mutant<'a>>>,
     tried: &Mutex<(u32, String)>,
 ) -> Result<(), String> {
@@ -169,7 +184,15 @@ fn work<'a>(
         let next = queue.lock().map_err(|error| error.to_string())?.next();
         let Some(mutant) = next else { return Ok(()) };
         let Mutant { name, breaks, by, .. } = mutant;
+        let (Limit::Measured(patience) | Limit::Guessed(patience)) = limit;
         let (told, failure) = match attempt(scratch, mutant, patience) {
+            Ok(Verdict::Endless) => match limit {
+                Limit::Measured(_) => (format!("{name:28} {by:10} never comes to its end"), None),
+                Limit::Guessed(_) => (
+                    format!("{name:28} UNDECIDED"),
+                    Some(format!("{name}: UNDECIDED, try `cargo xtask mutants {name}`")),
+                ),
+            },
             Ok(Verdict::Caught(what)) => (format!("{name:28} {by:10} {what}"), None),
             Ok(Verdict::Survived) => (
                 format!("{name:28} SURVIVED"),
@@ -371,7 +394,7 @@ fn verdict(scratch: &Path, check: &str, patience: Duration) -> Result<Verdict, S
             None if began.elapsed() > patience => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Ok(Verdict::Caught("never comes to its end".to_owned()));
+                return Ok(Verdict::Endless);
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }

@@ -102,7 +102,13 @@ impl SimRun {
         if self.is_unclear(last) {
             return Ok(());
         }
-        if self.stopped && said == Completeness::Complete && !has(last) {
+        // An end that enough passes have shown may be wrong, see `complete`.
+        let accepted = self.plan.options.tail_miss_probability;
+        let is_inferred = recorder.outcome().is_some_and(|outcome| match outcome.tail {
+            Tail::Inferred { miss_probability } => miss_probability < accepted,
+            Tail::Confirmed | Tail::Unknown => false,
+        });
+        if self.stopped && said == Completeness::Complete && !is_inferred && !has(last) {
             return Err(format!("a stopped recording of {recorded:.9} is reported complete"));
         }
         let heard = if self.plan.is_lawful() { self.world.announced(|it| !it.lies()) } else { 0 };

@@ -9,7 +9,7 @@ use std::thread;
 
 /// Seeds that once broke an invariant: by messages behind parts of packets, by slow exchanges, and
 /// by answers that opened too many gaps and narrowed the window of requests.
-const BROKEN_ONCE: [u64; 8] = [
+const BROKEN_ONCE: [u64; 9] = [
     5_500_120_609,
     6_600_142_982,
     6_600_378_796,
@@ -18,6 +18,7 @@ const BROKEN_ONCE: [u64; 8] = [
     21_001_564_850,
     900_199_051,
     900_344_891,
+    900_984_504,
 ];
 
 /// Simulates the runs of these seeds, until one breaks an invariant.
