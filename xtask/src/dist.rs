@@ -6,7 +6,10 @@
 mod image;
 mod packages;
 mod prove;
+mod reproduce;
 mod source;
+
+pub(crate) use reproduce::run as reproduce;
 
 use crate::finish;
 use std::fs;
@@ -35,29 +38,27 @@ pub(super) struct Dist {
     epoch: String,
 }
 
-/// Builds everything.
+/// Name of the file with the sums of all others.
+const SUMS: &str = "SHA256SUMS";
+
+/// Builds everything, and proves it.
 pub(crate) fn run() -> Result<(), String> {
-    let dist = Dist::begin()?;
-    dist.build()?;
-    dist.stage()?;
-    packages::tarball(&dist)?;
-    packages::deb(&dist)?;
-    packages::wheel(&dist)?;
-    packages::npm(&dist)?;
-    image::archive(&dist)?;
-    source::tarball(&dist)?;
-    source::bill_of_materials(&dist)?;
-    prove::all(&dist)?;
-    dist.sums()
+    let dist = Dist::of(&repository()?)?;
+    dist.build_all()?;
+    prove::all(&dist)
+}
+
+/// Returns the root of this repository.
+fn repository() -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))
 }
 
 impl Dist {
-    /// Reads the facts from git, and empties the folders.
-    fn begin() -> Result<Self, String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
+    /// Reads the facts of a repository from git.
+    fn of(root: &Path) -> Result<Self, String> {
         let git = |args: &[&str]| {
-            said(Command::new("git").args(args).current_dir(&root))
+            said(Command::new("git").args(args).current_dir(root))
                 .map(|text| text.trim().to_owned())
         };
         let changed = git(&["status", "--porcelain"])?;
@@ -67,20 +68,33 @@ impl Dist {
                  stash first:\n{changed}"
             ));
         }
-        let dist = Self {
+        Ok(Self {
             out: root.join("dist"),
             staging: root.join("target/dist/staging"),
             version: env!("CARGO_PKG_VERSION"),
             commit: git(&["rev-parse", "--short=12", "HEAD"])?,
             epoch: git(&["log", "-1", "--format=%ct"])?,
-            root,
-        };
-        for folder in [&dist.out, &dist.staging] {
+            root: root.to_owned(),
+        })
+    }
+
+    /// Empties the folders, and builds every file and their sums.
+    fn build_all(&self) -> Result<(), String> {
+        for folder in [&self.out, &self.staging] {
             // A folder that does not exist is as good as an empty one.
             let _ = fs::remove_dir_all(folder);
             create(folder)?;
         }
-        Ok(dist)
+        self.build()?;
+        self.stage()?;
+        packages::tarball(self)?;
+        packages::deb(self)?;
+        packages::wheel(self)?;
+        packages::npm(self)?;
+        image::archive(self)?;
+        source::tarball(self)?;
+        source::bill_of_materials(self)?;
+        self.sums()
     }
 
     /// Returns a command that runs in the root with all that makes a build reproducible.
@@ -162,7 +176,7 @@ impl Dist {
         names.sort();
         let sums = said(Command::new("sha256sum").args(names).current_dir(&self.out))?;
         eprint!("\n{sums}");
-        write(&self.out("SHA256SUMS"), sums)
+        write(&self.out(SUMS), sums)
     }
 }
 
@@ -212,4 +226,11 @@ fn said(command: &mut Command) -> Result<String, String> {
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+fn expect(text: &str, part: &str) -> Result<(), String> {
+    match text.contains(part) {
+        true => Ok(()),
+        false => Err(format!("`{part}` is not in:\n{text}")),
+    }
 }

@@ -164,7 +164,7 @@ struct Stage {
 impl Stage {
     /// Writes the generated pages.
     fn generate(&self) -> Result<(), String> {
-        let program = Program::built(&self.root);
+        let program = Program::built()?;
         write(&self.pages.join(COMMANDS), &commands::page(&program)?)?;
         write(&self.pages.join(CATALOGUE), &catalogue::page(&program, &self.root)?)?;
         write(&self.pages.join(API), &api::page(&program)?)

@@ -1,7 +1,7 @@
 //! Proofs: each file is installed where nothing else is, and the program runs from there.
 
 use super::packages::files;
-use super::{Dist, create, said, shown};
+use super::{Dist, create, expect, said, shown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,6 +115,9 @@ fn wheel(dist: &Dist) -> Result<(), String> {
     };
     let before = listing(&folder)?;
     let wheel = finished(dist, ".whl")?;
+    let mut twine = Command::new("twine");
+    twine.args(["check", "--strict"]).arg(&wheel);
+    said(&mut twine).map_err(|error| format!("{error} (pip install twine installs it)"))?;
     pip(&["install", "--quiet", "--no-index", "--no-compile"], Some(&wheel))?;
     expect(&said(Command::new(folder.join("bin/betacrew")).arg("version"))?, "features  web")?;
     let mut python = Command::new(folder.join("bin/python"));
@@ -166,11 +169,4 @@ fn listing(folder: &Path) -> Result<String, String> {
     let mut lines: Vec<&str> = all.lines().collect();
     lines.sort_unstable();
     Ok(lines.join("\n"))
-}
-
-fn expect(text: &str, part: &str) -> Result<(), String> {
-    match text.contains(part) {
-        true => Ok(()),
-        false => Err(format!("`{part}` is not in:\n{text}")),
-    }
 }

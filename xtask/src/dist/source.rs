@@ -39,26 +39,19 @@ pub(super) fn tarball(dist: &Dist) -> Result<(), String> {
 }
 
 /// Writes the bill of materials, in the format CycloneDX: every dependency of the program with its
-/// version and licence.
+/// version and licence. cargo-cyclonedx writes one beside each manifest, so it runs in the unpacked
+/// archive of the sources.
 pub(super) fn bill_of_materials(dist: &Dist) -> Result<(), String> {
+    let folder = dist.staging.join(format!("source/betacrew-{}", dist.version));
     let mut cyclonedx = dist.command("cargo");
     cyclonedx.args(["cyclonedx", "--quiet", "--format", "json", "--features", FEATURES]);
     cyclonedx.args(["--manifest-path", "crates/betacrew/Cargo.toml", "--target", super::TARGET]);
-    shown(cyclonedx.args(["--override-filename", "betacrew.cdx"]))
+    cyclonedx.args(["--override-filename", "betacrew.cdx"]).current_dir(&folder);
+    shown(&mut cyclonedx)
         .map_err(|error| format!("{error} (cargo install --locked cargo-cyclonedx installs it)"))?;
-    let mut found = None;
-    for name in ["crates/betacrew", "crates/feed", "crates/gateway", "xtask"] {
-        // One file beside each manifest of the workspace; only the program's is kept.
-        let file = dist.root.join(name).join("betacrew.cdx.json");
-        if name == "crates/betacrew" {
-            let text = fs::read_to_string(&file);
-            found = Some(text.map_err(|error| format!("{}: {error}", file.display()))?);
-        }
-        let _ = fs::remove_file(file);
-    }
-    let text = found.unwrap_or_default();
-    let root = dist.root.display().to_string();
-    // Paths of this machine say nothing to others, and differ from run to run.
-    let text = text.replace(&root, "/betacrew");
+    let file = folder.join("crates/betacrew/betacrew.cdx.json");
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    // Paths of this machine say nothing to others, and differ from folder to folder.
+    let text = text.replace(&folder.display().to_string(), "/betacrew");
     write(&dist.out(&format!("betacrew-{}.cdx.json", dist.version)), text)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Returns the program of a debug build.
-    pub(super) fn built(root: &Path) -> Self {
-        Self { path: root.join("target/debug/betacrew") }
+    /// Returns the program of a debug build. Cargo puts it beside this one, wherever that is.
+    pub(super) fn built() -> Result<Self, String> {
+        let ours = std::env::current_exe().map_err(|error| error.to_string())?;
+        Ok(Self { path: ours.with_file_name("betacrew") })
     }
 
     /// Returns what a command prints.
