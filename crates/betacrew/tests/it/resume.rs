@@ -215,10 +215,15 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
         let address = exchange.address.to_string();
         // A tape is written sooner; now and then the kill is to come while JSON is.
         let out = if round % 10 == 0 { "out.json" } else { "out.tape" };
-        let path = folder.path().join(format!("{out}.tape"));
+        // Without --tape nothing of so short a recording is written before its output.
+        let path = folder.path().join("x.tape");
+        let args: &[&str] = match round % 4 {
+            0 => &["fetch", &address, "-o", out],
+            _ => &["fetch", &address, "-o", out, "--tape", "x.tape"],
+        };
         for _ in 0..2 {
             let before = known(&path);
-            let mut child = betacrew(&["fetch", &address, "-o", out])
+            let mut child = betacrew(args)
                 .current_dir(folder.path())
                 .stderr(Stdio::null())
                 .spawn()
@@ -230,12 +235,10 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
                 break;
             }
             killed += 1;
-            // Put away once the output is in place.
-            let kept = known(&path) >= before || folder.path().join(out).exists();
-            assert!(kept, "round {round}: what was written is gone");
+            assert!(known(&path) >= before, "round {round}: what was written is gone");
         }
         let before = known(&path);
-        let (code, _, stderr) = fetch(folder.path(), &[&address, "-o", out, "--report", "r"]);
+        let (code, _, stderr) = fetch(folder.path(), &[&args[1..], &["--report", "r"]].concat());
         assert_eq!(code, 0, "round {round}: {stderr}");
         let out = folder.path().join(out);
         let same = match out.extension().is_some_and(|end| end == "json") {
@@ -256,21 +259,76 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
     assert!(killed > 100 && halfway > 5, "{killed} were killed, {halfway} of them halfway");
 }
 
+/// Without `--tape` a recording moves into its file after a quarter of a second.
+#[test]
+fn kill_nine_without_a_tape_costs_a_quarter_of_a_second_at_most() {
+    let tape = Tape::random(20_000, 8);
+    let mut rng = Rng::new(9);
+    for round in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        // Four seconds for the stream.
+        let pace = Pace::PerSecond(5_000);
+        let scenario = Scenario { pace, ..losing(round, "0.25", "") };
+        let exchange =
+            Serving::start(MockExchange::new(std::sync::Arc::new(tape.clone()), scenario));
+        let address = exchange.address.to_string();
+        let path = folder.path().join("out.json.tape");
+        let mut child = betacrew(&["fetch", &address, "-o", "out.json"])
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let wanted = rng.between(1, 5_000).into();
+        wait_for("the recording's file", || known(&path) >= wanted);
+        child.kill_and_reap();
+        // The next run has no pace to wait for.
+        let before = known(&path);
+        drop(exchange);
+        let exchange = playing(tape.clone(), losing(round, "0.25", ""));
+        let address = exchange.address.to_string();
+        let (code, _, stderr) = fetch(folder.path(), &[&address, "-o", "out.json"]);
+        assert_eq!(code, 0, "round {round}: {stderr}");
+        assert!(fs::read(folder.path().join("out.json")).unwrap() == json(&tape));
+        assert_eq!(exchange.end().stats().resends, 20_000 - before, "round {round}");
+        assert_eq!(names(folder.path()), ["out.json"]);
+    }
+}
+
+/// The file exists from the beginning, as a lock; nothing is written into it by a job that ends
+/// soon, and everything if its output cannot be written.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_recording_in_memory_is_kept_if_its_output_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = Tape::random(500, 4);
+    let exchange = playing(tape.clone(), losing(1, "0.25", ""));
+    let address = exchange.address.to_string();
+    let args = [&address, "-o", "x.json", "-o", "/dev/full"];
+    let (code, _, stderr) = fetch(folder.path(), &args);
+    assert_eq!(code, 6, "{stderr}");
+    assert_eq!(names(folder.path()), ["x.json", "x.json.tape"]);
+    assert_eq!(held(&folder.path().join("x.json.tape")), 500);
+    let (code, _, stderr) = fetch(folder.path(), &args[..3]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("continuing x.json.tape: 500 packets"), "{stderr}");
+    assert_eq!(names(folder.path()), ["x.json"]);
+    assert_eq!(exchange.end().stats().streams, 1);
+}
+
 #[test]
 fn what_came_is_written_though_nothing_more_comes() {
     let folder = tempfile::tempdir().unwrap();
     let peer = stalling(&Tape::random(3000, 4), 700, 0..0);
-    let mut child = betacrew(&["fetch", &peer, "--tape", "x.tape"])
-        .current_dir(folder.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let began = std::time::Instant::now();
-    while held(&folder.path().join("x.tape")) < 700 {
-        assert!(began.elapsed() < Duration::from_secs(5), "it is not written");
-        std::thread::yield_now();
+    for (args, tape) in [(&["--tape", "x.tape"], "x.tape"), (&["-o", "x.json"], "x.json.tape")] {
+        let mut child = betacrew(&["fetch", &peer])
+            .args(args)
+            .current_dir(folder.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("the packets", || held(&folder.path().join(tape)) == 700);
+        child.kill_and_reap();
     }
-    child.kill_and_reap();
 }
 
 /// A file can grow to so many blocks of 512 bytes, and then the system refuses.
