@@ -3,6 +3,7 @@
 pub(crate) use super::segment::Segment;
 
 use crate::grade::cases::ReadOrder;
+use crate::grade::feeds::soup::conversation::SoupConversation;
 use crate::grade::observe::activity::WireActivity;
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
@@ -13,6 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Length in bytes of the acceptance of a login in SoupBinTCP.
+const ACCEPTANCE: u64 = 33;
 /// Maximum number of events kept; further events are only counted.
 pub(crate) const EVENTS_MAX: usize = 20_000;
 /// Maximum number of connections kept.
@@ -40,6 +43,8 @@ pub(crate) enum WireEventKind {
     Called { call: Call, late: bool },
     /// The exchange sent, in one write, the bytes `from..to` of its output on the connection.
     Sent { from: u64, to: u64 },
+    /// The client sent the packet with this index, in another protocol than the exercise's.
+    Received(usize),
     /// The client ended its side of the connection.
     ClientEnded,
     /// The exchange ended its side of the connection.
@@ -66,6 +71,8 @@ pub(crate) struct WireConnection {
     pub(crate) read_one_by_one: bool,
     /// True if the client's last call has only its first byte.
     pub(crate) half_call: bool,
+    /// Packets of both sides, if the connection speaks SoupBinTCP.
+    pub(crate) soup: Option<SoupConversation>,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
@@ -197,10 +204,11 @@ impl WireLog {
     }
 
     /// Adds a connection and returns its index.
-    pub(crate) fn open(&mut self, at: Duration) -> usize {
+    pub(crate) fn open(&mut self, protocol: Protocol, at: Duration) -> usize {
         let id = self.conns.len();
         if id < CONNS_MAX {
-            self.conns.push(WireConnection::default());
+            let soup = (protocol == Protocol::Soup).then(SoupConversation::default);
+            self.conns.push(WireConnection { soup, ..WireConnection::default() });
             self.add_event(at, id, WireEventKind::Opened);
         } else {
             self.not_kept += 1;
@@ -220,12 +228,34 @@ impl WireLog {
         self.add_event(at, conn, WireEventKind::Called { call, late });
     }
 
+    /// Adds bytes that the client sent, if they are of another protocol than the exercise's.
+    fn receive(&mut self, at: Duration, conn: usize, bytes: &[u8]) -> Decoded {
+        let soup = self.conns.get_mut(conn).and_then(|state| state.soup.as_mut());
+        let Some(soup) = soup else { return Decoded::No };
+        for packet in soup.receive(at, bytes) {
+            self.add_event(at, conn, WireEventKind::Received(packet));
+        }
+        Decoded::Yes
+    }
+
+    /// Returns the maximum size of the next write into `room` bytes. If each write arrives in a read
+    /// of its own, the acceptance of a login in SoupBinTCP does, too.
+    fn write_max(&self, conn: usize, room: usize) -> usize {
+        let soup = self.conns.get(conn).filter(|c| c.soup.is_some() && c.read_one_by_one);
+        let left = soup.map_or(0, |state| ACCEPTANCE.saturating_sub(state.sent));
+        usize::try_from(left).ok().filter(|left| *left > 0).map_or(room, |left| left.min(room))
+    }
+
     /// Adds bytes that the exchange sent in one write.
     pub(crate) fn send(&mut self, at: Duration, conn: usize, bytes: &[u8]) {
         let Some(state) = self.conns.get_mut(conn).filter(|_| !bytes.is_empty()) else { return };
         let from = state.sent;
         state.sent += bytes.len() as u64;
         let to = state.sent;
+        if let Some(soup) = &mut state.soup {
+            soup.send(at, bytes);
+            return self.add_event(at, conn, WireEventKind::Sent { from, to });
+        }
         let mut rest = bytes;
         while !rest.is_empty() && self.frames < FRAMES_MAX {
             let more = rest.len().min(FRAME_LEN - state.part.len());
@@ -239,6 +269,13 @@ impl WireLog {
         }
         self.add_event(at, conn, WireEventKind::Sent { from, to });
     }
+}
+
+/// Answer to whether bytes of a client were decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decoded {
+    Yes,
+    No,
 }
 
 /// Number of bytes from which no more are gathered for one write.
@@ -349,7 +386,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         let before =
             || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
         self.log.began = self.log.began.or_else(before);
-        let id = self.log.open(now);
+        let id = self.log.open(protocol, now);
         let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
         RecordedConnection {
             inner,
@@ -377,6 +414,9 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
         self.activity.touch(now);
+        if self.log.receive(now, conn.id, bytes) == Decoded::Yes {
+            return self.inner.receive(&mut conn.inner, bytes, now);
+        }
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
             self.log.call(now, conn.id, call);
@@ -409,6 +449,8 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
         if self.is_held_back(conn, now) {
             return 0;
         }
+        let most = self.log.write_max(conn.id, out.len());
+        let out = &mut out[..most];
         let count = if self.gathers {
             if conn.gathered.is_empty() {
                 self.gather(conn, now);

@@ -4,7 +4,7 @@ use crate::error::Failure;
 use crate::grade::cases::{CaseSetup, ReadOrder};
 use crate::grade::observe::activity::WireActivity;
 use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::net::{self, Stop};
+use crate::net::{self, Listener, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
 use feed::exchange::Exchange;
@@ -12,10 +12,10 @@ use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
-use feed::wire::{Frame, decode};
+use feed::wire::{Frame, Protocol, decode};
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,6 +24,17 @@ use std::time::{Duration, Instant, SystemTime};
 const PORT_TRIES: u32 = 50;
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// Settings of the listeners of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    /// Port to use; `None` means any free one.
+    pub(crate) port: Option<u16>,
+    /// Order of the exchange's writes and the client's reads.
+    pub(crate) order: ReadOrder,
+    /// Protocol of the listeners.
+    pub(crate) protocol: Protocol,
+}
 
 /// Running exchange of one case.
 pub(crate) struct ExchangeHost {
@@ -80,21 +91,18 @@ fn tape_in_memory(resolved: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
 impl ExchangeHost {
     /// Starts the exchange of a case, or only reserves a port if `resolved` is `None`.
     ///
-    /// `port` is the port to use; `None` means any free one. `order` is the order of the exchange's
-    /// writes and the client's reads.
-    ///
     /// # Errors
     /// Returns an error if the port cannot be used.
     pub(crate) fn open(
         resolved: Option<&ResolvedScenario>,
-        port: Option<u16>,
-        order: ReadOrder,
+        listening: Listening,
     ) -> Result<Self, Failure> {
+        let Listening { port, order, protocol } = listening;
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
         let listeners = match resolved {
             None => Vec::new(),
-            Some(_) => listen(&addresses)?,
+            Some(_) => listen(&addresses, protocol)?,
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
@@ -107,6 +115,16 @@ impl ExchangeHost {
                     resolved.scenario.seed,
                 );
                 let recorder = WireRecorder::new(original, Arc::clone(&activity));
+                Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
+            }
+            Some(resolved) if protocol != Protocol::Betacrew => {
+                let seed = resolved.scenario.seed;
+                let mock = MockExchange::new(resolved.tape.open(seed)?, resolved.scenario.clone());
+                let mock = match &resolved.next {
+                    Some(next) => mock.with_next_tape(next.open(seed)?),
+                    None => mock,
+                };
+                let recorder = WireRecorder::new(mock, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
             Some(resolved) => {
@@ -155,7 +173,7 @@ impl Drop for ExchangeHost {
 
 /// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
 fn serve_in_thread<E: Exchange + Send + 'static>(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     mut exchange: WireRecorder<E>,
     stop: &Stop,
 ) -> JoinHandle<io::Result<WireLog>> {
@@ -202,12 +220,13 @@ fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, bound))
 }
 
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+fn listen(addresses: &[SocketAddr], protocol: Protocol) -> Result<Vec<Listener>, Failure> {
     let one = |address: &SocketAddr| {
-        net::listen(*address).map_err(|source| match source.kind() {
+        let socket = net::listen(*address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => Failure::Taken { port: address.port(), source },
             _ => Failure::Listen { address: address.to_string(), source },
-        })
+        });
+        socket.map(|socket| Listener { socket, protocol })
     };
     addresses.iter().map(one).collect()
 }
@@ -217,30 +236,33 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
+    fn on(port: Option<u16>) -> Listening {
+        Listening { port, order: ReadOrder::Unordered, protocol: Protocol::Betacrew }
+    }
+
     #[test]
     fn a_port_without_an_exchange_refuses_connections_and_stays_reserved() {
-        let nobody = ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap();
+        let nobody = ExchangeHost::open(None, on(None)).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let others: Vec<ExchangeHost> = (0..50)
-            .map(|_| ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap())
-            .collect();
+        let others: Vec<ExchangeHost> =
+            (0..50).map(|_| ExchangeHost::open(None, on(None)).unwrap()).collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
     }
 
     #[test]
     fn a_port_serves_one_exchange_after_another() {
         let resolved = scenario::open("clean").unwrap();
-        let first = ExchangeHost::open(Some(&resolved), None, ReadOrder::Unordered).unwrap();
+        let first = ExchangeHost::open(Some(&resolved), on(None)).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).err();
+        let taken = ExchangeHost::open(Some(&resolved), on(Some(port))).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).unwrap();
+        let again = ExchangeHost::open(Some(&resolved), on(Some(port))).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }
