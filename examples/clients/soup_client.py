@@ -16,7 +16,7 @@ import time
 
 HEARTBEAT = 1.0  # seconds without a packet of ours after which we send a heartbeat
 SILENCE = 5.0  # seconds without a packet of the exchange after which we give the connection up
-TRIES = 15  # connections in a row that bring no message
+TRIES = 7  # connections in a row that bring no message
 
 
 class Refused(Exception):

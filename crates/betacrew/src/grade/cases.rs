@@ -53,6 +53,8 @@ pub(crate) struct CaseSetup {
     pub(crate) reads: ReadOrder,
     /// Protocol of the exchange.
     pub(crate) protocol: GradedProtocol,
+    /// Number of lines in MoldUDP64; other protocols have none.
+    pub(crate) lines: usize,
 }
 
 /// Order of the exchange's writes and the client's reads. A client that takes each read for one
@@ -68,6 +70,8 @@ pub(crate) enum ReadOrder {
     /// Each write waits as well, and has all bytes up to the next pause of the exchange, so that
     /// the end of a cut packet arrives in one read with the packets behind it.
     ReadBetweenPauses,
+    /// Each write waits as well, and has one packet of SoupBinTCP at most.
+    ReadEachPacket,
 }
 
 impl Requirement {
@@ -92,7 +96,7 @@ impl CaseSetup {
             }
         }
         command += &format!(" --seed {seed}");
-        command + &self.protocol.listen_flags(port)
+        command + &self.protocol.listen_flags(port, self.lines)
     }
 }
 

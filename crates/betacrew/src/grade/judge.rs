@@ -162,6 +162,9 @@ pub(crate) fn end_description(evidence: &Evidence) -> String {
                 .to_owned()
         }
         ProcessEnd::Killed => format!("it did not end within {}", took(evidence.process.took)),
+        ProcessEnd::Lingered if evidence.feed.is_some() => {
+            "it had all messages and did not end".to_owned()
+        }
         ProcessEnd::Lingered => "it had all packets and did not end".to_owned(),
     }
 }

@@ -22,6 +22,7 @@ const fn play(scenario: &'static str) -> CaseSetup {
         pace: None,
         reads: ReadOrder::Unordered,
         protocol: GradedProtocol::Betacrew,
+        lines: 0,
     }
 }
 

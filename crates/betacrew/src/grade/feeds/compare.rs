@@ -33,17 +33,13 @@ pub(crate) struct FeedDifferences {
     pub(crate) foreign: Vec<Vec<u8>>,
     /// First message that is after a later one in the output, with that later one.
     pub(crate) out_of_order: Option<(Seq, Seq)>,
-    /// Messages of the output that are on the tape, in the order of the output, with repeats.
-    pub(crate) order: Vec<Seq>,
-    /// Number of rows in the output.
-    pub(crate) rows: usize,
 }
 
 impl FeedDifferences {
     /// Compares an output with the tape. A row is found on the tape by its content, because its
     /// sequence may be absent or wrong.
     pub(crate) fn between(tape: &FeedTape, output: &FeedRows) -> Self {
-        let mut found = Self { rows: output.rows.len(), ..Self::default() };
+        let mut found = Self::default();
         let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
         let mut highest = 0;
         for row in &output.rows {
@@ -56,7 +52,6 @@ impl FeedDifferences {
                 found.out_of_order = Some((seq, highest));
             }
             highest = highest.max(seq);
-            found.order.push(seq);
             if let Some(written) = row.sequence.filter(|written| *written != seq) {
                 found.misnumbered.push(Misnumbered { written, actual: seq });
             }

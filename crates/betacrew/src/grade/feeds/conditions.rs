@@ -1,10 +1,13 @@
 //! Conditions under which a client passes a case of a feed.
 
+use crate::grade::feeds::mold::rules::MoldRule;
 use crate::grade::feeds::soup::rules::SoupRule;
 
 /// Condition under which a client passes a case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FeedCondition {
+    /// The output has every message of the tape once, in any order, and nothing else.
+    AnyOrder,
     /// The output has every message of the tape once, in order, and nothing else.
     Complete,
     /// `Complete`, and the client ends by itself.
@@ -18,12 +21,15 @@ pub(crate) enum FeedCondition {
     NothingWrong,
     /// The client does not break this rule of SoupBinTCP.
     Soup(SoupRule),
+    /// The client does not break this rule of MoldUDP64.
+    Mold(MoldRule),
 }
 
 impl FeedCondition {
     /// Returns the condition as a sentence for `--explain`.
     pub(crate) const fn sentence(self) -> &'static str {
         match self {
+            Self::AnyOrder => "the output has every message of the tape once",
             Self::Complete => "the output has every message of the tape once, in order",
             Self::Ends => "the output is complete, and the client ends by itself",
             Self::EndsWithZero => "the output is complete, and the client ends with exit code 0",
@@ -33,6 +39,7 @@ impl FeedCondition {
             }
             Self::NothingWrong => "the output has only messages of the session, each once",
             Self::Soup(rule) => rule.expected(),
+            Self::Mold(rule) => rule.expected(),
         }
     }
 

@@ -4,9 +4,10 @@ use crate::grade::cases::{Case, PassCondition};
 use crate::grade::diagnose::Cause;
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
-use crate::grade::feeds::soup;
+use crate::grade::feeds::{mold, soup};
 use crate::grade::judge::{CaseFailure, Judged, Observation, did_not_end, end_description};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
+use crate::grade::run::attempt::has_connected;
 use crate::grade::run::process::ProcessEnd;
 
 /// Judges a run of a case.
@@ -26,6 +27,7 @@ pub(crate) fn judge(case: &Case, evidence: &Evidence, feed: &FeedEvidence) -> Ju
 fn expected(condition: FeedCondition, feed: &FeedEvidence) -> String {
     let all = format!("all {} messages, each once, in order", feed.tape.last());
     match condition {
+        FeedCondition::AnyOrder => format!("all {} messages, each once", feed.tape.last()),
         FeedCondition::Complete => all,
         FeedCondition::Ends => format!("{all}, and an end by itself"),
         FeedCondition::EndsWithZero => format!("{all}, and exit code 0"),
@@ -36,12 +38,14 @@ fn expected(condition: FeedCondition, feed: &FeedEvidence) -> String {
             "only messages of the session, each once and under its own sequence".to_owned()
         }
         FeedCondition::Soup(rule) => rule.expected().to_owned(),
+        FeedCondition::Mold(rule) => rule.expected().to_owned(),
     }
 }
 
 /// Returns the result of a run, if it is not the expected one.
 fn actual(condition: FeedCondition, evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
     match condition {
+        FeedCondition::AnyOrder => lacking(evidence, feed),
         FeedCondition::Complete => incomplete(evidence, feed),
         FeedCondition::Ends => did_not_end(evidence).or_else(|| incomplete(evidence, feed)),
         FeedCondition::EndsWithZero => {
@@ -54,8 +58,21 @@ fn actual(condition: FeedCondition, evidence: &Evidence, feed: &FeedEvidence) ->
             ClientOutput::Found { .. } => wrong(feed),
             _ => Some(no_output(evidence, feed)),
         },
-        FeedCondition::Soup(rule) => rule.broken(evidence),
+        FeedCondition::Soup(rule) => unjudged(evidence, feed).or_else(|| rule.broken(evidence)),
+        FeedCondition::Mold(rule) => unjudged(evidence, feed).or_else(|| rule.broken(evidence)),
     }
+}
+
+/// Describes a client that did nothing by which a rule could be judged.
+fn unjudged(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
+    (!has_connected(&evidence.wire)).then(|| no_output(evidence, feed))
+}
+
+/// Describes what is wrong with the messages of the output besides their order, if anything is.
+fn lacking(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
+    let mut unordered = feed.clone();
+    unordered.differences.out_of_order = None;
+    incomplete(evidence, &unordered)
 }
 
 /// Describes what is wrong with the messages of the output, if anything is.
@@ -104,7 +121,10 @@ fn unreported_failure(evidence: &Evidence, feed: &FeedEvidence) -> Option<String
 
 /// Returns the likely cause of a failure.
 fn cause(condition: FeedCondition, evidence: &Evidence, feed: &FeedEvidence) -> Option<Cause> {
-    soup::causes::cause(condition, evidence, feed)
+    match &evidence.wire.mold {
+        Some(log) => mold::causes::cause(condition, evidence, feed, log),
+        None => soup::causes::cause(condition, evidence, feed),
+    }
 }
 
 /// Returns the observations that do not decide the case.
@@ -122,8 +142,18 @@ fn observations(
     }
     let lingers = evidence.process.ended == ProcessEnd::Lingered && !condition.is_about_the_end();
     add("1 lingers", lingers.then(|| "it has all messages, and does not end by itself".to_owned()));
+    let order = feed.differences.out_of_order.filter(|_| condition == FeedCondition::AnyOrder);
+    add(
+        "2 order",
+        order.map(|(seq, before)| format!("its output is not in order: {seq} is after {before}")),
+    );
     for rule in soup::rules::SoupRule::ALL {
         if condition != FeedCondition::Soup(rule) {
+            add(rule.expected(), rule.broken(evidence));
+        }
+    }
+    for rule in mold::rules::MoldRule::ALL {
+        if condition != FeedCondition::Mold(rule) {
             add(rule.expected(), rule.broken(evidence));
         }
     }

@@ -135,7 +135,9 @@ pub(crate) fn read(bytes: &[u8], tape: &FeedTape) -> Result<FeedRows, String> {
         rows.rows.iter().filter(|row| !tape.places(&row.content).is_empty()).count()
     };
     let shapes = [text, lengths(bytes)].into_iter().flatten();
-    let best = shapes.max_by_key(known).filter(|rows| known(rows) > 0 || rows.rows.is_empty());
+    // Fields of JSON have names; whatever else has no message of the tape is something else.
+    let is_output = |rows: &FeedRows| known(rows) > 0 || rows.shape.contains("JSON");
+    let best = shapes.max_by_key(|rows| (known(rows), is_output(rows))).filter(is_output);
     best.ok_or_else(|| {
         "neither messages behind 16-bit lengths, nor JSON or columns with a payload of the tape in \
          hex, in Base64 or as text"

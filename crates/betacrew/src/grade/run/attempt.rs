@@ -4,6 +4,7 @@ use crate::error::Failure;
 use crate::grade::cases::Case;
 use crate::grade::feeds;
 use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::mold::sockets::Delivery;
 use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::feeds::tape::CaseTape;
 use crate::grade::observe::evidence::Evidence;
@@ -89,6 +90,11 @@ pub(crate) fn run(
         port: setup.port,
         order: case.read_order(),
         protocol: setup.protocol.on_the_wire(),
+        lines: case.exchange_setup.map_or(0, |played| played.lines),
+        delivery: match setup.client.takes("{group}") {
+            true => Delivery::Group,
+            false => Delivery::Unicast,
+        },
     };
     let host = ExchangeHost::open(resolved.as_ref(), listening)?;
     let opened = host.began;
@@ -123,7 +129,7 @@ fn run_client(
     tape: &CaseTape,
     shared: SharedState<'_>,
 ) -> Result<Option<FinishedProcess>, Failure> {
-    let mut command = setup.client.command(workdir, host.port);
+    let mut command = setup.client.command(workdir, host.port, &host.placeholders);
     let checks = ClientChecks::default();
     let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
     let limit = watch.limit();

@@ -2,15 +2,21 @@
 
 use crate::error::Failure;
 use crate::grade::cases::{CaseSetup, ReadOrder};
+use crate::grade::feeds::mold::log::MoldLog;
+use crate::grade::feeds::mold::sockets::{self, CaseLines, Delivery};
 use crate::grade::observe::activity::WireActivity;
-use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::net::{self, Listener, Stop};
+use crate::grade::observe::recorder::WireRecorder;
+use crate::grade::observe::wire::WireLog;
+use crate::net::{self, Listener, Sockets, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
 use feed::exchange::Exchange;
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
+use feed::exchange::server::mold::LineOptions;
 use feed::tape::in_memory::Tape;
+use feed::tape::source::TapeSource;
+use feed::wire::mold::Session;
 use feed::wire::packet::Packet;
 use feed::wire::{Frame, Protocol, decode};
 use socket2::{Domain, Socket, Type};
@@ -22,6 +28,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
 const PORT_TRIES: u32 = 50;
+/// Time of heartbeats before the first message of a line, in which a client opens its other sockets.
+const LEAD: Duration = Duration::from_millis(300);
+/// Time that a message waits for its datagram to fill.
+const FLUSH: Duration = Duration::from_millis(5);
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
@@ -34,10 +44,16 @@ pub(crate) struct Listening {
     pub(crate) order: ReadOrder,
     /// Protocol of the listeners.
     pub(crate) protocol: Protocol,
+    /// Number of lines in MoldUDP64.
+    pub(crate) lines: usize,
+    /// Receivers of the lines.
+    pub(crate) delivery: Delivery,
 }
 
 /// Running exchange of one case.
 pub(crate) struct ExchangeHost {
+    /// Placeholders of the client's command besides host and port, with their values.
+    pub(crate) placeholders: Vec<(&'static str, String)>,
     /// Port on which the exchange listens, or which refuses connections if there is no exchange.
     pub(crate) port: u16,
     /// Time of day at which the exchange started.
@@ -97,7 +113,10 @@ impl ExchangeHost {
         resolved: Option<&ResolvedScenario>,
         listening: Listening,
     ) -> Result<Self, Failure> {
-        let Listening { port, order, protocol } = listening;
+        let Listening { port, order, protocol, .. } = listening;
+        if let (Protocol::Mold, Some(resolved)) = (protocol, resolved) {
+            return Self::open_lines(resolved, listening);
+        }
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
         let listeners = match resolved {
@@ -133,7 +152,27 @@ impl ExchangeHost {
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
         };
-        Ok(Self { port, began, activity, since, stop, thread, _reserved: reserved })
+        let placeholders = Vec::new();
+        Ok(Self { placeholders, port, began, activity, since, stop, thread, _reserved: reserved })
+    }
+
+    /// Starts the exchange of a case in MoldUDP64.
+    fn open_lines(resolved: &ResolvedScenario, listening: Listening) -> Result<Self, Failure> {
+        let Listening { port, lines, delivery, .. } = listening;
+        let CaseLines { sockets, ports, placeholders } = sockets::open(port, lines, delivery)?;
+        let port = ports.first().copied().unwrap_or(0);
+        let tape = resolved.tape.open(resolved.scenario.seed)?;
+        let log = MoldLog::new(Session(tape.session().padded()), tape.last(), ports);
+        let options = LineOptions { flush: FLUSH, lead: LEAD, ..LineOptions::default() };
+        let mock = MockExchange::new(tape, resolved.scenario.clone());
+        let mock = sockets.iter().fold(mock, |mock, _| mock.with_line(options));
+        let activity = Arc::<WireActivity>::default();
+        let recorder = WireRecorder::new(mock, Arc::clone(&activity)).with_lines(log);
+        let stop = Stop::new();
+        let (began, since) = (SystemTime::now(), Instant::now());
+        let sockets = Sockets { listeners: Vec::new(), lines: sockets };
+        let thread = Some(serve_in_thread(sockets, recorder, &stop));
+        Ok(Self { placeholders, port, began, activity, since, stop, thread, _reserved: Vec::new() })
     }
 
     /// Returns the time since the last event on the wire.
@@ -173,13 +212,13 @@ impl Drop for ExchangeHost {
 
 /// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
 fn serve_in_thread<E: Exchange + Send + 'static>(
-    listeners: Vec<Listener>,
+    sockets: impl Into<Sockets> + Send + 'static,
     mut exchange: WireRecorder<E>,
     stop: &Stop,
 ) -> JoinHandle<io::Result<WireLog>> {
     let stop = stop.clone();
     std::thread::spawn(move || {
-        net::serve(listeners, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
+        net::serve(sockets, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
     })
 }
 
@@ -237,7 +276,13 @@ mod tests {
     use std::net::TcpStream;
 
     fn on(port: Option<u16>) -> Listening {
-        Listening { port, order: ReadOrder::Unordered, protocol: Protocol::Betacrew }
+        Listening {
+            port,
+            order: ReadOrder::Unordered,
+            protocol: Protocol::Betacrew,
+            lines: 0,
+            delivery: Delivery::Unicast,
+        }
     }
 
     #[test]

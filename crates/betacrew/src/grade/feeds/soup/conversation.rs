@@ -2,8 +2,8 @@
 
 use feed::base::seq::Seq;
 use feed::wire::soup::{
-    FrameError, Framer, HEADER_BYTES, LoginRequest, Packet, RawPacket, Received, RejectReason,
-    Text, kind,
+    FrameError, Framer, HEADER_BYTES, LENGTH_BYTES, LoginRequest, Packet, RawPacket, Received,
+    RejectReason, Text, kind,
 };
 use std::ops::Range;
 use std::time::Duration;
@@ -129,6 +129,19 @@ impl SoupConversation {
                     self.sender.is_over = true;
                 }
             }
+        }
+    }
+
+    /// Returns how many of the bytes that are to be sent belong to the first packet among them.
+    pub(crate) fn first_packet(&self, bytes: &[u8]) -> usize {
+        let sent = self.writes.last().map_or(0, |(_, bytes)| bytes.end);
+        let whole = self.sent.last().map_or(0, |packet| packet.bytes.end);
+        match bytes.first_chunk() {
+            // Behind a part of a packet, the length is not at the front.
+            Some(&length) if sent == whole && !self.sender.is_over => {
+                (LENGTH_BYTES + usize::from(u16::from_be_bytes(length))).min(bytes.len())
+            }
+            _ => bytes.len(),
         }
     }
 
