@@ -14,6 +14,7 @@
 
 mod cases;
 mod diagnose;
+pub(crate) mod feeds;
 mod judge;
 pub mod observe;
 pub mod report;
@@ -23,6 +24,7 @@ mod select;
 use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
+use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::observe::names::FieldNames;
 use crate::grade::report::live::LiveReport;
@@ -57,6 +59,10 @@ pub struct GradeArgs {
     /// Cases to run: ids, groups, or patterns such as 'gaps/*' [default: all]
     #[arg(value_name = "CASES")]
     cases: Vec<String>,
+
+    /// Protocol in which the client is graded
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
+    protocol: GradedProtocol,
 
     /// Command of the client, as you would type it in this folder. {host} and {port} in it are
     /// replaced by the exchange's address; without them the client is expected to connect to port
@@ -180,12 +186,13 @@ impl FromStr for Port {
 /// Returns an error if the client cannot be started, an exchange cannot listen, or a report cannot
 /// be written.
 pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
-    let cases = select::select(&args.cases).map_err(Failure::Usage)?;
+    let all = args.protocol.cases();
+    let cases = select::select(all, &args.cases).map_err(Failure::Usage)?;
     if args.list {
         return print(&list(&cases));
     }
     if let Some(id) = &args.explain {
-        let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
+        let chosen = select::select(all, std::slice::from_ref(id)).map_err(Failure::Usage)?;
         return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
     if args.isolation_probe {
@@ -336,6 +343,7 @@ impl GradeArgs {
             port,
             network,
             stdin: self.stdin.clone(),
+            protocol: self.protocol,
         };
         Ok((setup, remark))
     }
@@ -423,12 +431,12 @@ fn explain(case: &Case, seed: u64) -> String {
         None => "the client, while no exchange runs".to_owned(),
     };
     format!(
-        "{} ({})\n  requires  {} (docs/protocol.md, {})\n  scenario  {}\n  passes if {}\n  \
+        "{} ({})\n  requires  {} ({})\n  scenario  {}\n  passes if {}\n  \
          by hand   {by_hand}\n",
         case.id,
         case.severity.as_str(),
         case.requirement.text,
-        case.requirement.section,
+        case.requirement.place(),
         case.about(),
         case.passes.sentence()
     )

@@ -5,7 +5,8 @@ mod requirement;
 mod table;
 mod usual_time;
 
-use crate::args::address::PORT;
+use crate::grade::feeds::conditions::FeedCondition;
+use crate::grade::feeds::protocol::GradedProtocol;
 
 pub(crate) use table::CASES;
 
@@ -28,10 +29,12 @@ impl Severity {
     }
 }
 
-/// Sentence of `docs/protocol.md` that a client must fulfil.
+/// Sentence of a protocol's description that a client must fulfil.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Requirement {
-    /// Number of the section that holds the sentence, such as "1.5.2".
+    /// Page that describes the protocol, such as "docs/protocol.md".
+    pub(crate) page: &'static str,
+    /// Number of the section that holds the sentence, such as "1.5.2", or its title.
     pub(crate) section: &'static str,
     /// Sentence, word for word.
     pub(crate) text: &'static str,
@@ -48,6 +51,10 @@ pub(crate) struct CaseSetup {
     pub(crate) pace: Option<&'static str>,
     /// Order of writes and reads.
     pub(crate) reads: ReadOrder,
+    /// Protocol of the exchange.
+    pub(crate) protocol: GradedProtocol,
+    /// Number of lines in MoldUDP64; other protocols have none.
+    pub(crate) lines: usize,
 }
 
 /// Order of the exchange's writes and the client's reads. A client that takes each read for one
@@ -63,11 +70,20 @@ pub(crate) enum ReadOrder {
     /// Each write waits as well, and has all bytes up to the next pause of the exchange, so that
     /// the end of a cut packet arrives in one read with the packets behind it.
     ReadBetweenPauses,
+    /// Each write waits as well, and has one packet of SoupBinTCP at most.
+    ReadEachPacket,
+}
+
+impl Requirement {
+    /// Returns where the sentence stands, such as "docs/protocol.md, 1.5.2".
+    pub(crate) fn place(&self) -> String {
+        format!("{}, {}", self.page, self.section)
+    }
 }
 
 impl CaseSetup {
     /// Replaces the scenario's tape.
-    const fn on(self, tape: &'static str) -> Self {
+    pub(crate) const fn on(self, tape: &'static str) -> Self {
         Self { tape: Some(tape), ..self }
     }
 
@@ -80,10 +96,7 @@ impl CaseSetup {
             }
         }
         command += &format!(" --seed {seed}");
-        if port != PORT {
-            command += &format!(" --listen 127.0.0.1:{port}");
-        }
-        command
+        command + &self.protocol.listen_flags(port, self.lines)
     }
 }
 
@@ -105,6 +118,8 @@ pub(crate) enum PassCondition {
     ReportsFailure,
     /// The client does not break this rule of the protocol.
     FollowsRule(crate::grade::judge::protocol_rules::ProtocolRule),
+    /// Condition of a case in another protocol than the exercise's.
+    Feed(FeedCondition),
 }
 
 impl PassCondition {
@@ -121,6 +136,7 @@ impl PassCondition {
                  made-up packets"
             }
             Self::FollowsRule(rule) => rule.expected(),
+            Self::Feed(condition) => condition.sentence(),
         }
     }
 }
@@ -146,20 +162,23 @@ pub(crate) struct Case {
 
 impl Case {
     /// Doubles the time limit, for cases in which a client is right to wait.
-    const fn with_double_timeout(self) -> Self {
+    pub(crate) const fn with_double_timeout(self) -> Self {
         Self { timeout_factor: 2, ..self }
     }
 
     /// Returns whether the case is about the end of the client, so that a client that lingers must
     /// be left alone until the time limit.
     pub(crate) fn is_about_the_end(&self) -> bool {
-        matches!(
-            self.passes,
+        match self.passes {
             PassCondition::Ends
-                | PassCondition::EndsWithZero
-                | PassCondition::ReportsFailure
-                | PassCondition::Empty
-        )
+            | PassCondition::EndsWithZero
+            | PassCondition::ReportsFailure
+            | PassCondition::Empty => true,
+            PassCondition::Feed(condition) => condition.is_about_the_end(),
+            PassCondition::Complete | PassCondition::InOrder | PassCondition::FollowsRule(_) => {
+                false
+            }
+        }
     }
 
     /// Returns the part of the id before the slash.
@@ -202,7 +221,7 @@ mod tests {
     fn every_requirement_is_a_sentence_of_the_protocol_s_description() {
         let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for case in CASES {
-            let Requirement { section, text } = case.requirement;
+            let Requirement { page: _, section, text } = case.requirement;
             let heading = format!("#### {section} ");
             let (_, after) = PROTOCOL.split_once(&heading).unwrap_or_else(|| panic!("{section}"));
             let part = after.split("\n#").next().unwrap_or_default();

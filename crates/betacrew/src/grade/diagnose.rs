@@ -14,7 +14,7 @@ mod resends;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use ending::is_error;
+pub(crate) use ending::{crashed, is_error};
 
 use super::cases::PassCondition;
 use crate::grade::observe::evidence::Evidence;

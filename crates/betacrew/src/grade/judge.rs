@@ -6,6 +6,7 @@ pub(crate) mod verdict;
 
 use super::cases::{Case, PassCondition};
 use super::diagnose;
+use super::feeds;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::has_connected;
@@ -43,6 +44,9 @@ pub(crate) struct CaseFailure {
 
 /// Judges a run of a case.
 pub(crate) fn judge(case: &Case, evidence: &Evidence) -> Judged {
+    if let Some(feed) = &evidence.feed {
+        return feeds::judge::judge(case, evidence, feed);
+    }
     let failure = failure(case, evidence).map(|(expected, actual)| {
         let cause = diagnose::cause(evidence, case.passes);
         CaseFailure { expected, actual, cause }
@@ -86,6 +90,8 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
             let actual = absent.or_else(|| rule.broken(evidence));
             actual.map(|actual| (rule.expected().to_owned(), actual))
         }
+        // Feeds have a judge of their own.
+        PassCondition::Feed(_) => None,
     }
 }
 
@@ -116,7 +122,7 @@ fn no_output(evidence: &Evidence) -> String {
 }
 
 /// Describes the end of a client that the grader had to kill.
-fn did_not_end(evidence: &Evidence) -> Option<String> {
+pub(crate) fn did_not_end(evidence: &Evidence) -> Option<String> {
     match evidence.process.ended {
         ProcessEnd::Killed | ProcessEnd::Lingered => Some(end_description(evidence)),
         ProcessEnd::Exited(_) | ProcessEnd::Signal(_) => None,
@@ -156,6 +162,9 @@ pub(crate) fn end_description(evidence: &Evidence) -> String {
                 .to_owned()
         }
         ProcessEnd::Killed => format!("it did not end within {}", took(evidence.process.took)),
+        ProcessEnd::Lingered if evidence.feed.is_some() => {
+            "it had all messages and did not end".to_owned()
+        }
         ProcessEnd::Lingered => "it had all packets and did not end".to_owned(),
     }
 }

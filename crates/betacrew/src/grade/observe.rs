@@ -7,6 +7,7 @@ pub(crate) mod evidence;
 pub(crate) mod fields;
 pub(crate) mod names;
 pub(crate) mod output_finder;
+pub(crate) mod recorder;
 pub(crate) mod rows;
 mod segment;
 pub(crate) mod wire;

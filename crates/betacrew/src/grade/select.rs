@@ -1,19 +1,22 @@
 //! Selection of cases by the patterns on the command line.
 
-use super::cases::{CASES, Case};
+use super::cases::Case;
 
-/// Returns the cases that match any of the patterns: an id, a group, or either with `*` and `?`.
+/// Returns those of `cases` that match any of the patterns: an id, a group, or either with `*` and `?`.
 /// Without patterns, returns all cases.
 ///
 /// # Errors
 /// Returns a message if a pattern matches no case.
-pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> {
+pub(crate) fn select(
+    cases: &'static [Case],
+    patterns: &[String],
+) -> Result<Vec<&'static Case>, String> {
     let means = |pattern: &str, case: &Case| {
         matches(pattern.as_bytes(), case.id.as_bytes())
             || matches(pattern.trim_end_matches('/').as_bytes(), case.group().as_bytes())
     };
     if let Some(wrong) =
-        patterns.iter().find(|pattern| !CASES.iter().any(|case| means(pattern, case)))
+        patterns.iter().find(|pattern| !cases.iter().any(|case| means(pattern, case)))
     {
         return Err(format!(
             "no case matches `{wrong}`. Give an id, a group or a pattern such as 'gaps/*' (--list \
@@ -22,7 +25,7 @@ pub(crate) fn select(patterns: &[String]) -> Result<Vec<&'static Case>, String> 
     }
     let chosen =
         |case: &&Case| patterns.is_empty() || patterns.iter().any(|pattern| means(pattern, case));
-    Ok(CASES.iter().filter(chosen).collect())
+    Ok(cases.iter().filter(chosen).collect())
 }
 
 /// Returns whether `pattern` matches all of `text`; `*` matches anything and `?` any one character.
@@ -55,6 +58,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grade::cases::CASES;
 
     #[test]
     fn stars_match_anything_and_question_marks_one_character() {
@@ -77,13 +81,13 @@ mod tests {
     fn cases_are_chosen_by_id_group_and_pattern() {
         let ids = |patterns: &[&str]| -> Vec<&str> {
             let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
-            select(&patterns).unwrap().iter().map(|case| case.id).collect()
+            select(CASES, &patterns).unwrap().iter().map(|case| case.id).collect()
         };
         assert_eq!(ids(&[]).len(), CASES.len());
         assert_eq!(ids(&["gaps/first-packet"]), ["gaps/first-packet"]);
         assert_eq!(ids(&["gaps/"]), ids(&["gaps/*"]));
         assert_eq!(ids(&["gaps", "gaps/first-packet"]), ids(&["gaps"]), "each once");
-        let wrong = select(&["gap".to_owned()]).unwrap_err();
+        let wrong = select(CASES, &["gap".to_owned()]).unwrap_err();
         assert!(wrong.contains("`gap`") && wrong.contains("--list"), "{wrong}");
     }
 }

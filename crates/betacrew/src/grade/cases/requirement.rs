@@ -3,7 +3,7 @@
 use super::Requirement;
 
 const fn at(section: &'static str, text: &'static str) -> Requirement {
-    Requirement { section, text }
+    Requirement { page: "docs/protocol.md", section, text }
 }
 
 pub(crate) const PACKETS: Requirement = at(

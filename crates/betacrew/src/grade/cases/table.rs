@@ -11,11 +11,19 @@ use super::requirement::{
     STREAM_AGAIN, WHOLE_CALLS, WITHIN,
 };
 use super::{Case, CaseSetup, PassCondition, ReadOrder, Requirement, Severity};
+use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 
 /// Returns a setup that plays a built-in scenario unchanged.
 const fn play(scenario: &'static str) -> CaseSetup {
-    CaseSetup { scenario, tape: None, pace: None, reads: ReadOrder::Unordered }
+    CaseSetup {
+        scenario,
+        tape: None,
+        pace: None,
+        reads: ReadOrder::Unordered,
+        protocol: GradedProtocol::Betacrew,
+        lines: 0,
+    }
 }
 
 /// Returns a setup that plays a built-in scenario and lets each piece arrive in a read of its own.

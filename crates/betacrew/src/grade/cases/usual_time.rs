@@ -51,7 +51,8 @@ impl Case {
 
     /// Returns the time that a client without a fault usually takes.
     pub(crate) fn usual_time(&self) -> Duration {
-        let known = LONGER.iter().find(|(id, _)| *id == self.id);
+        let of_feeds = self.exchange_setup.and_then(|setup| setup.protocol.usual_times());
+        let known = of_feeds.unwrap_or(LONGER).iter().find(|(id, _)| *id == self.id);
         Duration::from_millis(known.map_or(SHORT, |(_, time)| *time))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn crash(evidence: &Evidence) -> Option<String> {
 }
 
 /// Describes a crash, with the circumstance `when` and the error that the runtime printed.
-fn crashed(evidence: &Evidence, when: &str) -> Option<String> {
+pub(crate) fn crashed(evidence: &Evidence, when: &str) -> Option<String> {
     let how = match evidence.process.ended {
         ProcessEnd::Signal(signal) => format!("the client crashed (signal {signal})"),
         ProcessEnd::Exited(code) if code != 0 => format!("the client crashed (exit code {code})"),

@@ -10,7 +10,7 @@ use crate::grade::run::process::{FinishedProcess, ProcessEnd};
 use feed::base::seq::{Seq, to_index};
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
-use feed::wire::{Call, FRAME_LEN, Frame, decode};
+use feed::wire::{Call, FRAME_LEN, Frame, Protocol, decode};
 use std::time::Duration;
 
 /// Run under construction: events that follow each other at intervals of 20 ms.
@@ -68,7 +68,7 @@ impl RunBuilder {
 
     pub(crate) fn connect(mut self) -> Self {
         let now = self.tick();
-        self.conn = self.wire.open(now);
+        self.conn = self.wire.open(Protocol::Betacrew, now);
         self
     }
 

@@ -1,5 +1,6 @@
 //! Evidence of one run: the tape, the wire, the process and the output.
 
+use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::rows::OutputRows;
 use crate::grade::observe::wire::{WireEvent, WireLog};
@@ -10,9 +11,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-/// Output of a client, as far as it was found.
+/// Output of a client, as far as it was found. `R` is what was read from it.
 #[derive(Clone, Debug)]
-pub(crate) enum ClientOutput {
+pub(crate) enum ClientOutput<R = OutputRows> {
     /// No file or text that could be an output.
     None,
     /// An output that cannot be read.
@@ -27,13 +28,13 @@ pub(crate) enum ClientOutput {
         /// Path of the file, which is relative in the client's folder, or `stdout`.
         name: String,
         /// Packets of the output.
-        rows: OutputRows,
+        rows: R,
         /// Time of the last write to the file, since the exchange began.
         written: Option<Duration>,
     },
 }
 
-impl ClientOutput {
+impl<R> ClientOutput<R> {
     /// Returns whether the output is a file outside of the folder in which the client runs.
     pub(crate) fn is_outside(&self) -> bool {
         match self {
@@ -56,6 +57,8 @@ pub(crate) struct Evidence {
     pub(crate) output: ClientOutput,
     /// Differences between output and tape; without an output, every packet is missing.
     pub(crate) differences: Differences,
+    /// Evidence of a case in another protocol than the exercise's, which has its own tape and output.
+    pub(crate) feed: Option<FeedEvidence>,
     /// Sets of sequences computed once, because many rules need them.
     facts: CaseFacts,
 }
@@ -99,7 +102,34 @@ impl Evidence {
         let rows = if let ClientOutput::Found { rows, .. } = &output { rows } else { &none };
         let differences = Differences::between(&tape, rows);
         let facts = CaseFacts::of(&wire, tape.last().map_or(0, |packet| packet.sequence));
-        Self { tape, wire, process, output, differences, facts }
+        Self { tape, wire, process, output, differences, feed: None, facts }
+    }
+
+    /// Collects the evidence of a run in another protocol than the exercise's.
+    pub(crate) fn of_feed(wire: WireLog, process: FinishedProcess, feed: FeedEvidence) -> Self {
+        let plain = Self::new(Vec::new(), wire, process, ClientOutput::None);
+        Self { feed: Some(feed), ..plain }
+    }
+
+    /// Returns whether the output is a file outside of the folder in which the client runs.
+    pub(crate) fn has_output_outside(&self) -> bool {
+        let feed = self.feed.as_ref().is_some_and(|feed| feed.output.is_outside());
+        feed || self.output.is_outside()
+    }
+
+    /// Returns the name of the output, and the shape in which it was read or why it was not.
+    pub(crate) fn output_description(&self) -> Option<String> {
+        fn described<R>(output: &ClientOutput<R>, shape: impl Fn(&R) -> String) -> Option<String> {
+            match output {
+                ClientOutput::None => None,
+                ClientOutput::Unclear { name, why } => Some(format!("{name}: {why}")),
+                ClientOutput::Found { name, rows, .. } => Some(format!("{name}: {}", shape(rows))),
+            }
+        }
+        match &self.feed {
+            Some(feed) => described(&feed.output, |rows| rows.shape.to_owned()),
+            None => described(&self.output, OutputRows::understood),
+        }
     }
 
     /// Returns the last sequence of the tape; 0 if the tape is empty.
@@ -109,7 +139,10 @@ impl Evidence {
 
     /// Returns whether a readable output was found.
     pub(crate) fn has_output(&self) -> bool {
-        matches!(self.output, ClientOutput::Found { .. })
+        match &self.feed {
+            Some(feed) => matches!(feed.output, ClientOutput::Found { .. }),
+            None => matches!(self.output, ClientOutput::Found { .. }),
+        }
     }
 
     /// Returns the events on the wire before the grader killed the client. Later events, such as a

@@ -125,7 +125,7 @@ fn read(
 
 /// Returns the bytes of a file, at most one more than [`OUTPUT_MAX`] so that a larger file is
 /// noticed.
-fn file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut options = File::options();
     // The file may have become a pipe since it was found. Without NONBLOCK, opening a pipe that has

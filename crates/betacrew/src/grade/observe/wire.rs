@@ -2,15 +2,10 @@
 
 pub(crate) use super::segment::Segment;
 
-use crate::grade::cases::ReadOrder;
-use crate::grade::observe::activity::WireActivity;
-use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
+use crate::grade::feeds::mold::log::MoldLog;
+use crate::grade::feeds::soup::conversation::SoupConversation;
 use feed::base::seq::Seq;
-use feed::exchange::datagrams::DatagramLines;
-use feed::exchange::{Disconnect, Exchange, Step};
-use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use feed::wire::{Call, FRAME_LEN, Frame, Protocol, RawFrame, decode};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of events kept; further events are only counted.
@@ -40,6 +35,8 @@ pub(crate) enum WireEventKind {
     Called { call: Call, late: bool },
     /// The exchange sent, in one write, the bytes `from..to` of its output on the connection.
     Sent { from: u64, to: u64 },
+    /// The client sent the packet with this index, in another protocol than the exercise's.
+    Received(usize),
     /// The client ended its side of the connection.
     ClientEnded,
     /// The exchange ended its side of the connection.
@@ -66,6 +63,8 @@ pub(crate) struct WireConnection {
     pub(crate) read_one_by_one: bool,
     /// True if the client's last call has only its first byte.
     pub(crate) half_call: bool,
+    /// Packets of both sides, if the connection speaks SoupBinTCP.
+    pub(crate) soup: Option<SoupConversation>,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
@@ -85,6 +84,8 @@ pub(crate) struct WireLog {
     pub(crate) exchange_died: bool,
     /// Instant and time of day at which the times of the events begin.
     pub(crate) began: Option<(Instant, SystemTime)>,
+    /// Datagrams, if the exchange plays MoldUDP64.
+    pub(crate) mold: Option<MoldLog>,
     /// Number of frames kept of all connections.
     frames: usize,
 }
@@ -197,10 +198,11 @@ impl WireLog {
     }
 
     /// Adds a connection and returns its index.
-    pub(crate) fn open(&mut self, at: Duration) -> usize {
+    pub(crate) fn open(&mut self, protocol: Protocol, at: Duration) -> usize {
         let id = self.conns.len();
         if id < CONNS_MAX {
-            self.conns.push(WireConnection::default());
+            let soup = (protocol == Protocol::Soup).then(SoupConversation::default);
+            self.conns.push(WireConnection { soup, ..WireConnection::default() });
             self.add_event(at, id, WireEventKind::Opened);
         } else {
             self.not_kept += 1;
@@ -220,12 +222,32 @@ impl WireLog {
         self.add_event(at, conn, WireEventKind::Called { call, late });
     }
 
+    /// Adds bytes that the client sent, if they are of another protocol than the exercise's.
+    pub(crate) fn receive(&mut self, at: Duration, conn: usize, bytes: &[u8]) -> Decoded {
+        let soup = self.conns.get_mut(conn).and_then(|state| state.soup.as_mut());
+        let Some(soup) = soup else { return Decoded::No };
+        for packet in soup.receive(at, bytes) {
+            self.add_event(at, conn, WireEventKind::Received(packet));
+        }
+        Decoded::Yes
+    }
+
+    /// Returns how many of the bytes that are to be sent belong to the first packet among them.
+    pub(crate) fn first_packet(&self, conn: usize, bytes: &[u8]) -> usize {
+        let soup = self.conns.get(conn).and_then(|state| state.soup.as_ref());
+        soup.map_or(bytes.len(), |soup| soup.first_packet(bytes))
+    }
+
     /// Adds bytes that the exchange sent in one write.
     pub(crate) fn send(&mut self, at: Duration, conn: usize, bytes: &[u8]) {
         let Some(state) = self.conns.get_mut(conn).filter(|_| !bytes.is_empty()) else { return };
         let from = state.sent;
         state.sent += bytes.len() as u64;
         let to = state.sent;
+        if let Some(soup) = &mut state.soup {
+            soup.send(at, bytes);
+            return self.add_event(at, conn, WireEventKind::Sent { from, to });
+        }
         let mut rest = bytes;
         while !rest.is_empty() && self.frames < FRAMES_MAX {
             let more = rest.len().min(FRAME_LEN - state.part.len());
@@ -241,249 +263,11 @@ impl WireLog {
     }
 }
 
-/// Number of bytes from which no more are gathered for one write.
-const GATHERED_MAX: usize = 1 << 16;
-
-/// Exchange that behaves like the one inside it and records what happens on its connections.
-pub(crate) struct WireRecorder<E> {
-    /// Exchange that plays.
-    inner: E,
-    /// Record so far.
-    log: WireLog,
-    /// Bytes returned by the last call of `peek`, of which `sent` reports how many were written.
-    peeked: Vec<u8>,
-    /// Activity for the thread that watches the client.
-    activity: Arc<WireActivity>,
-    /// Socket that reports unread bytes, if each write waits until the client has read the one
-    /// before.
-    unread: Option<UnreadProbe>,
-    /// True if all bytes up to the next pause of the exchange are one write.
-    gathers: bool,
-}
-
-/// Connection of a [`WireRecorder`].
-pub(crate) struct RecordedConnection<C> {
-    /// Connection of the exchange inside.
-    inner: C,
-    /// Index of the connection in the log.
-    id: usize,
-    /// Decoder of the client's calls.
-    calls: CallDecoder,
-    /// True if the exchange resets the connection.
-    reset: bool,
-    /// True if the exchange has ended its side: all that it still does is to wait for the client.
-    finished: bool,
-    /// Addresses of the client and of the exchange, while unread bytes can be counted.
-    addresses: Option<(SocketAddr, SocketAddr)>,
-    /// Time since which bytes are held back, if they are.
-    held: Option<Duration>,
-    /// Bytes up to the next pause of the exchange inside, if they are gathered, that are not
-    /// written yet.
-    gathered: Vec<u8>,
-}
-
-impl<E: Exchange> WireRecorder<E> {
-    /// Records the connections of `inner`, and keeps `activity` up to date for other threads.
-    pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
-        let (log, peeked) = (WireLog::default(), Vec::new());
-        Self { inner, log, peeked, activity, unread: None, gathers: false }
-    }
-
-    /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
-    /// read everything before it, if the order says so and the system can tell.
-    pub(crate) fn ordered(self, order: ReadOrder) -> Self {
-        let waits = order != ReadOrder::Unordered;
-        let unread = waits.then(UnreadProbe::open).flatten();
-        Self { unread, gathers: order == ReadOrder::ReadBetweenPauses, ..self }
-    }
-
-    /// Gathers the bytes up to the next pause of the exchange inside.
-    fn gather(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) {
-        let mut piece = [0; 4 * FRAME_LEN];
-        while conn.gathered.len() < GATHERED_MAX {
-            let count = self.inner.peek(&mut conn.inner, &mut piece, now);
-            if count == 0 {
-                return;
-            }
-            conn.gathered.extend_from_slice(&piece[..count]);
-            self.inner.sent(&mut conn.inner, count, now);
-        }
-    }
-
-    /// Returns whether bytes are held back now, because the client has not read the earlier ones.
-    fn is_held_back(
-        &mut self,
-        conn: &mut RecordedConnection<E::Connection>,
-        now: Duration,
-    ) -> bool {
-        let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
-            return false;
-        };
-        let count = unread.count(client, own);
-        let can_hold = match count {
-            Some(0) => true,
-            // A client that has not read for HELD_MAX gets everything at once from now on.
-            Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
-            None => false,
-        };
-        conn.addresses = conn.addresses.filter(|_| can_hold);
-        conn.held = conn.held.filter(|_| can_hold && count != Some(0));
-        conn.held.is_some()
-    }
-
-    /// Returns the log, at the end of the run.
-    pub(crate) fn into_log(self) -> WireLog {
-        WireLog { exchange_died: self.inner.is_dead(), ..self.log }
-    }
-}
-
-// A wrapper that forgets a method swallows its calls, because the default does nothing.
-#[warn(clippy::missing_trait_methods)]
-impl<E: Exchange> Exchange for WireRecorder<E> {
-    type Connection = RecordedConnection<E::Connection>;
-    type Event = E::Event;
-
-    fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection {
-        self.activity.touch(now);
-        self.activity.open();
-        let before =
-            || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
-        self.log.began = self.log.began.or_else(before);
-        let id = self.log.open(now);
-        let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
-        RecordedConnection {
-            inner,
-            id,
-            calls,
-            reset: false,
-            finished: false,
-            addresses: None,
-            held: None,
-            gathered: Vec::new(),
-        }
-    }
-
-    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
-        conn.addresses = Some((client, own));
-        if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.read_one_by_one = self.unread.is_some();
-        }
-        self.inner.connected(&mut conn.inner, client, own);
-    }
-
-    fn wants_input(&self, conn: &Self::Connection) -> bool {
-        self.inner.wants_input(&conn.inner)
-    }
-
-    fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
-        self.activity.touch(now);
-        let mut rest = bytes;
-        while let Some(call) = conn.calls.next(&mut rest) {
-            self.log.call(now, conn.id, call);
-        }
-        if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.half_call = conn.calls.is_half();
-        }
-        self.inner.receive(&mut conn.inner, bytes, now);
-    }
-
-    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
-        self.activity.touch(now);
-        self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
-        self.inner.input_ended(&mut conn.inner, now);
-    }
-
-    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
-        self.activity.touch(now);
-        self.activity.close(conn.id);
-        let what = match (how, conn.reset || self.inner.down_until().is_some()) {
-            (Disconnect::Reset, _) => WireEventKind::Reset,
-            (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
-            (Disconnect::Closed, false) => WireEventKind::Closed,
-        };
-        self.log.add_event(now, conn.id, what);
-        self.inner.disconnected(conn.inner, how, now);
-    }
-
-    fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
-        if self.is_held_back(conn, now) {
-            return 0;
-        }
-        let count = if self.gathers {
-            if conn.gathered.is_empty() {
-                self.gather(conn, now);
-            }
-            let count = conn.gathered.len().min(out.len());
-            out[..count].copy_from_slice(&conn.gathered[..count]);
-            count
-        } else {
-            self.inner.peek(&mut conn.inner, out, now)
-        };
-        self.peeked.clear();
-        self.peeked.extend_from_slice(&out[..count]);
-        count
-    }
-
-    fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
-        self.activity.touch(now);
-        if let Some(state) = self.log.conns.get_mut(conn.id) {
-            // The claim holds for this write only if the system could still count unread bytes.
-            state.read_one_by_one &= conn.addresses.is_some();
-        }
-        self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
-        if self.gathers {
-            // The exchange inside was told when the bytes were gathered.
-            conn.gathered.drain(..count.min(conn.gathered.len()));
-        } else {
-            self.inner.sent(&mut conn.inner, count, now);
-        }
-    }
-
-    fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
-        if conn.held.is_some() || !conn.gathered.is_empty() {
-            return Step::Wait;
-        }
-        let step = self.inner.step(&mut conn.inner, now);
-        match step {
-            Step::Finish => {
-                conn.finished = true;
-                self.log.add_event(now, conn.id, WireEventKind::Finished);
-            }
-            Step::Reset => conn.reset = true,
-            Step::Wait | Step::Close => {}
-        }
-        step
-    }
-
-    fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
-        let due = self.inner.deadline(&conn.inner);
-        // No event reports that the client has read, so the driver must check again at once.
-        let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
-        self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
-        due
-    }
-
-    fn is_idle(&self, conn: &Self::Connection) -> bool {
-        self.inner.is_idle(&conn.inner)
-    }
-
-    fn poll_event(&mut self) -> Option<Self::Event> {
-        self.inner.poll_event()
-    }
-
-    fn down_until(&self) -> Option<Duration> {
-        self.inner.down_until()
-    }
-
-    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
-        self.inner.lines()
-    }
-
-    fn is_dead(&self) -> bool {
-        self.inner.is_dead()
-    }
-
-    fn tick(&mut self, now: Duration) -> Option<Duration> {
-        self.inner.tick(now)
-    }
+/// Answer to whether bytes of a client were decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Decoded {
+    /// The log has the packets in them.
+    Yes,
+    /// They are of the exercise's protocol.
+    No,
 }

@@ -137,7 +137,7 @@ fn row(page: &mut String, case: &CaseReport) {
     item(
         page,
         "required",
-        &format!("{} <small>docs/protocol.md, {}</small>", xml(case.requirement), case.section),
+        &format!("{} <small>{}, {}</small>", xml(case.requirement), case.page, case.section),
     );
     item(page, "scenario", &xml(&case.about));
     item(page, "passes if", &xml(case.passes));

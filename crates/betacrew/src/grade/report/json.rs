@@ -3,7 +3,6 @@
 use crate::args::address::PORT;
 use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
-use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::report::terminal::stderr_lines;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
 use crate::grade::run::attempt::AttemptSetup;
@@ -23,6 +22,8 @@ pub(crate) struct GradeReport {
     /// Name and version of the schema of this report.
     #[schemars(extend("const" = SCHEMA))]
     pub(crate) schema: &'static str,
+    /// Protocol of the cases: `betacrew`, `soup` or `mold`.
+    pub(crate) protocol: &'static str,
     /// Command of the client.
     pub(crate) client: String,
     /// Version of betacrew that graded it.
@@ -72,7 +73,9 @@ pub(crate) struct CaseReport {
     pub(crate) runs: PassCount,
     /// Sentence of the protocol that the case checks.
     pub(crate) requirement: &'static str,
-    /// Section of `docs/protocol.md` with that sentence.
+    /// Page of the documentation with that sentence, such as `docs/protocol.md`.
+    pub(crate) page: &'static str,
+    /// Section of that page.
     pub(crate) section: &'static str,
     /// Description of the scenario.
     pub(crate) about: String,
@@ -146,6 +149,7 @@ impl GradeReport {
         let summary = GradeSummary::of(outcomes);
         Self {
             schema: SCHEMA,
+            protocol: setup.protocol.as_str(),
             client: setup.client.shown(),
             version: env!("CARGO_PKG_VERSION"),
             seed: setup.seed,
@@ -170,6 +174,7 @@ fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
         verdict: outcome.verdict.as_str(),
         runs: outcome.runs.into(),
         requirement: case.requirement.text,
+        page: case.requirement.page,
         section: case.requirement.section,
         about: case.about(),
         passes: case.passes.sentence(),
@@ -186,13 +191,7 @@ fn run_report(
     RunReport {
         took_ms: ms(evidence.process.took),
         ended: end_description(evidence),
-        output: match &evidence.output {
-            ClientOutput::None => None,
-            ClientOutput::Unclear { name, why } => Some(format!("{name}: {why}")),
-            ClientOutput::Found { name, rows, .. } => {
-                Some(format!("{name}: {}", rows.understood()))
-            }
-        },
+        output: evidence.output_description(),
         expected: failure.map(|failure| failure.expected.clone()),
         actual: failure.map(|failure| failure.actual.clone()),
         cause: failure

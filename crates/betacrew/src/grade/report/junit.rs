@@ -135,6 +135,7 @@ mod tests {
             verdict,
             runs: PassCount { passed: 0, of: 1 },
             requirement: "Be <good>.",
+            page: "docs/x.md",
             section: "1",
             about: String::new(),
             passes: "",
@@ -147,6 +148,7 @@ mod tests {
     fn failed_musts_are_failures_and_failed_shoulds_are_skipped() {
         let report = GradeReport {
             schema: crate::grade::report::json::SCHEMA,
+            protocol: "betacrew",
             client: "node \"x\" <y>\u{7}".to_owned(),
             version: "",
             seed: 1,

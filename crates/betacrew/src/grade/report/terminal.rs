@@ -189,11 +189,7 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
         paint.bold(first.case.id),
         paint.dim(&first.case.about())
     );
-    let _ = writeln!(
-        text,
-        "    required  {} (docs/protocol.md, {})",
-        requirement.text, requirement.section
-    );
+    let _ = writeln!(text, "    required  {} ({})", requirement.text, requirement.place());
     let _ = writeln!(text, "    expected  {}", failure.expected);
     let _ = writeln!(text, "    actual    {}", failure.actual);
     if let Some(cause) = &failure.cause {
@@ -383,6 +379,7 @@ mod tests {
     use super::*;
     use crate::grade::cases::{CASES, Case};
     use crate::grade::diagnose::testing::classic_run;
+    use crate::grade::feeds::protocol::GradedProtocol;
     use crate::grade::judge::verdict::Attempt;
     use crate::grade::judge::{CaseFailure, Judged};
     use crate::grade::observe::names::FieldNames;
@@ -413,6 +410,7 @@ mod tests {
             port: None,
             network: CaseNetwork::Shared,
             stdin: None,
+            protocol: GradedProtocol::Betacrew,
         };
         let text = details(&outcomes, &setup, Paint(Colours::Plain));
         let [first, second] = [cases[FAILURES_MAX].id, cases[FAILURES_MAX + 1].id];

@@ -1,5 +1,6 @@
 //! Timeline of a run: the events on the wire, joined into a few readable lines.
 
+use crate::grade::feeds;
 use crate::grade::observe::evidence::{packets, packets_of_set};
 use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
@@ -47,6 +48,9 @@ struct TimelineBuilder<'a> {
 
 /// Returns the timeline of a log.
 pub(crate) fn timeline(log: &WireLog) -> Vec<TimelineLine> {
+    if let Some(lines) = feeds::timeline(log) {
+        return lines;
+    }
     let mut builder = TimelineBuilder { log, lines: Vec::new(), open: None };
     for event in &log.events {
         builder.event(event.at, event.conn, &event.what);
@@ -68,6 +72,8 @@ impl TimelineBuilder<'_> {
             }
             WireEventKind::Called { call, late } => self.called(at, conn, call, late),
             WireEventKind::Sent { from, to } => self.sent(at, conn, (from, to)),
+            // Packets of feeds have a timeline of their own.
+            WireEventKind::Received(_) => {}
             WireEventKind::ClientEnded => {
                 self.line(at, conn, SentBy::Client, "ends its side".to_owned());
             }
@@ -232,6 +238,7 @@ const fn too_late(late: bool) -> &'static str {
 mod tests {
     use super::*;
     use feed::tape::in_memory::Tape;
+    use feed::wire::Protocol;
 
     fn described(log: &WireLog) -> Vec<String> {
         timeline(log).into_iter().map(|line| format!("#{} {}", line.conn + 1, line.text)).collect()
@@ -243,7 +250,7 @@ mod tests {
         let tape = Tape::classic();
         let frames = tape.frames();
         let at = Duration::from_millis;
-        let one = log.open(at(0));
+        let one = log.open(Protocol::Betacrew, at(0));
         log.call(at(1), one, Call::Stream);
         (0..3).for_each(|place| log.send(at(2), one, &frames[place]));
         log.send(at(3), one, frames[3..5].as_flattened());
@@ -251,7 +258,7 @@ mod tests {
         log.send(at(5), one, &frames[5][9..]);
         log.add_event(at(6), one, WireEventKind::Finished);
         log.call(at(6), one, Call::Resend(9));
-        let two = log.open(at(7));
+        let two = log.open(Protocol::Betacrew, at(7));
         for seq in [7, 8, 12] {
             log.call(at(8), two, Call::Resend(seq));
         }
@@ -278,7 +285,7 @@ mod tests {
     #[test]
     fn a_request_for_billions_of_packets_is_one_line() {
         let mut log = WireLog::default();
-        let conn = log.open(Duration::ZERO);
+        let conn = log.open(Protocol::Betacrew, Duration::ZERO);
         for (first, count) in [(1, u32::MAX.into()), (u32::MAX.into(), 2), (5, 0)] {
             log.call(Duration::ZERO, conn, Call::ResendRange { first, count });
         }

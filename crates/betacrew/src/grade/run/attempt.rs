@@ -2,12 +2,17 @@
 
 use crate::error::Failure;
 use crate::grade::cases::Case;
+use crate::grade::feeds;
+use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::mold::sockets::Delivery;
+use crate::grade::feeds::protocol::GradedProtocol;
+use crate::grade::feeds::tape::CaseTape;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::names::FieldNames;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
 use crate::grade::run::client::GradedClient;
-use crate::grade::run::exchange_host::{self, ExchangeHost};
+use crate::grade::run::exchange_host::{self, ExchangeHost, Listening};
 use crate::grade::run::lingering::LingerCount;
 use crate::grade::run::network::{self, CaseNetwork};
 use crate::grade::run::process::{self, FinishedProcess, ProcessEnd, ProcessFailure, Typist};
@@ -16,7 +21,6 @@ use crate::grade::run::stdin::StdinScript;
 use crate::grade::run::watch::{ClientChecks, ClientWatch};
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
-use feed::wire::packet::Packet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +45,8 @@ pub(crate) struct AttemptSetup {
     pub(crate) network: CaseNetwork,
     /// Input that is typed for the client, if any.
     pub(crate) stdin: Option<StdinScript>,
+    /// Protocol in which the client is graded.
+    pub(crate) protocol: GradedProtocol,
 }
 
 /// State that all runs of the client share.
@@ -75,12 +81,22 @@ pub(crate) fn run(
         .exchange_setup
         .map(|played| exchange_host::resolve(&played, setup.seed))
         .transpose()?;
-    let tape = resolved.as_ref().map(exchange_host::tape_packets).transpose()?.unwrap_or_default();
+    let tape = CaseTape::open(setup.protocol, resolved.as_ref())?;
     let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
     if let Some(name) = &setup.output {
         workdir.track(name);
     }
-    let host = ExchangeHost::open(resolved.as_ref(), setup.port, case.read_order())?;
+    let listening = Listening {
+        port: setup.port,
+        order: case.read_order(),
+        protocol: setup.protocol.on_the_wire(),
+        lines: case.exchange_setup.map_or(0, |played| played.lines),
+        delivery: match setup.client.takes("{group}") {
+            true => Delivery::Group,
+            false => Delivery::Unicast,
+        },
+    };
+    let host = ExchangeHost::open(resolved.as_ref(), listening)?;
     let opened = host.began;
     let Some(finished) = run_client(setup, case, &workdir, &host, &tape, shared)? else {
         return Ok(None);
@@ -90,12 +106,18 @@ pub(crate) fn run(
     }
     let wire = host.close()?;
     let began = wire.began.map_or(opened, |(_, began)| began);
-    let output = {
-        let named = setup.output.as_deref();
-        let reading = Reading { names: &setup.fields, tape: &tape };
-        output_finder::output(&workdir, named, &finished.stdout, began, reading)
-    };
-    Ok(Some(Evidence::new(tape, wire, finished, output)))
+    let (named, stdout) = (setup.output.as_deref(), &finished.stdout[..]);
+    Ok(Some(match tape {
+        CaseTape::Packets(tape) => {
+            let reading = Reading { names: &setup.fields, tape: &tape };
+            let output = output_finder::output(&workdir, named, stdout, began, reading);
+            Evidence::new(tape, wire, finished, output)
+        }
+        CaseTape::Messages(tape) => {
+            let output = feeds::output::find(&workdir, named, stdout, began, &tape);
+            Evidence::of_feed(wire, finished, FeedEvidence::new(tape, output))
+        }
+    }))
 }
 
 /// Runs the client's process until it ends or is killed.
@@ -104,10 +126,10 @@ fn run_client(
     case: &Case,
     workdir: &CaseWorkdir,
     host: &ExchangeHost,
-    tape: &[Packet],
+    tape: &CaseTape,
     shared: SharedState<'_>,
 ) -> Result<Option<FinishedProcess>, Failure> {
-    let mut command = setup.client.command(workdir, host.port);
+    let mut command = setup.client.command(workdir, host.port, &host.placeholders);
     let checks = ClientChecks::default();
     let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
     let limit = watch.limit();

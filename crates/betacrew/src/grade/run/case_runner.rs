@@ -377,5 +377,5 @@ fn is_certain(outcome: &CaseOutcome) -> bool {
 /// Returns whether the client's output lies outside of the folder of its case, where other cases
 /// may have written it.
 fn has_shared_output(outcome: &CaseOutcome) -> bool {
-    outcome.shown.as_ref().is_some_and(|shown| shown.evidence.output.is_outside())
+    outcome.shown.as_ref().is_some_and(|shown| shown.evidence.has_output_outside())
 }

@@ -31,7 +31,12 @@ impl GradedClient {
 
     /// Returns whether the command has a {port} placeholder.
     pub(crate) fn takes_port(&self) -> bool {
-        self.args.iter().any(|arg| arg.to_string_lossy().contains("{port}"))
+        self.takes("{port}")
+    }
+
+    /// Returns whether the command has this placeholder.
+    pub(crate) fn takes(&self, placeholder: &str) -> bool {
+        self.args.iter().any(|arg| arg.to_string_lossy().contains(placeholder))
     }
 
     /// Returns the program of the command, if it may start the client outside of its own processes
@@ -50,7 +55,10 @@ impl GradedClient {
 
     /// Returns the command as a person would type it, with the placeholders replaced.
     pub(crate) fn shown_with_port(&self, port: u16) -> String {
-        self.shown().replace("{host}", HOST).replace("{port}", &port.to_string())
+        let near = [("request_port", 1), ("port_b", 2), ("request_port_b", 3)];
+        let near = near.map(|(name, above)| (name, port.saturating_add(above).to_string()));
+        let group = [("group", HOST.to_owned())];
+        filled(&self.shown(), port, &[&near[..], &group].concat())
     }
 
     /// Returns the existing files that the command names, relative to the current folder.
@@ -77,10 +85,20 @@ impl GradedClient {
     }
 
     /// Returns the command for one case, ready to start in the case's folder.
-    pub(crate) fn command(&self, workdir: &CaseWorkdir, port: u16) -> Command {
+    /// `more` has placeholders besides the host and the port, with their values; the client gets
+    /// each as a variable, too.
+    pub(crate) fn command(
+        &self,
+        workdir: &CaseWorkdir,
+        port: u16,
+        more: &[(&'static str, String)],
+    ) -> Command {
         let mut command = Command::new(self.program(workdir.path()));
         for arg in &self.args {
-            command.arg(argument(arg, workdir.path(), port));
+            command.arg(argument(arg, workdir.path(), port, more));
+        }
+        for (name, value) in more {
+            command.env(format!("BETACREW_{}", name.to_ascii_uppercase()), value);
         }
         command
             .current_dir(workdir.path())
@@ -105,15 +123,21 @@ impl GradedClient {
 
 /// Returns an argument with its placeholders replaced. A relative path to a file of the current
 /// folder becomes absolute if `folder` does not have that file.
-fn argument(arg: &OsStr, folder: &Path, port: u16) -> OsString {
+fn argument(arg: &OsStr, folder: &Path, port: u16, more: &[(&'static str, String)]) -> OsString {
     if let Some(text) = arg.to_str().filter(|text| text.contains('{')) {
-        return text.replace("{host}", HOST).replace("{port}", &port.to_string()).into();
+        return filled(text, port, more).into();
     }
     let path = Path::new(arg);
     if arg.is_empty() || path.is_absolute() || folder.join(path).exists() || !path.exists() {
         return arg.to_owned();
     }
     std::path::absolute(path).map_or_else(|_| arg.to_owned(), PathBuf::into_os_string)
+}
+
+/// Returns a text with its placeholders replaced.
+fn filled(text: &str, port: u16, more: &[(&'static str, String)]) -> String {
+    let text = text.replace("{host}", HOST).replace("{port}", &port.to_string());
+    more.iter().fold(text, |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
 /// Quotes a word for a shell, if it needs quotes.
@@ -144,7 +168,7 @@ mod tests {
         assert_eq!(client.shown(), "node 'x y.js' --to={host}:{port}");
         let run = RunFolder::open().unwrap();
         let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&workdir, 3210);
+        let command = client.command(&workdir, 3210, &[]);
         let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         assert_eq!(args, ["x y.js", "--to=127.0.0.1:3210"]);
         assert_eq!(command.get_program(), "node");
@@ -167,7 +191,7 @@ mod tests {
         let client = client(&["./src/main.rs", "Cargo.toml", "none.txt"]);
         let run = RunFolder::open().unwrap();
         let workdir = CaseWorkdir::prepare(Workdir::Empty, &[], &run).unwrap();
-        let command = client.command(&workdir, 1);
+        let command = client.command(&workdir, 1, &[]);
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(command.get_program()), here.join("src/main.rs"));
         let args: Vec<_> = command.get_args().collect();

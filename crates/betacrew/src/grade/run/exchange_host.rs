@@ -2,31 +2,58 @@
 
 use crate::error::Failure;
 use crate::grade::cases::{CaseSetup, ReadOrder};
+use crate::grade::feeds::mold::log::MoldLog;
+use crate::grade::feeds::mold::sockets::{self, CaseLines, Delivery};
 use crate::grade::observe::activity::WireActivity;
-use crate::grade::observe::wire::{WireLog, WireRecorder};
-use crate::net::{self, Stop};
+use crate::grade::observe::recorder::WireRecorder;
+use crate::grade::observe::wire::WireLog;
+use crate::net::{self, Listener, Sockets, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
 use feed::exchange::Exchange;
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
+use feed::exchange::server::mold::LineOptions;
 use feed::tape::in_memory::Tape;
+use feed::tape::source::TapeSource;
+use feed::wire::mold::Session;
 use feed::wire::packet::Packet;
-use feed::wire::{Frame, decode};
+use feed::wire::{Frame, Protocol, decode};
 use socket2::{Domain, Socket, Type};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
 const PORT_TRIES: u32 = 50;
+/// Time of heartbeats before the first message of a line, in which a client opens its other sockets.
+const LEAD: Duration = Duration::from_millis(300);
+/// Time that a message waits for its datagram to fill.
+const FLUSH: Duration = Duration::from_millis(5);
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
+/// Settings of the listeners of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    /// Port to use; `None` means any free one.
+    pub(crate) port: Option<u16>,
+    /// Order of the exchange's writes and the client's reads.
+    pub(crate) order: ReadOrder,
+    /// Protocol of the listeners.
+    pub(crate) protocol: Protocol,
+    /// Number of lines in MoldUDP64.
+    pub(crate) lines: usize,
+    /// Receivers of the lines.
+    pub(crate) delivery: Delivery,
+}
+
 /// Running exchange of one case.
 pub(crate) struct ExchangeHost {
+    /// Placeholders of the client's command besides host and port, with their values.
+    pub(crate) placeholders: Vec<(&'static str, String)>,
     /// Port on which the exchange listens, or which refuses connections if there is no exchange.
     pub(crate) port: u16,
     /// Time of day at which the exchange started.
@@ -80,21 +107,21 @@ fn tape_in_memory(resolved: &ResolvedScenario) -> Result<Arc<Tape>, Failure> {
 impl ExchangeHost {
     /// Starts the exchange of a case, or only reserves a port if `resolved` is `None`.
     ///
-    /// `port` is the port to use; `None` means any free one. `order` is the order of the exchange's
-    /// writes and the client's reads.
-    ///
     /// # Errors
     /// Returns an error if the port cannot be used.
     pub(crate) fn open(
         resolved: Option<&ResolvedScenario>,
-        port: Option<u16>,
-        order: ReadOrder,
+        listening: Listening,
     ) -> Result<Self, Failure> {
+        let Listening { port, order, protocol, .. } = listening;
+        if let (Protocol::Mold, Some(resolved)) = (protocol, resolved) {
+            return Self::open_lines(resolved, listening);
+        }
         let (reserved, addresses) = reserve(port)?;
         let port = addresses.first().map_or(0, SocketAddr::port);
         let listeners = match resolved {
             None => Vec::new(),
-            Some(_) => listen(&addresses)?,
+            Some(_) => listen(&addresses, protocol)?,
         };
         let stop = Stop::new();
         let (began, since) = (SystemTime::now(), Instant::now());
@@ -109,13 +136,43 @@ impl ExchangeHost {
                 let recorder = WireRecorder::new(original, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
+            Some(resolved) if protocol != Protocol::Betacrew => {
+                let seed = resolved.scenario.seed;
+                let mock = MockExchange::new(resolved.tape.open(seed)?, resolved.scenario.clone());
+                let mock = match &resolved.next {
+                    Some(next) => mock.with_next_tape(next.open(seed)?),
+                    None => mock,
+                };
+                let recorder = WireRecorder::new(mock, Arc::clone(&activity));
+                Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
+            }
             Some(resolved) => {
                 let mock = MockExchange::new(tape_in_memory(resolved)?, resolved.scenario.clone());
                 let recorder = WireRecorder::new(mock, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
         };
-        Ok(Self { port, began, activity, since, stop, thread, _reserved: reserved })
+        let placeholders = Vec::new();
+        Ok(Self { placeholders, port, began, activity, since, stop, thread, _reserved: reserved })
+    }
+
+    /// Starts the exchange of a case in MoldUDP64.
+    fn open_lines(resolved: &ResolvedScenario, listening: Listening) -> Result<Self, Failure> {
+        let Listening { port, lines, delivery, .. } = listening;
+        let CaseLines { sockets, ports, placeholders } = sockets::open(port, lines, delivery)?;
+        let port = ports.first().copied().unwrap_or(0);
+        let tape = resolved.tape.open(resolved.scenario.seed)?;
+        let log = MoldLog::new(Session(tape.session().padded()), tape.last(), ports);
+        let options = LineOptions { flush: FLUSH, lead: LEAD, ..LineOptions::default() };
+        let mock = MockExchange::new(tape, resolved.scenario.clone());
+        let mock = sockets.iter().fold(mock, |mock, _| mock.with_line(options));
+        let activity = Arc::<WireActivity>::default();
+        let recorder = WireRecorder::new(mock, Arc::clone(&activity)).with_lines(log);
+        let stop = Stop::new();
+        let (began, since) = (SystemTime::now(), Instant::now());
+        let sockets = Sockets { listeners: Vec::new(), lines: sockets };
+        let thread = Some(serve_in_thread(sockets, recorder, &stop));
+        Ok(Self { placeholders, port, began, activity, since, stop, thread, _reserved: Vec::new() })
     }
 
     /// Returns the time since the last event on the wire.
@@ -155,13 +212,13 @@ impl Drop for ExchangeHost {
 
 /// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.
 fn serve_in_thread<E: Exchange + Send + 'static>(
-    listeners: Vec<TcpListener>,
+    sockets: impl Into<Sockets> + Send + 'static,
     mut exchange: WireRecorder<E>,
     stop: &Stop,
 ) -> JoinHandle<io::Result<WireLog>> {
     let stop = stop.clone();
     std::thread::spawn(move || {
-        net::serve(listeners, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
+        net::serve(sockets, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
     })
 }
 
@@ -202,12 +259,13 @@ fn bind(address: SocketAddr) -> io::Result<(Socket, SocketAddr)> {
     Ok((socket, bound))
 }
 
-fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+fn listen(addresses: &[SocketAddr], protocol: Protocol) -> Result<Vec<Listener>, Failure> {
     let one = |address: &SocketAddr| {
-        net::listen(*address).map_err(|source| match source.kind() {
+        let socket = net::listen(*address).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => Failure::Taken { port: address.port(), source },
             _ => Failure::Listen { address: address.to_string(), source },
-        })
+        });
+        socket.map(|socket| Listener { socket, protocol })
     };
     addresses.iter().map(one).collect()
 }
@@ -217,30 +275,39 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
+    fn on(port: Option<u16>) -> Listening {
+        Listening {
+            port,
+            order: ReadOrder::Unordered,
+            protocol: Protocol::Betacrew,
+            lines: 0,
+            delivery: Delivery::Unicast,
+        }
+    }
+
     #[test]
     fn a_port_without_an_exchange_refuses_connections_and_stays_reserved() {
-        let nobody = ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap();
+        let nobody = ExchangeHost::open(None, on(None)).unwrap();
         let address = (Ipv4Addr::LOCALHOST, nobody.port);
         let refused = TcpStream::connect(address).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let others: Vec<ExchangeHost> = (0..50)
-            .map(|_| ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap())
-            .collect();
+        let others: Vec<ExchangeHost> =
+            (0..50).map(|_| ExchangeHost::open(None, on(None)).unwrap()).collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
     }
 
     #[test]
     fn a_port_serves_one_exchange_after_another() {
         let resolved = scenario::open("clean").unwrap();
-        let first = ExchangeHost::open(Some(&resolved), None, ReadOrder::Unordered).unwrap();
+        let first = ExchangeHost::open(Some(&resolved), on(None)).unwrap();
         let port = first.port;
         for host in [Ipv4Addr::LOCALHOST.into(), std::net::IpAddr::from(Ipv6Addr::LOCALHOST)] {
             TcpStream::connect((host, port)).unwrap();
         }
-        let taken = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).err();
+        let taken = ExchangeHost::open(Some(&resolved), on(Some(port))).err();
         assert!(matches!(taken, Some(Failure::Taken { port: at, .. }) if at == port));
         assert_eq!(first.close().unwrap().conns.len(), 2);
-        let again = ExchangeHost::open(Some(&resolved), Some(port), ReadOrder::Unordered).unwrap();
+        let again = ExchangeHost::open(Some(&resolved), on(Some(port))).unwrap();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_eq!(again.close().unwrap().conns.len(), 1);
     }

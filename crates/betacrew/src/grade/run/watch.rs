@@ -1,6 +1,9 @@
 //! Watch over a running client: whether there is any use in waiting longer.
 
 use crate::grade::cases::Case;
+use crate::grade::feeds;
+use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::tape::CaseTape;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::output_finder::{self, Reading};
@@ -9,7 +12,6 @@ use crate::grade::run::exchange_host::ExchangeHost;
 use crate::grade::run::process::PollDecision;
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
-use feed::wire::packet::Packet;
 use std::time::{Duration, Instant};
 
 /// Interval at which a running client is checked.
@@ -24,7 +26,7 @@ pub(crate) struct ClientWatch<'a> {
     pub(crate) case: &'a Case,
     pub(crate) workdir: &'a CaseWorkdir,
     pub(crate) host: &'a ExchangeHost,
-    pub(crate) tape: &'a [Packet],
+    pub(crate) tape: &'a CaseTape,
     pub(crate) shared: SharedState<'a>,
     pub(crate) checks: ClientChecks,
 }
@@ -86,12 +88,22 @@ impl ClientWatch<'_> {
     /// Returns whether the client's output has all packets now.
     fn is_complete(&self) -> bool {
         let named = self.setup.output.as_deref();
-        let reading = Reading { names: &self.setup.fields, tape: self.tape };
-        match output_finder::output(self.workdir, named, &[], self.host.began, reading) {
-            ClientOutput::Found { rows, .. } => {
-                Differences::between(self.tape, &rows).is_complete()
+        match self.tape {
+            CaseTape::Packets(tape) => {
+                let reading = Reading { names: &self.setup.fields, tape };
+                let began = self.host.began;
+                match output_finder::output(self.workdir, named, &[], began, reading) {
+                    ClientOutput::Found { rows, .. } => {
+                        Differences::between(tape, &rows).is_complete()
+                    }
+                    ClientOutput::None | ClientOutput::Unclear { .. } => false,
+                }
             }
-            ClientOutput::None | ClientOutput::Unclear { .. } => false,
+            CaseTape::Messages(tape) => {
+                let output = feeds::output::find(self.workdir, named, &[], self.host.began, tape);
+                let is_found = matches!(output, ClientOutput::Found { .. });
+                is_found && FeedEvidence::new(tape.clone(), output).differences.is_complete()
+            }
         }
     }
 }

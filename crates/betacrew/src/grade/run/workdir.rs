@@ -188,7 +188,7 @@ fn search_folder(
 
 /// Returns whether a file's extension is one that clients use for their output.
 fn could_be_output(name: &Path) -> bool {
-    const ENDS: [&str; 6] = ["json", "ndjson", "jsonl", "csv", "txt", "out"];
+    const ENDS: [&str; 8] = ["json", "ndjson", "jsonl", "csv", "txt", "out", "itch", "bin"];
     let end = name.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
     end.is_some_and(|end| ENDS.contains(&end.as_str()))
 }

@@ -1,0 +1,114 @@
+//! Rules of MoldUDP64 that a client can break without a trace in its output.
+
+use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog, RequestKind};
+use crate::grade::observe::evidence::Evidence;
+use crate::text::formatting::took;
+use feed::base::seq::{Seq, SeqRange, SeqSet};
+use std::time::Duration;
+
+/// Time that a datagram may take to be read. A request before is no request for a known message.
+const READ_MAX: Duration = Duration::from_millis(100);
+/// Maximum number of requests for a message within a second.
+const REPEATS_MAX: usize = 60;
+
+/// Rule of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MoldRule {
+    /// Requests are well formed, for this session and for messages that it has.
+    LegalRequests,
+    /// Only missing messages are requested.
+    OnlyMissing,
+    /// A request is not repeated over and over.
+    NoStorm,
+    /// Messages dropped at the end are requested as soon as a heartbeat shows them.
+    TailByHeartbeat,
+}
+
+impl MoldRule {
+    /// All rules.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::LegalRequests, Self::OnlyMissing, Self::NoStorm, Self::TailByHeartbeat];
+
+    /// Returns what the rule expects, as a noun.
+    pub(crate) const fn expected(self) -> &'static str {
+        match self {
+            Self::LegalRequests => "requests of 20 bytes, for messages of this session",
+            Self::OnlyMissing => "requests for missing messages only",
+            Self::NoStorm => "pauses between requests for the same message",
+            Self::TailByHeartbeat => "a request for the last messages before the session ends",
+        }
+    }
+
+    /// Describes how a client breaks the rule, as a clause; `None` if it does not.
+    pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
+        let log = evidence.wire.mold.as_ref()?;
+        match self {
+            Self::LegalRequests => log.events.iter().find_map(|event| match &event.what {
+                MoldEventKind::Requested(RequestKind::Wrong(what)) => {
+                    Some(format!("it sends {what}"))
+                }
+                _ => None,
+            }),
+            Self::OnlyMissing => needless(log),
+            Self::NoStorm => storm(log),
+            Self::TailByHeartbeat => late_tail(log),
+        }
+    }
+}
+
+fn needless(log: &MoldLog) -> Option<String> {
+    let had: Vec<(Duration, SeqRange)> = log.sent().chain(log.answered()).collect();
+    for (at, range) in log.requested() {
+        let mut known = SeqSet::new();
+        let before = had.iter().filter(|(sent, _)| *sent + READ_MAX < at);
+        before.for_each(|(_, range)| known.insert(*range));
+        if known.covers(range) {
+            let what = match range.first() == range.last() {
+                true => format!("message {}", range.first()),
+                false => format!("messages {}-{}", range.first(), range.last()),
+            };
+            return Some(format!("it requested {what} although it had received them"));
+        }
+    }
+    None
+}
+
+fn storm(log: &MoldLog) -> Option<String> {
+    let all: Vec<(Duration, SeqRange)> = log.requested().collect();
+    let firsts: Vec<(Duration, Seq)> = all.iter().map(|(at, range)| (*at, range.first())).collect();
+    for (place, (from, first)) in firsts.iter().enumerate() {
+        let within =
+            |(at, seq): &&(Duration, Seq)| seq == first && *at < *from + Duration::from_secs(1);
+        let times =
+            firsts[place..].iter().take_while(|(at, _)| *at < *from + Duration::from_secs(1));
+        let times = times.filter(within).count();
+        if times > REPEATS_MAX {
+            return Some(format!("it requested message {first} {times} times within a second"));
+        }
+    }
+    None
+}
+
+/// Describes that no dropped message at the end was requested before the end was announced.
+fn late_tail(log: &MoldLog) -> Option<String> {
+    let heartbeat = log.events.iter().find_map(|event| match event.what {
+        MoldEventKind::Sent(DatagramKind::Heartbeat(next)) => {
+            let has_tail = log.gaps().at_or_after(1).is_some() && next == log.last_seq() + 1;
+            has_tail.then_some(event.at)
+        }
+        _ => None,
+    })?;
+    let ended = log.ended_at().unwrap_or(Duration::MAX);
+    let tail =
+        log.gaps().ranges().last().copied().filter(|range| range.last() == log.last_seq())?;
+    let in_time = log.requested().any(|(at, range)| at < ended && range.intersect(tail).is_some());
+    (!in_time).then(|| {
+        format!(
+            "a heartbeat showed after {} that messages {}-{} had been sent, and it requested none \
+             of them before the session ended",
+            took(heartbeat),
+            tail.first(),
+            tail.last()
+        )
+    })
+}

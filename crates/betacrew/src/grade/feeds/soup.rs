@@ -1,0 +1,7 @@
+//! Clients of SoupBinTCP (`docs/soup.md`).
+
+pub(crate) mod cases;
+pub(crate) mod causes;
+pub(crate) mod conversation;
+pub(crate) mod rules;
+pub(crate) mod timeline;

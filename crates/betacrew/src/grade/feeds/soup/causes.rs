@@ -1,0 +1,490 @@
+//! Likely causes of a failure in SoupBinTCP. Each is a pattern in the evidence, and is named only
+//! if the whole pattern is there.
+
+use crate::grade::diagnose::{Cause, crashed};
+use crate::grade::feeds::conditions::FeedCondition;
+use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
+use crate::grade::feeds::soup::rules::{SoupRule, conversations};
+use crate::grade::observe::evidence::Evidence;
+use crate::grade::run::process::ProcessEnd;
+use crate::text::formatting::{count, took};
+use feed::base::seq::{Seq, SeqRange, SeqSet};
+use feed::wire::soup::{RejectReason, kind};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Time for which a client does nothing more before it counts as one that has given up.
+const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
+
+/// Evidence of a run, with the connections in their order.
+struct Run<'a> {
+    evidence: &'a Evidence,
+    feed: &'a FeedEvidence,
+    all: Vec<&'a SoupConversation>,
+}
+
+/// Function that returns the explanation of one cause, if the evidence has its pattern.
+type CauseFinder = fn(&Run<'_>) -> Option<String>;
+
+/// Causes of missing, repeated or wrong messages. The first that matches is named, so causes that
+/// explain more come first.
+const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
+    ("from-the-end", from_the_end),
+    ("crash", crash),
+    ("counts-others", counts_others),
+    ("part-kept", part_kept),
+    ("first-of-read", first_of_read),
+    ("split-packet", split_packet),
+    ("accepted-sequence-ignored", accepted_sequence_ignored),
+    ("starts-over", starts_over),
+    ("mixes-sessions", mixes_sessions),
+    ("gives-up", gives_up),
+    ("waits-for-login", waits_for_login),
+    ("waits-in-silence", waits_in_silence),
+    ("ends-early", ends_early),
+    ("end-ignored", end_ignored),
+    ("too-slow", too_slow),
+];
+
+/// Causes of failures in which the output has every message.
+const END_CAUSES: &[(&str, CauseFinder)] =
+    &[("crash", crash), ("end-ignored", end_ignored), ("lingers", lingers)];
+
+/// Causes of failures in which the client should have reported an incomplete recording.
+const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] = &[
+    ("retries-for-ever", retries_for_ever),
+    ("waits-in-silence", waits_in_silence),
+    ("always-zero", always_zero),
+];
+
+/// Returns the likely cause of a run's failure.
+pub(crate) fn cause(
+    condition: FeedCondition,
+    evidence: &Evidence,
+    feed: &FeedEvidence,
+) -> Option<Cause> {
+    let all = conversations(evidence).into_iter().map(|(_, soup)| soup).collect();
+    let run = Run { evidence, feed, all };
+    let is_complete = evidence.has_output()
+        && feed.differences.is_complete()
+        && feed.differences.out_of_order.is_none();
+    let known: &[(&str, CauseFinder)] = match condition {
+        FeedCondition::Soup(SoupRule::Heartbeats) => &[("no-heartbeats", no_heartbeats)],
+        FeedCondition::Soup(SoupRule::Resume) => &[("starts-over", restarts_numbering)],
+        FeedCondition::Soup(SoupRule::EndIsTheEnd) => &[("end-ignored", end_ignored)],
+        // Another broken rule explains itself.
+        FeedCondition::Soup(_) => return None,
+        FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
+        _ if is_complete => END_CAUSES,
+        _ => MESSAGE_CAUSES,
+    };
+    known.iter().find_map(|(id, finder)| finder(&run).map(|text| Cause { id, text }))
+}
+
+/// Returns the names of all causes.
+#[cfg(test)]
+pub(crate) fn ids() -> BTreeSet<&'static str> {
+    let lists = [MESSAGE_CAUSES, END_CAUSES, EXIT_CODE_CAUSES].concat();
+    lists.iter().map(|(id, _)| *id).chain(["no-heartbeats"]).collect()
+}
+
+impl Run<'_> {
+    /// Returns the messages that were sent whole on any connection.
+    fn sent(&self) -> BTreeSet<Seq> {
+        self.all.iter().flat_map(|soup| soup.messages()).map(|(seq, _)| seq).collect()
+    }
+
+    /// Returns whether the output has no message that is missing, repeated or under another number.
+    fn has(&self, seq: Seq) -> bool {
+        !self.feed.differences.missing.contains(seq)
+    }
+
+    fn was_killed(&self) -> bool {
+        self.evidence.process.ended == ProcessEnd::Killed
+    }
+
+    /// Returns the time of the last event of the client or the exchange before the grader's kill.
+    fn last_event(&self) -> Duration {
+        self.evidence.events_before_kill().last().map_or(Duration::ZERO, |event| event.at)
+    }
+}
+
+/// Returns messages as a phrase: `message 5`, `messages 2, 5-7`.
+fn messages(set: &SeqSet) -> String {
+    let s = if set.count() == 1 { "" } else { "s" };
+    format!("message{s} {set:.6}")
+}
+
+fn crash(run: &Run<'_>) -> Option<String> {
+    crashed(run.evidence, "")
+}
+
+/// Detects a login with sequence 0, which asks for no earlier message.
+fn from_the_end(run: &Run<'_>) -> Option<String> {
+    let zero =
+        run.all.iter().flat_map(|soup| soup.logins()).any(|(_, login, _)| login.sequence == 0);
+    (zero && !run.feed.differences.missing.is_empty()).then(|| {
+        "it logs in with sequence 0, which asks for new messages only: the first message of a \
+         session is 1"
+            .to_owned()
+    })
+}
+
+/// Returns the name of a packet that is no message.
+fn other_name(what: &SentKind) -> Option<&'static str> {
+    match what {
+        SentKind::Heartbeat => Some("heartbeats"),
+        SentKind::Other { kind: kind::DEBUG, .. } => Some("debug packets"),
+        SentKind::Other { kind: kind::UNSEQUENCED, .. } => Some("unsequenced messages"),
+        SentKind::Other { .. } => Some("packets of unknown types"),
+        _ => None,
+    }
+}
+
+/// Detects that packets which are no messages were written or counted as messages.
+fn counts_others(run: &Run<'_>) -> Option<String> {
+    let others = || run.all.iter().flat_map(|soup| &soup.sent);
+    for row in &run.feed.differences.foreign {
+        for packet in others() {
+            let payload: &[u8] = match &packet.what {
+                SentKind::Other { payload, .. } => payload,
+                SentKind::Heartbeat => &[],
+                _ => continue,
+            };
+            let is_same =
+                row.starts_with(payload) && (row.len() == payload.len() || payload.len() > 200);
+            if is_same && let Some(name) = other_name(&packet.what) {
+                return Some(format!(
+                    "it writes {name} as messages: only sequenced data (type S) are messages"
+                ));
+            }
+        }
+    }
+    counted(run)
+}
+
+/// Detects that a client numbers messages as if other packets had sequences, too.
+fn counted(run: &Run<'_>) -> Option<String> {
+    let names = ["heartbeats", "debug packets", "unsequenced messages", "packets of unknown types"];
+    let before = |name: &str, soup: &SoupConversation, seq: Seq| {
+        let before = soup.sent.iter().take_while(|packet| packet.what != SentKind::Message(seq));
+        let same = before.filter(|packet| other_name(&packet.what) == Some(name));
+        same.count() as Seq
+    };
+    let of = |seq| run.all.iter().find(|soup| soup.messages().any(|(sent, _)| sent == seq));
+    for name in names {
+        // In the output, messages have higher numbers by as many other packets as came before.
+        let numbered = run.feed.differences.misnumbered.iter();
+        let mut pairs = numbered.filter_map(|wrong| Some((wrong, of(wrong.actual)?)));
+        let is_shifted = !run.feed.differences.misnumbered.is_empty()
+            && pairs.all(|(wrong, soup)| {
+                let count = before(name, soup, wrong.actual);
+                count > 0 && wrong.written == wrong.actual + count
+            });
+        // On the wire, the next login asks for a message that is too high by their number.
+        let skipped = run.all.windows(2).any(|pair| {
+            let [one, next] = pair else { return false };
+            let Some((last, _)) = one.messages().last() else { return false };
+            let count = before(name, one, 0);
+            let requested = next.logins().next().map(|(_, login, _)| login.sequence);
+            count > 0 && requested == Some(last + 1 + count)
+        });
+        if is_shifted || skipped {
+            return Some(format!(
+                "it counts {name} as messages: only sequenced data (type S) have sequences"
+            ));
+        }
+    }
+    None
+}
+
+/// Detects a message that is in the output although only its beginning was received.
+fn part_kept(run: &Run<'_>) -> Option<String> {
+    let is_part = |row: &Vec<u8>| {
+        let whole = (1..=run.feed.tape.last()).find(|seq| {
+            let message = run.feed.tape.message(*seq).unwrap_or_default();
+            row.len() < message.len() && !row.is_empty() && message.starts_with(row)
+        });
+        whole.filter(|_| run.all.len() > 1)
+    };
+    let seq = run.feed.differences.foreign.iter().find_map(is_part)?;
+    Some(format!(
+        "it writes the first bytes of message {seq}, whose connection ended inside it: only a whole \
+         packet is a message"
+    ))
+}
+
+/// Place of a message in the exchange's writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Behind another packet in its write.
+    Behind,
+    /// In more than one write.
+    Cut,
+    /// First in a write that has all of it.
+    First,
+}
+
+/// Returns the place of each message that was sent whole, by connection and in order.
+fn places(run: &Run<'_>) -> Vec<(Seq, Place)> {
+    let mut found = Vec::new();
+    for soup in &run.all {
+        for (seq, packet) in soup.messages() {
+            let (first, last) = soup.writes_of(packet);
+            let begins = soup.writes.get(first).is_some_and(|(_, w)| w.start == packet.bytes.start);
+            found.push((
+                seq,
+                match (first == last, begins) {
+                    (false, _) => Place::Cut,
+                    (true, true) => Place::First,
+                    (true, false) => Place::Behind,
+                },
+            ));
+        }
+    }
+    found
+}
+
+/// Returns the first message that the output lacks although it was sent whole, with its place.
+fn first_missing(run: &Run<'_>) -> Option<(Seq, Place)> {
+    let all = places(run);
+    // A message that was sent twice may be missing for another reason.
+    let seq = (1..=run.feed.tape.last())
+        .filter(|seq| !run.has(*seq))
+        .find(|seq| all.iter().any(|(sent, _)| sent == seq))?;
+    let mut sent = all.into_iter().filter(|(sent, _)| *sent == seq);
+    sent.next()
+}
+
+/// Detects that a client takes only the first packet of each read.
+fn first_of_read(run: &Run<'_>) -> Option<String> {
+    let (seq, place) = first_missing(run)?;
+    let all = places(run);
+    let is_kept = |wanted| all.iter().all(|(seq, place)| *place != wanted || run.has(*seq));
+    let none_behind = all.iter().all(|(seq, place)| *place != Place::Behind || !run.has(*seq));
+    (place == Place::Behind && is_kept(Place::First) && none_behind).then(|| {
+        format!(
+            "message {seq} was sent in one write behind another packet, and is missing like all \
+             such: the client takes a read for a packet; split it by the lengths in it"
+        )
+    })
+}
+
+/// Detects that a client does not join the parts of a packet.
+fn split_packet(run: &Run<'_>) -> Option<String> {
+    let (seq, place) = first_missing(run)?;
+    (place == Place::Cut).then(|| {
+        format!(
+            "message {seq} was sent in several writes, and is missing: the client does not join the \
+             bytes of two reads; keep what is left of a read for the next one"
+        )
+    })
+}
+
+/// Returns the logins that were accepted, each with the requested and the accepted sequence.
+fn shifted_logins<'a>(run: &'a Run<'_>) -> impl Iterator<Item = (Seq, Seq)> + use<'a> {
+    run.all.iter().filter_map(|soup| {
+        let (_, login, _) = soup.logins().next()?;
+        let (_, _, accepted) = soup.accepted()?;
+        (login.sequence > 0 && login.sequence != accepted).then_some((login.sequence, accepted))
+    })
+}
+
+/// Detects that a client counts on from the sequence that it requested, whatever was accepted.
+fn accepted_sequence_ignored(run: &Run<'_>) -> Option<String> {
+    let differences = &run.feed.differences;
+    let (requested, accepted) = shifted_logins(run).find(|(requested, accepted)| {
+        let is_numbered = differences.misnumbered.iter().any(|wrong| {
+            wrong.written.wrapping_sub(wrong.actual) == requested.wrapping_sub(*accepted)
+        });
+        let repeated = SeqRange::new(*accepted, requested.saturating_sub(1));
+        let is_repeated = repeated
+            .is_some_and(|repeated| differences.doubled == [repeated].into_iter().collect());
+        is_numbered || is_repeated
+    })?;
+    Some(format!(
+        "it requested message {requested}, was accepted from message {accepted}, and counts from \
+         {requested}: the sequence of the acceptance is the one that holds"
+    ))
+}
+
+/// Detects that a client logs in from the first message again and keeps the copies.
+fn starts_over(run: &Run<'_>) -> Option<String> {
+    let differences = &run.feed.differences;
+    let copies = !differences.doubled.is_empty() || !differences.misnumbered.is_empty();
+    restarts_numbering(run).filter(|_| copies).map(|text| text + ", and keeps the copies")
+}
+
+/// Detects that a client requests messages again that it has received.
+fn restarts_numbering(run: &Run<'_>) -> Option<String> {
+    let mut next = 1;
+    for soup in &run.all {
+        let requested = soup.logins().next().map(|(_, login, _)| login.sequence);
+        if let Some(requested) = requested.filter(|requested| *requested < next) {
+            return Some(format!(
+                "it had messages up to {} and logged in again for message {requested}",
+                next - 1
+            ));
+        }
+        next = soup.messages().map(|(seq, _)| seq + 1).fold(next, Seq::max);
+    }
+    None
+}
+
+/// Detects messages of the next session in the output.
+fn mixes_sessions(run: &Run<'_>) -> Option<String> {
+    let tape = &run.feed.tape;
+    let mixed = run.feed.differences.foreign.iter().any(|row| tape.is_of_next_session(row));
+    mixed.then(|| {
+        "it writes messages of another session behind those of the first: name the session in each \
+         further login, and compare the one that is accepted"
+            .to_owned()
+    })
+}
+
+/// Detects that a client does not log in again after a break or a rejection.
+fn gives_up(run: &Run<'_>) -> Option<String> {
+    let last = run.all.last()?;
+    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some());
+    let had = run.sent().last().copied().unwrap_or(0);
+    let missing = &run.feed.differences.missing;
+    let rest = SeqRange::new(had + 1, run.feed.tape.last());
+    let only_rest = rest.is_some_and(|rest| *missing == [rest].into_iter().collect());
+    if has_ended || !only_rest || run.was_killed() {
+        return None;
+    }
+    let rejected = last.sent.iter().find_map(|packet| match packet.what {
+        SentKind::Rejected(reason) => Some(reason),
+        _ => None,
+    });
+    Some(match rejected {
+        Some(RejectReason::SessionNotAvailable) => {
+            "it gives up when a login is rejected because the session is not available (S): that \
+             may pass"
+                .to_owned()
+        }
+        Some(_) => return None,
+        None if last.accepted().is_none() => {
+            "it gives up when a connection ends before its login is answered".to_owned()
+        }
+        None => format!(
+            "it ends when its connection breaks, after message {had}: log in again for message {}",
+            had + 1
+        ),
+    })
+}
+
+/// Detects a client that waits for the answer to a login for ever.
+fn waits_for_login(run: &Run<'_>) -> Option<String> {
+    let last = run.all.last().filter(|_| run.was_killed())?;
+    let (at, ..) = last.logins().next()?;
+    let is_silent = last.accepted().is_none() && last.sent.is_empty();
+    let waited = run.evidence.process.took.saturating_sub(at);
+    (is_silent && waited > GAVE_UP_AFTER).then(|| {
+        format!(
+            "its login was not answered, and it was still waiting after {}: give such a connection \
+             up, and log in again",
+            took(waited)
+        )
+    })
+}
+
+/// Detects a client that keeps a connection on which nothing arrives any more.
+fn waits_in_silence(run: &Run<'_>) -> Option<String> {
+    let last = run.all.last().filter(|_| run.was_killed())?;
+    last.accepted().filter(|_| last.ended_at().is_none())?;
+    let heard = last.writes.last().map_or(Duration::ZERO, |(at, _)| *at);
+    let silence = run.evidence.process.took.saturating_sub(heard);
+    // An exchange that has nothing to send still sends heartbeats, one a second.
+    (silence > Duration::from_secs(3)).then(|| {
+        format!(
+            "nothing arrived for {}, not even heartbeats, and it was still waiting: give such a \
+             connection up, and log in again",
+            took(silence)
+        )
+    })
+}
+
+/// Detects a client that ends although messages still come.
+fn ends_early(run: &Run<'_>) -> Option<String> {
+    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some());
+    let missing = &run.feed.differences.missing;
+    let had = missing.ranges().first()?.first().saturating_sub(1);
+    let is_rest = SeqRange::new(had + 1, run.feed.tape.last())
+        .is_some_and(|rest| *missing == [rest].into_iter().collect());
+    let is_left = matches!(run.evidence.process.ended, ProcessEnd::Exited(_));
+    (is_left && is_rest && !has_ended && !run.all.is_empty()).then(|| {
+        let heartbeats = run.all.iter().flat_map(|soup| &soup.sent);
+        let heartbeats = heartbeats.filter(|packet| packet.what == SentKind::Heartbeat).count();
+        let idle = match heartbeats {
+            0 => String::new(),
+            some => format!(" (with {} before)", count(some as u64, "heartbeat")),
+        };
+        format!(
+            "it ends after message {had}{idle}, and no end of the session has come: only that ends \
+             a session"
+        )
+    })
+}
+
+/// Detects a client that takes no notice of the end of the session.
+fn end_ignored(run: &Run<'_>) -> Option<String> {
+    let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
+    let again = run.all.iter().flat_map(|soup| soup.logins()).any(|(at, ..)| at > ended);
+    let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
+    if again {
+        return Some(
+            "it logs in again after the end of the session (type Z): no more messages follow it"
+                .to_owned(),
+        );
+    }
+    let waited = run.evidence.process.took.saturating_sub(ended);
+    let lasts = is_alive && waited > GAVE_UP_AFTER;
+    // What the client was busy with is not known if it went on to send packets.
+    (lasts && run.last_event() <= ended + GAVE_UP_AFTER * 20).then(|| {
+        format!(
+            "the end of the session (type Z) came after {}, and the client went on waiting",
+            took(ended)
+        )
+    })
+}
+
+fn lingers(run: &Run<'_>) -> Option<String> {
+    let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
+    is_alive.then(|| "it has all messages, and something keeps it running".to_owned())
+}
+
+/// Detects a client that repeats a login which cannot succeed.
+fn retries_for_ever(run: &Run<'_>) -> Option<String> {
+    let rejected = run
+        .all
+        .iter()
+        .filter(|soup| soup.sent.iter().any(|packet| matches!(packet.what, SentKind::Rejected(_))));
+    let rejected = rejected.count();
+    (rejected > 1 && run.was_killed())
+        .then(|| format!("it was rejected {rejected} times and goes on: a rejection is an answer"))
+}
+
+fn no_heartbeats(run: &Run<'_>) -> Option<String> {
+    SoupRule::Heartbeats
+        .broken(run.evidence)
+        .map(|text| format!("{text}; an exchange closes such a connection, typically after 15 s"))
+}
+
+fn always_zero(run: &Run<'_>) -> Option<String> {
+    (run.evidence.process.ended == ProcessEnd::Exited(0)).then(|| {
+        "it ends with exit code 0 although it knows that the session is incomplete".to_owned()
+    })
+}
+
+fn too_slow(run: &Run<'_>) -> Option<String> {
+    let took = run.evidence.process.took;
+    let recent = run.last_event() + Duration::from_secs(1) > took;
+    (run.was_killed() && recent).then(|| {
+        format!(
+            "{} were not written at the time limit, and it was still active",
+            messages(&run.feed.differences.missing)
+        )
+    })
+}

@@ -1,0 +1,202 @@
+//! Rules of SoupBinTCP that a client can break without a trace in its output.
+
+use crate::grade::feeds::soup::conversation::{ReceivedKind, SentKind, SoupConversation};
+use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::wire::WireEventKind;
+use crate::text::formatting::took;
+use feed::base::seq::Seq;
+use feed::wire::soup::RejectReason;
+use std::time::Duration;
+
+/// Maximum silence of a client. The specification asks for a heartbeat after a second; the rest is
+/// for timers that count whole seconds and for a busy machine.
+const SILENCE_MAX: Duration = Duration::from_millis(2500);
+/// Maximum number of logins after the exchange has said that user or password is wrong.
+const REFUSED_LOGINS_MAX: usize = 3;
+/// Maximum number of logins within a second.
+const LOGINS_MAX: usize = 20;
+
+/// Rule of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SoupRule {
+    /// The fields of a login are padded as the specification says.
+    LoginForm,
+    /// The client sends only packets that a client may send, and the login first.
+    LegalPackets,
+    /// A client that has nothing to say sends heartbeats.
+    Heartbeats,
+    /// A further login requests the next message, in the session of the acceptance.
+    Resume,
+    /// A rejected or broken login is not repeated over and over.
+    FewLogins,
+    /// No login follows the end of the session.
+    EndIsTheEnd,
+}
+
+impl SoupRule {
+    /// All rules.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::LoginForm,
+        Self::LegalPackets,
+        Self::Heartbeats,
+        Self::Resume,
+        Self::FewLogins,
+        Self::EndIsTheEnd,
+    ];
+
+    /// Returns what the rule expects, as a noun.
+    pub(crate) const fn expected(self) -> &'static str {
+        match self {
+            Self::LoginForm => "login fields padded with spaces, texts right and numbers left",
+            Self::LegalPackets => "only packets that a client may send, the login first",
+            Self::Heartbeats => "a packet of the client at least each second",
+            Self::Resume => "a further login for the next message, in the same session",
+            Self::FewLogins => "pauses between logins, and none after a wrong password",
+            Self::EndIsTheEnd => "no login after the end of the session",
+        }
+    }
+
+    /// Describes how a client breaks the rule, as a clause; `None` if it does not.
+    pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
+        let all = conversations(evidence);
+        match self {
+            Self::LoginForm => login_form(&all),
+            Self::LegalPackets => illegal_packet(&all),
+            Self::Heartbeats => all.iter().find_map(|(conn, soup)| silence(evidence, *conn, soup)),
+            Self::Resume => wrong_resume(evidence, &all),
+            Self::FewLogins => many_logins(&all),
+            Self::EndIsTheEnd => login_after_end(&all),
+        }
+    }
+}
+
+/// Returns the connections of a run, with their indexes.
+pub(crate) fn conversations(evidence: &Evidence) -> Vec<(usize, &SoupConversation)> {
+    let conns = evidence.wire.conns.iter().enumerate();
+    conns.filter_map(|(conn, state)| Some((conn, state.soup.as_ref()?))).collect()
+}
+
+fn login_form(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let fault = all.iter().flat_map(|(_, soup)| soup.logins()).find_map(|(_, _, fault)| fault);
+    fault.map(str::to_owned)
+}
+
+fn illegal_packet(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    for (_, soup) in all {
+        let mut has_logged_in = false;
+        for packet in &soup.received {
+            match &packet.what {
+                ReceivedKind::Illegal(what) => return Some(format!("it sends {what}")),
+                ReceivedKind::Login(..) if has_logged_in => {
+                    return Some("it sends a second login request on a connection".to_owned());
+                }
+                ReceivedKind::Login(..) => has_logged_in = true,
+                ReceivedKind::Ignored(_) | ReceivedKind::Heartbeat | ReceivedKind::Logout => {
+                    if !has_logged_in {
+                        return Some("it sends a packet before its login request".to_owned());
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Describes a silence of the client on a connection that was logged in. A session that is shorter
+/// than the silence shows nothing.
+fn silence(evidence: &Evidence, conn: usize, soup: &SoupConversation) -> Option<String> {
+    let (accepted, ..) = soup.accepted()?;
+    let is_end = |what: &WireEventKind| {
+        matches!(
+            what,
+            WireEventKind::ClientEnded
+                | WireEventKind::Finished
+                | WireEventKind::Closed
+                | WireEventKind::Reset
+                | WireEventKind::ResetByExchange
+        )
+    };
+    let events = evidence.events_before_kill();
+    let mut of_conn = events.filter(|event| event.conn == conn);
+    let last = evidence.events_before_kill().last().map_or(accepted, |event| event.at);
+    let closed = of_conn.find(|event| is_end(&event.what)).map_or(last, |event| event.at);
+    let end = soup.ended_at().map_or(closed, |ended| ended.min(closed));
+    let mut since = soup.received.first().map_or(accepted, |packet| packet.at.max(accepted));
+    let heard = soup.received.iter().map(|packet| packet.at).filter(|at| *at < end);
+    for at in heard.chain([end]) {
+        if at.saturating_sub(since) > SILENCE_MAX {
+            let sent = soup.received.iter().any(|packet| packet.what == ReceivedKind::Heartbeat);
+            let what = if sent { "heartbeats are too far apart" } else { "it sends no heartbeats" };
+            return Some(format!("{what}: it was silent for {}", took(at.saturating_sub(since))));
+        }
+        since = since.max(at);
+    }
+    None
+}
+
+/// Describes a login that requests messages again that the client has received, or that names no
+/// session although the client knows it.
+fn wrong_resume(evidence: &Evidence, all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let mut next: Seq = 1;
+    let mut known = None;
+    for (conn, soup) in all {
+        if let Some((_, request, _)) = soup.logins().next() {
+            if request.sequence < next && next > 1 {
+                return Some(format!(
+                    "it had messages up to {} and logged in again for message {}",
+                    next - 1,
+                    request.sequence
+                ));
+            }
+            if known.is_some() && request.session.is_blank() {
+                return Some(
+                    "it logged in again without the session, so that it would have counted on in \
+                     another one"
+                        .to_owned(),
+                );
+            }
+        }
+        if let Some((_, session, _)) = soup.accepted() {
+            known = Some(session);
+        }
+        // Bytes before a reset may not have reached the client.
+        let was_reset = evidence.wire.events.iter().any(|event| {
+            event.conn == *conn
+                && matches!(event.what, WireEventKind::Reset | WireEventKind::ResetByExchange)
+        });
+        if !was_reset {
+            next = soup.messages().map(|(seq, _)| seq + 1).fold(next, Seq::max);
+        }
+    }
+    None
+}
+
+fn many_logins(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let refused = |soup: &SoupConversation| {
+        soup.sent
+            .iter()
+            .any(|packet| packet.what == SentKind::Rejected(RejectReason::NotAuthorized))
+    };
+    let refused = all.iter().filter(|(_, soup)| refused(soup)).count();
+    if refused > REFUSED_LOGINS_MAX {
+        return Some(format!(
+            "it logged in {refused} times although user or password was wrong each time"
+        ));
+    }
+    let times: Vec<Duration> =
+        all.iter().flat_map(|(_, soup)| soup.logins()).map(|(at, ..)| at).collect();
+    let second = Duration::from_secs(1);
+    let busy = times
+        .iter()
+        .map(|from| times.iter().filter(|at| **at >= *from && **at < *from + second).count());
+    let most = busy.max().unwrap_or(0);
+    (most > LOGINS_MAX).then(|| format!("it logged in {most} times within a second"))
+}
+
+fn login_after_end(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let ended = all.iter().filter_map(|(_, soup)| soup.ended_at()).min()?;
+    let again = all.iter().flat_map(|(_, soup)| soup.logins()).find(|(at, ..)| *at > ended);
+    again.map(|(at, ..)| {
+        format!("it logged in again {} after the end of the session", took(at - ended))
+    })
+}

@@ -1,0 +1,288 @@
+//! Recorder of the wire: an exchange that behaves like the one inside it, and logs what happens.
+
+use crate::grade::cases::ReadOrder;
+use crate::grade::feeds::mold::log::MoldLog;
+use crate::grade::feeds::mold::recorder::Joining;
+use crate::grade::observe::activity::WireActivity;
+use crate::grade::observe::wire::{Decoded, WireEventKind, WireLog};
+use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
+use feed::exchange::datagrams::DatagramLines;
+use feed::exchange::{Disconnect, Exchange, Step};
+use feed::wire::{CallDecoder, FRAME_LEN, Protocol};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Number of bytes from which no more are gathered for one write.
+const GATHERED_MAX: usize = 1 << 16;
+
+/// Exchange that behaves like the one inside it and records what happens on its connections.
+pub(crate) struct WireRecorder<E> {
+    /// Exchange that plays.
+    pub(crate) inner: E,
+    /// Record so far.
+    pub(crate) log: WireLog,
+    /// Bytes returned by the last call of `peek`, of which `sent` reports how many were written.
+    peeked: Vec<u8>,
+    /// Activity for the thread that watches the client.
+    pub(crate) activity: Arc<WireActivity>,
+    /// Client of the lines, if there are some.
+    pub(crate) joining: Joining,
+    /// Socket that reports unread bytes, if each write waits until the client has read the one
+    /// before.
+    unread: Option<UnreadProbe>,
+    /// True if all bytes up to the next pause of the exchange are one write.
+    gathers: bool,
+    /// True if each write has one packet of SoupBinTCP at most.
+    splits: bool,
+}
+
+/// Connection of a [`WireRecorder`].
+pub(crate) struct RecordedConnection<C> {
+    /// Connection of the exchange inside.
+    inner: C,
+    /// Index of the connection in the log.
+    id: usize,
+    /// Decoder of the client's calls.
+    calls: CallDecoder,
+    /// True if the exchange resets the connection.
+    reset: bool,
+    /// True if the exchange has ended its side: all that it still does is to wait for the client.
+    finished: bool,
+    /// Addresses of the client and of the exchange, while unread bytes can be counted.
+    addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Time since which bytes are held back, if they are.
+    held: Option<Duration>,
+    /// Bytes up to the next pause of the exchange inside, if they are gathered, that are not
+    /// written yet.
+    gathered: Vec<u8>,
+}
+
+impl<E: Exchange> WireRecorder<E> {
+    /// Records the connections of `inner`, and keeps `activity` up to date for other threads.
+    pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
+        let (log, peeked) = (WireLog::default(), Vec::new());
+        let joining = Joining::default();
+        let (gathers, splits) = (false, false);
+        Self { inner, log, peeked, activity, joining, unread: None, gathers, splits }
+    }
+
+    /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
+    /// read everything before it, if the order says so and the system can tell.
+    pub(crate) fn ordered(self, order: ReadOrder) -> Self {
+        let waits = order != ReadOrder::Unordered;
+        let unread = waits.then(UnreadProbe::open).flatten();
+        let gathers = order == ReadOrder::ReadBetweenPauses;
+        Self { unread, gathers, splits: order == ReadOrder::ReadEachPacket, ..self }
+    }
+
+    /// Records the lines of the exchange as well.
+    pub(crate) fn with_lines(mut self, mold: MoldLog) -> Self {
+        self.log.mold = Some(mold);
+        self
+    }
+
+    /// Notes when the exchange began, if that is not known yet.
+    pub(crate) fn note_began(&mut self, now: Duration) {
+        let before =
+            || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
+        self.log.began = self.log.began.or_else(before);
+    }
+
+    /// Gathers the bytes up to the next pause of the exchange inside.
+    fn gather(&mut self, conn: &mut RecordedConnection<E::Connection>, now: Duration) {
+        let mut piece = [0; 4 * FRAME_LEN];
+        while conn.gathered.len() < GATHERED_MAX {
+            let count = self.inner.peek(&mut conn.inner, &mut piece, now);
+            if count == 0 {
+                return;
+            }
+            conn.gathered.extend_from_slice(&piece[..count]);
+            self.inner.sent(&mut conn.inner, count, now);
+        }
+    }
+
+    /// Returns whether bytes are held back now, because the client has not read the earlier ones.
+    fn is_held_back(
+        &mut self,
+        conn: &mut RecordedConnection<E::Connection>,
+        now: Duration,
+    ) -> bool {
+        let (Some(unread), Some((client, own))) = (&mut self.unread, conn.addresses) else {
+            return false;
+        };
+        let count = unread.count(client, own);
+        let can_hold = match count {
+            Some(0) => true,
+            // A client that has not read for HELD_MAX gets everything at once from now on.
+            Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
+            None => false,
+        };
+        conn.addresses = conn.addresses.filter(|_| can_hold);
+        conn.held = conn.held.filter(|_| can_hold && count != Some(0));
+        conn.held.is_some()
+    }
+
+    /// Returns the log, at the end of the run.
+    pub(crate) fn into_log(self) -> WireLog {
+        let mut log = self.log;
+        log.exchange_died = self.inner.is_dead();
+        log
+    }
+}
+
+// A wrapper that forgets a method swallows its calls, because the default does nothing.
+#[warn(clippy::missing_trait_methods)]
+impl<E: Exchange> Exchange for WireRecorder<E> {
+    type Connection = RecordedConnection<E::Connection>;
+    type Event = E::Event;
+
+    fn open(&mut self, protocol: Protocol, now: Duration) -> Self::Connection {
+        self.activity.touch(now);
+        self.activity.open();
+        self.note_began(now);
+        let id = self.log.open(protocol, now);
+        let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
+        RecordedConnection {
+            inner,
+            id,
+            calls,
+            reset: false,
+            finished: false,
+            addresses: None,
+            held: None,
+            gathered: Vec::new(),
+        }
+    }
+
+    fn connected(&mut self, conn: &mut Self::Connection, client: SocketAddr, own: SocketAddr) {
+        conn.addresses = Some((client, own));
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            state.read_one_by_one = self.unread.is_some();
+        }
+        self.inner.connected(&mut conn.inner, client, own);
+    }
+
+    fn wants_input(&self, conn: &Self::Connection) -> bool {
+        self.inner.wants_input(&conn.inner)
+    }
+
+    fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
+        self.activity.touch(now);
+        if self.log.receive(now, conn.id, bytes) == Decoded::Yes {
+            return self.inner.receive(&mut conn.inner, bytes, now);
+        }
+        let mut rest = bytes;
+        while let Some(call) = conn.calls.next(&mut rest) {
+            self.log.call(now, conn.id, call);
+        }
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            state.half_call = conn.calls.is_half();
+        }
+        self.inner.receive(&mut conn.inner, bytes, now);
+    }
+
+    fn input_ended(&mut self, conn: &mut Self::Connection, now: Duration) {
+        self.activity.touch(now);
+        self.log.add_event(now, conn.id, WireEventKind::ClientEnded);
+        self.inner.input_ended(&mut conn.inner, now);
+    }
+
+    fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
+        self.activity.touch(now);
+        self.activity.close(conn.id);
+        let what = match (how, conn.reset || self.inner.down_until().is_some()) {
+            (Disconnect::Reset, _) => WireEventKind::Reset,
+            (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
+            (Disconnect::Closed, false) => WireEventKind::Closed,
+        };
+        self.log.add_event(now, conn.id, what);
+        self.inner.disconnected(conn.inner, how, now);
+    }
+
+    fn peek(&mut self, conn: &mut Self::Connection, out: &mut [u8], now: Duration) -> usize {
+        if self.is_held_back(conn, now) {
+            return 0;
+        }
+        let count = if self.gathers {
+            if conn.gathered.is_empty() {
+                self.gather(conn, now);
+            }
+            let count = conn.gathered.len().min(out.len());
+            out[..count].copy_from_slice(&conn.gathered[..count]);
+            count
+        } else {
+            let count = self.inner.peek(&mut conn.inner, out, now);
+            if self.splits { self.log.first_packet(conn.id, &out[..count]) } else { count }
+        };
+        self.peeked.clear();
+        self.peeked.extend_from_slice(&out[..count]);
+        count
+    }
+
+    fn sent(&mut self, conn: &mut Self::Connection, count: usize, now: Duration) {
+        self.activity.touch(now);
+        if let Some(state) = self.log.conns.get_mut(conn.id) {
+            // The claim holds for this write only if the system could still count unread bytes.
+            state.read_one_by_one &= conn.addresses.is_some();
+        }
+        self.log.send(now, conn.id, &self.peeked[..count.min(self.peeked.len())]);
+        if self.gathers {
+            // The exchange inside was told when the bytes were gathered.
+            conn.gathered.drain(..count.min(conn.gathered.len()));
+        } else {
+            self.inner.sent(&mut conn.inner, count, now);
+        }
+    }
+
+    fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
+        if conn.held.is_some() || !conn.gathered.is_empty() {
+            return Step::Wait;
+        }
+        let step = self.inner.step(&mut conn.inner, now);
+        match step {
+            Step::Finish => {
+                conn.finished = true;
+                self.log.add_event(now, conn.id, WireEventKind::Finished);
+            }
+            Step::Reset => conn.reset = true,
+            Step::Wait | Step::Close => {}
+        }
+        step
+    }
+
+    fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
+        let due = self.inner.deadline(&conn.inner);
+        // No event reports that the client has read, so the driver must check again at once.
+        let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
+        self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
+        due
+    }
+
+    fn is_idle(&self, conn: &Self::Connection) -> bool {
+        self.inner.is_idle(&conn.inner)
+    }
+
+    fn poll_event(&mut self) -> Option<Self::Event> {
+        self.inner.poll_event()
+    }
+
+    fn down_until(&self) -> Option<Duration> {
+        self.inner.down_until()
+    }
+
+    fn lines(&mut self) -> Option<&mut dyn DatagramLines> {
+        match self.log.mold {
+            Some(_) => Some(self),
+            None => self.inner.lines(),
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        self.inner.is_dead()
+    }
+
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.inner.tick(now)
+    }
+}
