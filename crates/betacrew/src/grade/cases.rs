@@ -103,6 +103,9 @@ pub(crate) enum PassCondition {
     /// The client ends by itself with another exit code than 0, and writes no packet that is not on
     /// the tape.
     ReportsFailure,
+    /// The original exchange is still alive, and the output has every packet up to the highest one
+    /// that it has sent, once.
+    Original,
     /// The client does not break this rule of the protocol.
     FollowsRule(crate::grade::judge::protocol_rules::ProtocolRule),
 }
@@ -119,6 +122,10 @@ impl PassCondition {
             Self::ReportsFailure => {
                 "the client ends by itself with another exit code than 0, and its output has no \
                  made-up packets"
+            }
+            Self::Original => {
+                "the exchange is still alive, and the output has every packet up to the highest one \
+                 sent, once"
             }
             Self::FollowsRule(rule) => rule.expected(),
         }

@@ -7,6 +7,8 @@ pub(crate) mod evidence;
 pub(crate) mod fields;
 pub(crate) mod names;
 pub(crate) mod output_finder;
+mod records;
 pub(crate) mod rows;
 mod segment;
+mod traces;
 pub(crate) mod wire;

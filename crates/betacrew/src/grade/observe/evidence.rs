@@ -22,6 +22,15 @@ pub(crate) enum ClientOutput {
         /// Reason, such as "empty".
         why: String,
     },
+    /// An output with packets that are not understood.
+    Foreign {
+        /// Path of the file, which is relative in the client's folder, or `stdout`.
+        name: String,
+        /// Reason, as a clause.
+        why: String,
+        /// Option that settles it, as a clause.
+        remedy: String,
+    },
     /// An output with packets, perhaps none.
     Found {
         /// Path of the file, which is relative in the client's folder, or `stdout`.
@@ -34,11 +43,26 @@ pub(crate) enum ClientOutput {
 }
 
 impl ClientOutput {
+    /// Returns the name of the output, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Unclear { name, .. } | Self::Foreign { name, .. } | Self::Found { name, .. } => {
+                Some(name)
+            }
+        }
+    }
+
     /// Returns whether the output is a file outside of the folder in which the client runs.
     pub(crate) fn is_outside(&self) -> bool {
+        self.name().is_some_and(|name| Path::new(name).is_absolute())
+    }
+
+    /// Returns why an output with packets is not understood, and what settles it, as clauses.
+    pub(crate) fn not_understood(&self) -> Option<(String, &str)> {
         match self {
-            Self::None => false,
-            Self::Unclear { name, .. } | Self::Found { name, .. } => Path::new(name).is_absolute(),
+            Self::Foreign { name, why, remedy } => Some((format!("{name} {why}"), remedy)),
+            Self::None | Self::Unclear { .. } | Self::Found { .. } => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::grade::cases::Case;
-use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::names::FieldNames;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
@@ -18,6 +18,7 @@ use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use feed::wire::packet::Packet;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Settings that all runs of the client share.
@@ -50,6 +51,8 @@ pub(crate) struct SharedState<'a> {
     pub(crate) folder: &'a RunFolder,
     /// Number of cases in which the client has lingered.
     pub(crate) lingering: &'a LingerCount,
+    /// Name of the output that the client has written in an earlier case.
+    pub(crate) output_name: &'a OnceLock<String>,
     /// Handle by which the user stops the grader.
     pub(crate) stop: &'a Stop,
 }
@@ -92,9 +95,16 @@ pub(crate) fn run(
     let began = wire.began.map_or(opened, |(_, began)| began);
     let output = {
         let named = setup.output.as_deref();
-        let reading = Reading { names: &setup.fields, tape: &tape };
+        let earlier = shared.output_name.get().map(String::as_str);
+        let reading = Reading { names: &setup.fields, tape: &tape, earlier };
         output_finder::output(&workdir, named, &finished.stdout, began, reading)
     };
+    if let ClientOutput::Found { name, rows, .. } = &output
+        && !rows.rows.is_empty()
+    {
+        // Another case may have set it.
+        let _ = shared.output_name.set(name.clone());
+    }
     Ok(Some(Evidence::new(tape, wire, finished, output)))
 }
 
@@ -111,7 +121,8 @@ fn run_client(
     let checks = ClientChecks::default();
     let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
     let limit = watch.limit();
-    let ran = process::run(&mut command, typist(setup, host.port), limit, |id| watch.decide(id));
+    let ran =
+        process::run(&mut command, typist(setup, host.port), limit, |client| watch.decide(client));
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {
