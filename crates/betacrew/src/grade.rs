@@ -25,7 +25,7 @@ use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::feeds::protocol::GradedProtocol;
-use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::judge::verdict::{CaseOutcome, GradeSummary, Verdict};
 use crate::grade::observe::names::FieldNames;
 use crate::grade::report::live::LiveReport;
 use crate::grade::report::terminal::Paint;
@@ -304,18 +304,24 @@ impl Reports {
         text(self.junit, &|| report::junit::junit(&report))?;
         text(self.json, &|| json(&report))?;
         text(self.html, &|| report::html::html(&report))?;
-        text(self.badge, &|| report::badge::badge(&judge::verdict::GradeSummary::of(outcomes)))
+        text(self.badge, &|| report::badge::badge(&GradeSummary::of(outcomes)))
     }
 }
 
-/// Returns the exit code: a stop by the user, a failed must, or success.
+/// Returns the exit code: a stop by the user, a failed must, one that could not be judged, or
+/// success.
 fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
-    let failed = |outcome: &CaseOutcome| {
-        outcome.severity == Severity::Must && outcome.verdict != Verdict::Pass
-    };
-    match outcomes.iter().any(failed) {
+    let musts = || outcomes.iter().filter(|outcome| outcome.severity == Severity::Must);
+    let failed =
+        |outcome: &CaseOutcome| !matches!(outcome.verdict, Verdict::Pass | Verdict::NotJudged);
+    // Cases that could not be judged are no failure of the client, and no success either.
+    let summary = GradeSummary::of(outcomes);
+    let is_unknown = summary.not_judged > 0 && summary.letter.is_none()
+        || musts().any(|outcome| outcome.verdict == Verdict::NotJudged);
+    match musts().any(failed) {
         _ if stop.asked() => Exit::Incomplete,
         true => Exit::ClientFailed,
+        false if is_unknown => Exit::Incomplete,
         false => Exit::Complete,
     }
 }

@@ -116,6 +116,9 @@ pub(crate) enum PassCondition {
     /// The client ends by itself with another exit code than 0, and writes no packet that is not on
     /// the tape.
     ReportsFailure,
+    /// The original exchange is still alive, and the output has every packet up to the highest one
+    /// that it has sent, once.
+    Original,
     /// The client does not break this rule of the protocol.
     FollowsRule(crate::grade::judge::protocol_rules::ProtocolRule),
     /// Condition of a case in another protocol than the exercise's.
@@ -134,6 +137,10 @@ impl PassCondition {
             Self::ReportsFailure => {
                 "the client ends by itself with another exit code than 0, and its output has no \
                  made-up packets"
+            }
+            Self::Original => {
+                "the exchange is still alive, and the output has every packet up to the highest one \
+                 sent, once"
             }
             Self::FollowsRule(rule) => rule.expected(),
             Self::Feed(condition) => condition.sentence(),
@@ -175,9 +182,10 @@ impl Case {
             | PassCondition::ReportsFailure
             | PassCondition::Empty => true,
             PassCondition::Feed(condition) => condition.is_about_the_end(),
-            PassCondition::Complete | PassCondition::InOrder | PassCondition::FollowsRule(_) => {
-                false
-            }
+            PassCondition::Complete
+            | PassCondition::InOrder
+            | PassCondition::Original
+            | PassCondition::FollowsRule(_) => false,
         }
     }
 

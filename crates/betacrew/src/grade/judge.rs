@@ -12,12 +12,15 @@ use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::has_connected;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
+use feed::base::seq::SeqRange;
 
 /// Result of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    /// Failure of the case; `None` if the run passed.
+    /// Failure of the case; `None` if the run passed or could not be judged.
     pub(crate) failure: Option<CaseFailure>,
+    /// Reason why the run could not be judged, if it could not.
+    pub(crate) not_judged: Option<NotUnderstood>,
     /// Observations that do not decide this case.
     pub(crate) observations: Vec<Observation>,
 }
@@ -29,6 +32,15 @@ pub(crate) struct Observation {
     pub(crate) kind: &'static str,
     /// Observation as a sentence.
     pub(crate) text: String,
+}
+
+/// Reason why a run cannot be judged: the client's output has packets in an unknown form.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct NotUnderstood {
+    /// Name of the output, and what is not known about it, as a sentence.
+    pub(crate) why: String,
+    /// Option that settles it, as a sentence.
+    pub(crate) remedy: String,
 }
 
 /// Reason why a run did not pass.
@@ -47,11 +59,31 @@ pub(crate) fn judge(case: &Case, evidence: &Evidence) -> Judged {
     if let Some(feed) = &evidence.feed {
         return feeds::judge::judge(case, evidence, feed);
     }
+    if let Some(reason) = not_judged(case, evidence) {
+        let observations = observations(case, evidence);
+        return Judged { failure: None, not_judged: Some(reason), observations };
+    }
     let failure = failure(case, evidence).map(|(expected, actual)| {
         let cause = diagnose::cause(evidence, case.passes);
         CaseFailure { expected, actual, cause }
     });
-    Judged { observations: observations(case, evidence), failure }
+    Judged { observations: observations(case, evidence), not_judged: None, failure }
+}
+
+/// Returns why a run cannot be judged, if its verdict depends on an output that is not understood.
+fn not_judged(case: &Case, evidence: &Evidence) -> Option<NotUnderstood> {
+    let (why, remedy) = evidence.output.not_understood()?;
+    let needs_output = match case.passes {
+        PassCondition::FollowsRule(rule) => rule == ProtocolRule::MakesUp,
+        PassCondition::Original => !evidence.wire.exchange_died,
+        // The end alone may fail the client.
+        PassCondition::Ends | PassCondition::EndsWithZero | PassCondition::Empty => {
+            did_not_end(evidence).is_none()
+        }
+        PassCondition::ReportsFailure => unreported_failure(evidence).is_none(),
+        PassCondition::Complete | PassCondition::InOrder | PassCondition::Feed(_) => true,
+    };
+    needs_output.then(|| NotUnderstood { why, remedy: remedy.to_owned() })
 }
 
 /// Returns the expected and the actual result, if they differ.
@@ -85,6 +117,13 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
                 "an end by itself with an exit code other than 0, and no made-up packets";
             unreported_failure(evidence).map(|actual| (expected.to_owned(), actual))
         }
+        PassCondition::Original => {
+            let dead = ProtocolRule::Kills.broken(evidence);
+            let actual = dead.or_else(|| incomplete_of_original(evidence));
+            let expected = "an exchange that is still alive, and all packets up to the highest one \
+                            sent, each once";
+            actual.map(|actual| (expected.to_owned(), actual))
+        }
         PassCondition::FollowsRule(rule) => {
             let absent = (!has_connected(&evidence.wire)).then(|| no_output(evidence));
             let actual = absent.or_else(|| rule.broken(evidence));
@@ -98,7 +137,9 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
 /// Describes what is wrong with the packets of the output, if anything is. Their order is ignored.
 fn incomplete(evidence: &Evidence) -> Option<String> {
     match &evidence.output {
-        ClientOutput::None | ClientOutput::Unclear { .. } => Some(no_output(evidence)),
+        ClientOutput::None | ClientOutput::Unclear { .. } | ClientOutput::Foreign { .. } => {
+            Some(no_output(evidence))
+        }
         ClientOutput::Found { .. } if evidence.differences.is_complete() => None,
         ClientOutput::Found { .. } => {
             let mut summary = evidence.differences.clone();
@@ -109,10 +150,28 @@ fn incomplete(evidence: &Evidence) -> Option<String> {
     }
 }
 
+/// Describes what is wrong with the packets of the output, if anything is. Packets above the highest
+/// one sent may be missing, because the original never shows that it has dropped them.
+fn incomplete_of_original(evidence: &Evidence) -> Option<String> {
+    let mut rest = evidence.differences.clone();
+    let highest = evidence.highest();
+    if let Some(tail) = SeqRange::new(highest + 1, evidence.last().max(highest + 1)) {
+        rest.missing.remove(tail);
+    }
+    match &evidence.output {
+        ClientOutput::Found { .. } if highest > 0 => {
+            rest.out_of_order = None;
+            (!rest.is_complete()).then(|| rest.summary())
+        }
+        _ => Some(no_output(evidence)),
+    }
+}
+
 /// Describes a missing or unreadable output.
 fn no_output(evidence: &Evidence) -> String {
     let what = match &evidence.output {
         ClientOutput::Unclear { name, why } => format!("{name} has no readable packets: {why}"),
+        _ if !evidence.process.stdout.is_empty() => "no output, only a log on stdout".to_owned(),
         _ => "no output".to_owned(),
     };
     match evidence.process.ended {
@@ -197,6 +256,9 @@ fn observations(case: &Case, evidence: &Evidence) -> Vec<Observation> {
 fn may_linger(case: &Case) -> bool {
     matches!(
         case.passes,
-        PassCondition::Complete | PassCondition::InOrder | PassCondition::FollowsRule(_)
+        PassCondition::Complete
+            | PassCondition::InOrder
+            | PassCondition::Original
+            | PassCondition::FollowsRule(_)
     )
 }

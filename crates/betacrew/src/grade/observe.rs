@@ -8,6 +8,8 @@ pub(crate) mod fields;
 pub(crate) mod names;
 pub(crate) mod output_finder;
 pub(crate) mod recorder;
+mod records;
 pub(crate) mod rows;
 mod segment;
+mod traces;
 pub(crate) mod wire;

@@ -223,11 +223,8 @@ fn kill_nine_at_any_moment_costs_only_what_was_not_written() {
         };
         for _ in 0..2 {
             let before = known(&path);
-            let mut child = betacrew(args)
-                .current_dir(folder.path())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut child =
+                betacrew(args).current_dir(folder.path()).stderr(Stdio::null()).spawn().unwrap();
             // A moment, not a wait for anything: whatever it is doing then, it is killed.
             std::thread::sleep(Duration::from_micros(rng.between(500, 20_000).into()));
             child.kill().unwrap();

@@ -1,7 +1,7 @@
 //! Table of all cases.
 
 use super::PassCondition::{
-    Complete, Empty, Ends, EndsWithZero, FollowsRule, InOrder, ReportsFailure,
+    Complete, Empty, Ends, EndsWithZero, FollowsRule, InOrder, Original, ReportsFailure,
 };
 use super::Severity::{Must, Should};
 use super::requirement::{
@@ -144,7 +144,7 @@ pub(crate) const CASES: &[Case] = &[
         timeout_factor: 2,
     },
     //
-    case("conduct/original", Must, NOT_DEADLY, play("original"), FollowsRule(ProtocolRule::Kills)),
+    case("conduct/original", Must, NOT_DEADLY, in_pieces("original"), Original),
     case(
         "conduct/whole-calls",
         Must,

@@ -185,7 +185,7 @@ pub(crate) fn split(evidence: &Evidence) -> Option<String> {
     // A misread symbol with a control character makes the client's JSON invalid.
     let unclear = match &evidence.output {
         ClientOutput::Unclear { why, .. } => why.contains("control character"),
-        ClientOutput::None | ClientOutput::Found { .. } => false,
+        ClientOutput::None | ClientOutput::Foreign { .. } | ClientOutput::Found { .. } => false,
     };
     (enough && clean || unclear).then(|| {
         let all = if unclear { halves.iter().copied().collect() } else { lacked };

@@ -26,6 +26,7 @@ pub(crate) struct RunBuilder {
     stderr: String,
     busy: Option<Duration>,
     unclear: Option<(String, String)>,
+    foreign: bool,
 }
 
 /// Begins a run on the tape of the original exercise.
@@ -52,6 +53,7 @@ pub(crate) fn run_on(tape: Tape) -> RunBuilder {
         stderr: String::new(),
         busy: None,
         unclear: None,
+        foreign: false,
     }
 }
 
@@ -190,6 +192,12 @@ impl RunBuilder {
         self
     }
 
+    /// Writes an output that is not understood.
+    pub(crate) fn foreign(mut self) -> Self {
+        self.foreign = true;
+        self
+    }
+
     pub(crate) fn ended(mut self, ended: ProcessEnd) -> Self {
         self.ended = ended;
         self
@@ -229,6 +237,12 @@ impl RunBuilder {
                 ClientOutput::Found { name: "output.json".to_owned(), rows, written: self.written }
             }
             (None, Some((name, why))) => ClientOutput::Unclear { name, why },
+            (None, None) if self.foreign => {
+                let [name, why, remedy] =
+                    ["stdout", "has packets, but in no known form", "--output FILE"];
+                let (name, why, remedy) = (name.to_owned(), why.to_owned(), remedy.to_owned());
+                ClientOutput::Foreign { name, why, remedy }
+            }
             (None, None) => ClientOutput::None,
         };
         Evidence::new(self.packets, self.wire, process, output)

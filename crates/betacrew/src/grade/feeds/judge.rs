@@ -13,14 +13,14 @@ use crate::grade::run::process::ProcessEnd;
 /// Judges a run of a case.
 pub(crate) fn judge(case: &Case, evidence: &Evidence, feed: &FeedEvidence) -> Judged {
     let PassCondition::Feed(condition) = case.passes else {
-        return Judged { failure: None, observations: Vec::new() };
+        return Judged { failure: None, not_judged: None, observations: Vec::new() };
     };
     let failure = actual(condition, evidence, feed).map(|actual| CaseFailure {
         expected: expected(condition, feed),
         actual,
         cause: cause(condition, evidence, feed),
     });
-    Judged { failure, observations: observations(condition, evidence, feed) }
+    Judged { failure, not_judged: None, observations: observations(condition, evidence, feed) }
 }
 
 /// Returns the result that a case expects.
@@ -79,7 +79,9 @@ fn lacking(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
 fn incomplete(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
     let differences = &feed.differences;
     match &feed.output {
-        ClientOutput::None | ClientOutput::Unclear { .. } => Some(no_output(evidence, feed)),
+        ClientOutput::None | ClientOutput::Unclear { .. } | ClientOutput::Foreign { .. } => {
+            Some(no_output(evidence, feed))
+        }
         ClientOutput::Found { .. } => {
             let is_fine = differences.is_complete() && differences.out_of_order.is_none();
             (!is_fine).then(|| differences.summary())
@@ -98,7 +100,9 @@ fn wrong(feed: &FeedEvidence) -> Option<String> {
 /// Describes a missing or unreadable output.
 fn no_output(evidence: &Evidence, feed: &FeedEvidence) -> String {
     let what = match &feed.output {
-        ClientOutput::Unclear { name, why } => format!("{name} has no readable messages: {why}"),
+        ClientOutput::Unclear { name, why } | ClientOutput::Foreign { name, why, .. } => {
+            format!("{name} has no readable messages: {why}")
+        }
         _ => "no output".to_owned(),
     };
     match evidence.process.ended {

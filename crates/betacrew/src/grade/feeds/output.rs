@@ -107,7 +107,9 @@ fn rank(output: &ClientOutput<FeedRows>, tape: &FeedTape) -> Rank {
         ClientOutput::None => Rank::default(),
         // What a client prints is a log unless it has messages.
         ClientOutput::Unclear { name, .. } if name == "stdout" => Rank::default(),
-        ClientOutput::Unclear { name, .. } => (0, 1, is_output(name)),
+        ClientOutput::Unclear { name, .. } | ClientOutput::Foreign { name, .. } => {
+            (0, 1, is_output(name))
+        }
         ClientOutput::Found { name, rows, .. } => {
             let known = rows.rows.iter().filter(|row| !tape.places(&row.content).is_empty());
             (known.count(), 2, is_output(name))

@@ -14,6 +14,8 @@ pub(crate) enum Verdict {
     Flaky { passed: u32, of: u32 },
     /// No run passed.
     Fail,
+    /// No run failed, and the output of at least one was not understood.
+    NotJudged,
     /// The case was not run, or the client never connected.
     NotRun,
 }
@@ -25,6 +27,7 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Flaky { .. } => "flaky",
             Self::Fail => "fail",
+            Self::NotJudged => "not judged",
             Self::NotRun => "not run",
         }
     }
@@ -50,7 +53,8 @@ pub(crate) struct CaseOutcome {
     pub(crate) verdict: Verdict,
     /// Number of runs that passed, and of all runs.
     pub(crate) runs: CaseTally,
-    /// Run that the reports show: the first that did not pass, or else the first.
+    /// Run that the reports show: the first that failed, else one that could not be judged, else
+    /// the first.
     pub(crate) shown: Option<Attempt>,
 }
 
@@ -64,15 +68,19 @@ impl CaseOutcome {
     /// Returns the outcome of a case that was run at least once.
     pub(crate) fn of(case: &'static Case, severity: Severity, runs: Vec<Attempt>) -> Self {
         let of = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        let passes = runs.iter().filter(|run| run.judged.failure.is_none()).count();
+        let is_unjudged = |run: &Attempt| run.judged.not_judged.is_some();
+        let has_failed = |run: &Attempt| run.judged.failure.is_some();
+        let passes = runs.iter().filter(|run| !has_failed(run) && !is_unjudged(run)).count();
         let passed = u32::try_from(passes).unwrap_or(u32::MAX);
-        let verdict = match passed {
-            0 => Verdict::Fail,
-            all if all == of => Verdict::Pass,
-            passed => Verdict::Flaky { passed, of },
+        let failed = runs.iter().position(has_failed);
+        let verdict = match (passed, failed) {
+            (all, _) if all == of => Verdict::Pass,
+            (_, None) => Verdict::NotJudged,
+            (0, Some(_)) => Verdict::Fail,
+            (passed, Some(_)) => Verdict::Flaky { passed, of },
         };
         let mut runs = runs;
-        let place = runs.iter().position(|run| run.judged.failure.is_some()).unwrap_or(0);
+        let place = failed.or_else(|| runs.iter().position(is_unjudged)).unwrap_or(0);
         let shown = (!runs.is_empty()).then(|| runs.swap_remove(place));
         Self { case, severity, verdict, runs: CaseTally { passed, of }, shown }
     }
@@ -133,7 +141,9 @@ pub(crate) struct GradeSummary {
     pub(crate) should: CaseTally,
     /// Number of cases that were not run.
     pub(crate) not_run: u32,
-    /// Grade; `None` if no case was run.
+    /// Number of cases that could not be judged.
+    pub(crate) not_judged: u32,
+    /// Grade; `None` if no case was run, or most of those that are a must could not be judged.
     pub(crate) letter: Option<Letter>,
 }
 
@@ -147,9 +157,24 @@ impl GradeSummary {
             CaseTally { passed: count(passed), of: count(all().count()) }
         };
         let (must, should) = (tally(Severity::Must), tally(Severity::Should));
-        let missed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotRun).count();
-        let letter = (missed < outcomes.len()).then(|| letter(must, should));
-        Self { must, should, not_run: u32::try_from(missed).unwrap_or(u32::MAX), letter }
+        let number = |verdict, only: &[Severity]| {
+            let is_meant = |outcome: &&CaseOutcome| {
+                outcome.verdict == verdict && only.contains(&outcome.severity)
+            };
+            u32::try_from(outcomes.iter().filter(is_meant).count()).unwrap_or(u32::MAX)
+        };
+        let both = [Severity::Must, Severity::Should];
+        let (not_run, not_judged) =
+            (number(Verdict::NotRun, &both), number(Verdict::NotJudged, &both));
+        // A letter without the musts would say something about the form of the output only. If no
+        // case is a must, the shoulds decide.
+        let (unjudged, of) = match must.of {
+            0 => (not_judged, should.of),
+            of => (number(Verdict::NotJudged, &[Severity::Must]), of),
+        };
+        let is_run = u64::from(not_run) < outcomes.len() as u64;
+        let letter = (is_run && unjudged * 2 <= of).then(|| letter(must, should));
+        Self { must, should, not_run, not_judged, letter }
     }
 }
 
@@ -196,6 +221,53 @@ pub(crate) fn by_cause(outcomes: &[CaseOutcome]) -> Vec<Vec<&CaseOutcome>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grade::cases::CASES;
+    use crate::grade::cases::PassCondition::Complete;
+    use crate::grade::diagnose::testing::{RunBuilder, classic_run};
+    use crate::grade::run::process::ProcessEnd;
+
+    /// Returns the outcome of a run of a case.
+    fn outcome(case: &'static Case, run: RunBuilder) -> CaseOutcome {
+        let evidence = run.evidence();
+        let judged = crate::grade::judge::judge(case, &evidence);
+        CaseOutcome::of(case, case.severity, vec![Attempt { evidence, judged }])
+    }
+
+    #[test]
+    fn a_grade_needs_musts_that_could_be_judged() {
+        let must = |case: &&Case| case.severity == Severity::Must && case.passes == Complete;
+        let cases: Vec<&'static Case> = CASES.iter().filter(must).take(4).collect();
+        let whole = || classic_run().stream(1..=14).write(1..=14);
+        let foreign = || classic_run().stream(1..=14).foreign();
+        for (foreigners, letter) in [(0, Some(Letter::A)), (2, Some(Letter::D)), (3, None)] {
+            let run = |(place, case): (usize, &&'static Case)| {
+                outcome(case, if place < foreigners { foreign() } else { whole() })
+            };
+            let outcomes: Vec<CaseOutcome> = cases.iter().enumerate().map(run).collect();
+            let summary = GradeSummary::of(&outcomes);
+            assert_eq!((summary.letter, summary.not_judged), (letter, foreigners as u32));
+            let failed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Fail).count();
+            assert_eq!(failed, 0, "what is not understood is no failure");
+        }
+        // The client's conduct can be judged, whatever it writes.
+        let find = |id| CASES.iter().find(|case| case.id == id).unwrap();
+        assert_eq!(outcome(find("conduct/resets"), foreign()).verdict, Verdict::Pass);
+        let endless = foreign().ended(ProcessEnd::Killed);
+        assert_eq!(outcome(find("termination/after-recovery"), endless).verdict, Verdict::Fail);
+        assert_eq!(outcome(find("conduct/made-up"), foreign()).verdict, Verdict::NotJudged);
+    }
+
+    #[test]
+    fn the_original_is_judged_by_what_came() {
+        let case = CASES.iter().find(|case| case.id == "conduct/original").unwrap();
+        let gap = || classic_run().stream([1, 2, 4, 5]);
+        let verdict = |run| outcome(case, run).verdict;
+        assert_eq!(verdict(gap().fill([3]).write(1..=5)), Verdict::Pass, "the tail is not seen");
+        assert_eq!(verdict(gap().write([1, 2, 4, 5])), Verdict::Fail);
+        assert_eq!(verdict(gap().write([])), Verdict::Fail);
+        assert_eq!(verdict(classic_run().write([])), Verdict::Fail, "nothing came");
+        assert_eq!(verdict(gap().fill([3])), Verdict::Fail);
+    }
 
     #[test]
     fn the_grade_follows_its_rule() {

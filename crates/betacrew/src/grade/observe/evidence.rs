@@ -23,6 +23,15 @@ pub(crate) enum ClientOutput<R = OutputRows> {
         /// Reason, such as "empty".
         why: String,
     },
+    /// An output with packets that are not understood.
+    Foreign {
+        /// Path of the file, which is relative in the client's folder, or `stdout`.
+        name: String,
+        /// Reason, as a clause.
+        why: String,
+        /// Option that settles it, as a clause.
+        remedy: String,
+    },
     /// An output with packets, perhaps none.
     Found {
         /// Path of the file, which is relative in the client's folder, or `stdout`.
@@ -35,11 +44,26 @@ pub(crate) enum ClientOutput<R = OutputRows> {
 }
 
 impl<R> ClientOutput<R> {
+    /// Returns the name of the output, if there is one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Unclear { name, .. } | Self::Foreign { name, .. } | Self::Found { name, .. } => {
+                Some(name)
+            }
+        }
+    }
+
     /// Returns whether the output is a file outside of the folder in which the client runs.
     pub(crate) fn is_outside(&self) -> bool {
+        self.name().is_some_and(|name| Path::new(name).is_absolute())
+    }
+
+    /// Returns why an output with packets is not understood, and what settles it, as clauses.
+    pub(crate) fn not_understood(&self) -> Option<(String, &str)> {
         match self {
-            Self::None => false,
-            Self::Unclear { name, .. } | Self::Found { name, .. } => Path::new(name).is_absolute(),
+            Self::Foreign { name, why, remedy } => Some((format!("{name} {why}"), remedy)),
+            Self::None | Self::Unclear { .. } | Self::Found { .. } => None,
         }
     }
 }
@@ -123,6 +147,7 @@ impl Evidence {
             match output {
                 ClientOutput::None => None,
                 ClientOutput::Unclear { name, why } => Some(format!("{name}: {why}")),
+                ClientOutput::Foreign { name, why, .. } => Some(format!("{name} {why}")),
                 ClientOutput::Found { name, rows, .. } => Some(format!("{name}: {}", shape(rows))),
             }
         }

@@ -80,12 +80,7 @@ impl OutputField {
     /// Returns the field that a name means, with the position of the name among the field's
     /// aliases. If several names of a row mean one field, the lowest position wins.
     pub(crate) fn of(name: &str) -> Option<(Self, usize)> {
-        let plain: String = name
-            .chars()
-            .filter(|c| c.is_alphanumeric())
-            .map(|c| c.to_ascii_lowercase())
-            .take(64)
-            .collect();
+        let plain = plain_name(name);
         Self::ALL.into_iter().find_map(|field| {
             let place = field.aliases().iter().position(|alias| *alias == plain)?;
             Some((field, place))
@@ -113,6 +108,12 @@ pub(crate) fn value(field: OutputField, written: &Value) -> Option<String> {
         Value::Bool(value) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// Returns a name without case, spaces and punctuation.
+pub(crate) fn plain_name(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).take(64).collect()
 }
 
 /// Replaces characters that could control a terminal.

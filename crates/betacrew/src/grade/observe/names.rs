@@ -1,10 +1,11 @@
 //! Names of fields in a client's output: the usual ones, those that the user gave, and those that
 //! the values show, because the grader knows which packets were sent.
 
-use crate::grade::observe::fields::{self, OutputField};
+use crate::grade::observe::fields::{self, OutputField, plain_name};
+use crate::grade::observe::records;
 use feed::wire::packet::Packet;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of objects from which names are learned.
 const OBJECTS_MAX: usize = 50;
@@ -15,9 +16,17 @@ const DEPTH_MAX: u32 = 6;
 /// Share of the objects, in percent, in which a name must have the values of its field.
 const AGREEING_PERCENT: usize = 75;
 
+/// Minimum number of fields in which an object must agree with a packet to be taken for it.
+const AGREEING_MIN: usize = 4;
+
 /// Names of fields besides the usual ones.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(crate) struct FieldNames(BTreeMap<String, OutputField>);
+pub(crate) struct FieldNames {
+    /// Names that the user gave, without case, spaces and punctuation.
+    given: BTreeMap<String, OutputField>,
+    /// Names that an output has shown, as it writes them.
+    shown: BTreeMap<String, OutputField>,
+}
 
 /// Object of an output: its values by name.
 type Members = BTreeMap<String, Value>;
@@ -31,7 +40,7 @@ impl FieldNames {
         let pair = |pair: &str| {
             let (field, name) = pair.split_once('=')?;
             let (field, _) = OutputField::of(field)?;
-            Some((name.trim().to_owned(), field)).filter(|(name, _)| !name.is_empty())
+            Some((plain_name(name), field)).filter(|(name, _)| !name.is_empty())
         };
         let pairs = text.split(',').map(|part| {
             let fields = OutputField::ALL.map(OutputField::name).join(", ");
@@ -41,39 +50,37 @@ impl FieldNames {
                 )
             })
         });
-        let mut names = BTreeMap::new();
+        let mut given = BTreeMap::new();
         for pair in pairs {
             let (name, field) = pair?;
-            if names.insert(name.clone(), field).is_some_and(|before| before != field) {
+            if given.insert(name.clone(), field).is_some_and(|before| before != field) {
                 return Err(format!("`{name}` is given two fields"));
             }
         }
-        Ok(Self(names))
+        Ok(Self { given, shown: BTreeMap::new() })
     }
 
     /// Returns the field that a name means, with the rank of the name among several of one field;
     /// the lowest wins.
     pub(crate) fn of(&self, name: &str) -> Option<(OutputField, usize)> {
-        match self.0.get(name.trim()) {
+        let own = self.shown.get(name).or_else(|| self.given.get(&plain_name(name)));
+        match own {
             Some(field) => Some((*field, 0)),
             // A usual name means nothing else once its field has been given another one.
-            None => OutputField::of(name)
-                .filter(|(field, _)| !self.0.values().any(|given| given == field)),
+            None => OutputField::of(name).filter(|(field, _)| !self.has_own(*field)),
         }
+    }
+
+    /// Returns whether a field has a name besides the usual ones.
+    fn has_own(&self, field: OutputField) -> bool {
+        self.given.values().chain(self.shown.values()).any(|own| *own == field)
     }
 
     /// Returns these names with those that the values of an output show, if it shows any. A name is
     /// learned if its field has no other name, and its values are those of packets on the tape.
     pub(crate) fn learned(&self, text: &str, tape: &[Packet]) -> Option<Self> {
         let objects = objects(text);
-        let is_named = |field: &OutputField| {
-            objects
-                .iter()
-                .flat_map(Members::keys)
-                .any(|name| self.of(name).is_some_and(|(known, _)| known == *field))
-        };
-        let unnamed: Vec<OutputField> =
-            OutputField::ALL.into_iter().filter(|field| !is_named(field)).collect();
+        let unnamed = self.unnamed(&objects);
         if unnamed.is_empty() || objects.is_empty() {
             return None;
         }
@@ -89,7 +96,6 @@ impl FieldNames {
             }
         }
         let mut names = self.clone();
-        let all = names.0.len() + unnamed.len();
         for field in unnamed {
             let mut of_field: Vec<(usize, &str)> = votes
                 .iter()
@@ -97,19 +103,48 @@ impl FieldNames {
                 .map(|((_, name), count)| (*count, *name))
                 .collect();
             of_field.sort_unstable();
-            let (count, name) = of_field.pop()?;
+            let Some((count, name)) = of_field.pop() else { continue };
             let is_unique = of_field.last().is_none_or(|(other, _)| *other < count);
-            if !is_unique || count * 100 < objects.len() * AGREEING_PERCENT {
+            let is_usual = count * 100 >= objects.len() * AGREEING_PERCENT;
+            // Two fields of one name cannot both be right.
+            if is_unique && is_usual && names.shown.insert(name.to_owned(), field).is_some() {
                 return None;
             }
-            names.0.insert(name.to_owned(), field);
         }
-        // Two fields of one name cannot both be right.
-        (names.0.len() == all).then_some(names)
+        (names != *self).then_some(names)
+    }
+
+    /// Returns the fields that no name of these objects means.
+    fn unnamed(&self, objects: &[Members]) -> Vec<OutputField> {
+        let known: BTreeSet<OutputField> = objects
+            .iter()
+            .flat_map(Members::keys)
+            .filter_map(|name| self.of(name).map(|(field, _)| field))
+            .collect();
+        OutputField::ALL.into_iter().filter(|field| !known.contains(field)).collect()
+    }
+
+    /// Returns the fields that no name of an output means, and the names in it that could mean one
+    /// of them, because their values are of its kind. Both are empty if no field lacks a name, or
+    /// if no name could be that of a field.
+    pub(crate) fn unknown(&self, text: &str) -> (Vec<OutputField>, Vec<String>) {
+        let objects = objects(text);
+        let unnamed = self.unnamed(&objects);
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (name, written) in objects.iter().flatten() {
+            let could_be = unnamed.iter().any(|field| has_kind_of(*field, written));
+            *counts.entry(name).or_default() += usize::from(could_be && self.of(name).is_none());
+        }
+        counts.retain(|_, count| *count > 0 && *count * 100 >= objects.len() * AGREEING_PERCENT);
+        match counts.is_empty() {
+            true => (Vec::new(), Vec::new()),
+            false => (unnamed, counts.into_keys().map(fields::plain).collect()),
+        }
     }
 
     /// Returns the unknown names of an object with the unnamed fields whose values they have, if
-    /// the object has all values of a packet.
+    /// the object has the values of a packet. One field may have another value, because a client
+    /// may decode one wrongly.
     fn votes_of<'a>(
         &self,
         object: &'a Members,
@@ -124,15 +159,21 @@ impl FieldNames {
                 texts: OutputField::ALL.map(|field| fields::value(field, written)),
             })
             .collect();
-        let agrees = |packet: &&[String; 5]| {
-            members.iter().all(|member| member.known.is_none_or(|field| member.has(field, packet)))
-                && unnamed.iter().all(|field| {
-                    members
-                        .iter()
-                        .any(|member| member.known.is_none() && member.has(*field, packet))
-                })
+        let agreeing = |packet: &[String; 5]| {
+            let has = |field: &OutputField| {
+                let may_be = |member: &&Member<'_>| match member.known {
+                    Some(known) => known == *field,
+                    None => unnamed.contains(field),
+                };
+                members.iter().filter(may_be).any(|member| member.has(*field, packet))
+            };
+            OutputField::ALL.iter().filter(|field| has(field)).count()
         };
-        let Some(packet) = packets.iter().find(agrees) else { return Vec::new() };
+        let best = packets.iter().map(|packet| (agreeing(packet), packet));
+        let best = best.rev().max_by_key(|(agreeing, _)| *agreeing);
+        let Some((_, packet)) = best.filter(|(agreeing, _)| *agreeing >= AGREEING_MIN) else {
+            return Vec::new();
+        };
         let unknown = members.iter().filter(|member| member.known.is_none());
         unknown
             .flat_map(|member| {
@@ -140,6 +181,18 @@ impl FieldNames {
                 fields.map(|field| (*field, member.name))
             })
             .collect()
+    }
+}
+
+/// Returns whether a value is of the kind of a field: text, or a number of 32 bits.
+fn has_kind_of(field: OutputField, written: &Value) -> bool {
+    let Some(text) = fields::value(field, written) else { return false };
+    match field {
+        OutputField::Symbol => text.parse::<f64>().is_err(),
+        OutputField::Side => text.chars().count() <= 4,
+        OutputField::Quantity | OutputField::Price | OutputField::Sequence => text
+            .parse::<i64>()
+            .is_ok_and(|number| i32::try_from(number).is_ok() || u32::try_from(number).is_ok()),
     }
 }
 
@@ -159,8 +212,8 @@ impl Member<'_> {
     }
 }
 
-/// Returns the objects of an output: JSON, lines of JSON, JSON inside another text, or CSV with a
-/// header.
+/// Returns the objects of an output: JSON, lines of JSON, JSON inside another text, CSV with a
+/// header, or records that are printed for people.
 fn objects(text: &str) -> Vec<Members> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -176,7 +229,19 @@ fn objects(text: &str) -> Vec<Members> {
             _ => break,
         }
     }
-    if found.is_empty() { csv_objects(text) } else { found }
+    if !found.is_empty() {
+        return found;
+    }
+    let printed = records::records(text).into_iter().map(|(_, records)| records);
+    let printed = printed.max_by_key(Vec::len).unwrap_or_default();
+    let rows = csv_objects(text);
+    if rows.len() > printed.len() {
+        return rows;
+    }
+    let object = |record: records::Record| {
+        record.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+    };
+    printed.into_iter().take(OBJECTS_MAX).map(object).collect()
 }
 
 /// Collects the innermost objects of a value, each with the members of the objects inside it.
@@ -271,23 +336,31 @@ mod tests {
         let csv = format!("n;code;dir;amount;cost\n{csv}");
         let names = FieldNames::default().learned(&csv, &tape).unwrap();
         assert_eq!(rows::read(csv.as_bytes(), &names).unwrap().rows.len(), tape.len());
-        // Names with wrong values are no names of the field.
+        // Names with wrong values are no names of the field; the others are found.
+        let names = |text: &str| FieldNames::default().learned(text, &tape).unwrap();
         let wrong = foreign(&tape, |packet| packet.price.swap_bytes().to_string());
-        assert!(FieldNames::default().learned(&wrong, &tape).is_none());
-        // A field that is absent has no name.
+        assert_eq!(names(&wrong).of("cost"), None);
+        assert_eq!(names(&wrong).of("n"), Some((OutputField::Sequence, 0)));
+        let (fields, unknown) = names(&wrong).unknown(&wrong);
+        assert_eq!((fields, unknown), (vec![OutputField::Price], vec!["cost".to_owned()]));
+        // A field that is absent has no name, and none could be its.
         let absent = foreign(&tape, |_| "null".to_owned());
-        assert!(FieldNames::default().learned(&absent, &tape).is_none());
+        assert_eq!(names(&absent).unknown(&absent), (Vec::new(), Vec::new()));
+        // Names of texts that are printed for people are learned as well.
+        let printed = foreign(&tape, |packet| packet.price.to_string()).replace('"', "'");
+        assert_eq!(names(&printed).of("cost"), Some((OutputField::Price, 0)));
     }
 
     #[test]
     fn names_are_those_that_the_user_gave() {
         let names = FieldNames::parse("symbol=assetCode,price=size,quantity=cost").unwrap();
         assert_eq!(names.of("assetCode"), Some((OutputField::Symbol, 0)));
+        assert_eq!(names.of("Asset_code"), names.of("assetCode"), "without case and punctuation");
         assert_eq!(names.of("size"), Some((OutputField::Price, 0)), "not the usual meaning");
         assert_eq!(names.of("qty"), None, "its field has another name");
         assert_eq!(names.of("seq").map(|(field, _)| field), Some(OutputField::Sequence));
         for wrong in
-            ["", "symbol", "symbol=", "colour=red", "symbol=a,,price=b", "price=x,quantity=x"]
+            ["", "symbol", "symbol=-", "colour=red", "symbol=a,,price=b", "price=x,quantity=X"]
         {
             assert!(FieldNames::parse(wrong).is_err(), "{wrong}");
         }

@@ -2,10 +2,13 @@
 
 use crate::grade::observe::fields::{OutputField, plain, text_value, value};
 use crate::grade::observe::names::FieldNames;
+use crate::grade::observe::records;
 use serde_json::Value;
 
 /// Maximum size in bytes of an output that is read.
 pub(crate) const OUTPUT_MAX: usize = 4 << 20;
+/// Beginning of the reason why broken JSON is not read.
+pub(crate) const BROKEN_JSON: &str = "invalid or incomplete JSON";
 /// Maximum number of positions at which JSON is tried in a text that is not JSON as a whole.
 const STARTS_MAX: usize = 200;
 /// Maximum number of objects around the packets.
@@ -64,6 +67,18 @@ pub(crate) struct OutputRows {
     pub(crate) shape: &'static str,
     /// Names that the output uses for the fields.
     pub(crate) names: [Option<String>; 5],
+    /// Kind of the text that has the rows.
+    pub(crate) kind: TextKind,
+}
+
+/// Kind of a text with packets.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum TextKind {
+    /// Text for people, such as the lines of a log.
+    Printed,
+    /// Data for programs.
+    #[default]
+    Data,
 }
 
 impl OutputRows {
@@ -71,10 +86,10 @@ impl OutputRows {
         Self { shape, ..Self::default() }
     }
 
-    /// Returns whether the output has no packets, or names for all of their fields.
+    /// Returns whether each field is in some row of the output, or the output has no packets.
     pub(crate) fn has_all_fields(&self) -> bool {
-        let first = self.rows.first();
-        first.is_none_or(|row| OutputField::ALL.iter().all(|field| row.get(*field).is_some()))
+        let is_there = |field| self.rows.iter().any(|row| row.get(field).is_some());
+        self.rows.is_empty() || OutputField::ALL.into_iter().all(is_there)
     }
 
     /// Returns the shape that was recognised, with the field names that differ from the exercise's.
@@ -148,6 +163,8 @@ pub(crate) fn read(bytes: &[u8], names: &FieldNames) -> Result<OutputRows, Strin
         return Err("empty".to_owned());
     }
     let whole = match serde_json::from_str::<Value>(text) {
+        // Go writes a list that was never made as null.
+        Ok(Value::Null) => return Ok(OutputRows::of("an empty list")),
         Ok(value) => {
             return json(&value, names, 0).ok_or_else(|| {
                 let fields = OutputField::ALL.map(OutputField::name).join(", ");
@@ -169,16 +186,49 @@ pub(crate) fn read(bytes: &[u8], names: &FieldNames) -> Result<OutputRows, Strin
         .flatten()
         .max_by_key(|rows| rows.rows.len())
         .filter(|rows| !rows.rows.is_empty());
-    best.ok_or_else(|| match is_json {
-        true => format!("invalid or incomplete JSON: {whole}"),
+    if let (Some(best), _) | (None, Some(best)) = (best, printed(text, names, is_json)) {
+        return Ok(best);
+    }
+    Err(match is_json {
+        true => format!("{BROKEN_JSON}: {whole}"),
         false => "neither JSON, lines of JSON nor CSV with packets".to_owned(),
     })
+}
+
+/// Returns the packets of a text for people, unless it is broken JSON.
+fn printed(text: &str, names: &FieldNames, is_json: bool) -> Option<OutputRows> {
+    if is_json {
+        return None;
+    }
+    let shown = |shape| OutputRows { kind: TextKind::Printed, ..OutputRows::of(shape) };
+    let mut all = Vec::new();
+    for (shape, records) in records::records(text) {
+        let mut found = shown(shape);
+        for record in records {
+            let members = record.into_iter().map(|(name, value)| (name, Value::String(value)));
+            found.add(names, None, &Value::Object(members.collect()));
+        }
+        all.push(found);
+    }
+    let mut found = shown("rows without names, in the wire's order of fields");
+    for values in records::unnamed(text) {
+        let mut row = OutputRow::default();
+        for (field, value) in OutputField::ALL.into_iter().zip(values) {
+            row.set(field, Some(text_value(field, &value)));
+        }
+        found.rows.push(row);
+    }
+    all.push(found);
+    all.into_iter().max_by_key(|rows| rows.rows.len()).filter(|rows| !rows.rows.is_empty())
 }
 
 /// Returns the packets of a JSON value; `None` if the value has a different shape.
 fn json(value: &Value, names: &FieldNames, depth: u32) -> Option<OutputRows> {
     match value {
         Value::Array(items) => array(items, names),
+        Value::Object(members) if members.is_empty() && depth == 0 => {
+            Some(OutputRows::of("an empty object"))
+        }
         Value::Object(members) if depth < DEPTH_MAX => {
             let mut single = OutputRows::of("one object");
             if single.add(names, None, value) {
@@ -286,14 +336,24 @@ fn csv(text: &str, names: &FieldNames) -> Option<OutputRows> {
     for (name, column) in head.iter().zip(&columns).filter(|_| named) {
         column.iter().for_each(|(field, _)| found.take_name(*field, name));
     }
-    for record in (!named).then_some(head).into_iter().chain(records) {
+    let is_border = |record: &csv::StringRecord| {
+        record.iter().flat_map(str::chars).all(|c| "-+=: ".contains(c))
+    };
+    let records = (!named).then_some(head).into_iter().chain(records);
+    for record in records.filter(|record| !is_border(record)) {
         let mut row = OutputRow::default();
         for (cell, column) in record.iter().zip(&columns) {
             if let Some((field, rank)) = column {
                 row.set_as(*field, *rank, Some(text_value(*field, cell)));
             }
         }
-        if row.count() >= FIELDS_MIN && (named || row.sequence().is_some()) {
+        // Without names only the wire's five values are a packet.
+        let is_packet = named
+            || record.len() == OutputField::ALL.len()
+                && [OutputField::Quantity, OutputField::Price, OutputField::Sequence]
+                    .into_iter()
+                    .all(|field| row.get(field).is_some_and(|text| text.parse::<i64>().is_ok()));
+        if row.count() >= FIELDS_MIN && is_packet {
             found.rows.push(row);
         }
     }
@@ -364,6 +424,21 @@ mod tests {
         ] {
             assert_eq!(one(&text).shape, shape, "{text}");
         }
+        for text in [
+            "{Symbol:AAPL Side:B Quantity:50 Price:100 Sequence:1}",
+            "[{Symbol:AAPL Side:B Quantity:50 Price:100 Sequence:1}]",
+            "[{ symbol: 'AAPL', side: 'B', quantity: 50, price: 100, sequence: 1 }]",
+            "[{'symbol': 'AAPL', 'side': 'B', 'quantity': 50, 'price': 100, 'sequence': 1}]",
+            "Symbol: AAPL\nBuy/Sell Indicator: B\nQuantity: 50\nPrice: 100\nPacket Sequence: 1",
+            "got symbol=AAPL side=B qty=50 price=100 seq=1\n",
+            "+---+\n| Symbol | Side | Qty | Price | Seq |\n+---+\n| AAPL | B | 50 | 100 | 1 |\n",
+            "Symbol  Side  Qty  Price  Seq\nAAPL    B     50   100    1\n",
+            "<p><symbol>AAPL</symbol><side>B</side><qty>50</qty><px>100</px><seq>1</seq></p>",
+            "{AAPL B 50 100 1}",
+        ] {
+            assert_eq!(one(text).kind, TextKind::Printed, "{text}");
+        }
+        one("| Symbol | Side | Qty | Price | Seq |\n|---|---|--:|---|---|\n|AAPL|B|50|100|1|\n");
         let inner = r#"{"symbol":"AAPL","side":"buy","qty":"50","price":100.0}"#;
         one(&format!(r#"{{"1":{inner}}}"#));
         one(&format!(r#"[{{"packetSequence":1,"packet":{inner}}}]"#));
@@ -372,7 +447,9 @@ mod tests {
         one("id,symbol,side,quantity,price,sequence\n7,AAPL,B,50,100,1\n");
         let rows = one(&format!("[{}]", ROW.replace("sequence", "packetSequence")));
         assert_eq!(rows.understood(), "an array of objects (packetSequence is sequence)");
-        assert_eq!(read(b"[]", &FieldNames::default()).unwrap().rows, []);
+        for nothing in ["[]", "{}", "null"] {
+            assert_eq!(read(nothing.as_bytes(), &FieldNames::default()).unwrap().rows, []);
+        }
     }
 
     #[test]

@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn a_badge_shows_the_grade() {
         let must = CaseTally { passed: 3, of: 4 };
-        let of = |letter| badge(&GradeSummary { must, should: must, not_run: 0, letter });
+        let of =
+            |letter| badge(&GradeSummary { must, should: must, not_run: 0, not_judged: 0, letter });
         let graded = of(Some(Letter::C));
         assert!(graded.contains(">C</text>") && graded.contains("(3 of 4 musts)"), "{graded}");
         assert!(of(None).contains(">not run</text>"));

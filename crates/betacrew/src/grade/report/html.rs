@@ -59,14 +59,24 @@ fn head(page: &mut String, report: &GradeReport, client: &str) {
         page,
         "<header>\n<div class=\"letter\" style=\"background:{colour}\">{letter}</div>\n<div>\n\
          <h1><code>{client}</code></h1>\n<p>{}</p>\n{}{}{}</div>\n</header>",
-        report.rule.unwrap_or("no case was run"),
+        report.rule.unwrap_or("no grade"),
         bar("must", report.must),
         bar("should", report.should),
-        match report.not_run {
-            0 => String::new(),
-            cases => format!("<p>{cases} not run</p>\n"),
-        }
+        left_out(report)
     );
+}
+
+/// Returns the numbers of cases without a verdict, and what settles it.
+fn left_out(report: &GradeReport) -> String {
+    let mut text = String::new();
+    let mut reasons = report.cases.iter().filter_map(|case| case.run.as_ref()?.not_judged.as_ref());
+    if let Some(reason) = reasons.next() {
+        let _ = writeln!(text, "<p>{} not judged: {}</p>", report.not_judged, xml(reason));
+    }
+    if report.not_run > 0 {
+        let _ = writeln!(text, "<p>{} not run</p>", report.not_run);
+    }
+    text
 }
 
 /// Returns a bar that shows how many cases passed.
@@ -117,7 +127,8 @@ fn row(page: &mut String, case: &CaseReport) {
     };
     let name = case.id.split_once('/').map_or(case.id, |(_, name)| name);
     let run = case.run.as_ref();
-    let actual = run.and_then(|run| run.actual.as_deref()).unwrap_or_default();
+    let told = run.and_then(|run| run.actual.as_deref().or(run.not_judged.as_deref()));
+    let actual = told.unwrap_or_default();
     let runs = match (case.verdict, case.runs) {
         ("flaky", PassCount { passed, of }) => format!("passed {passed} of {of}; "),
         _ => String::new(),

@@ -30,7 +30,8 @@ pub(crate) struct GradeReport {
     pub(crate) version: &'static str,
     /// Seed of the random faults.
     pub(crate) seed: u64,
-    /// Grade: `A`, `B`, `C`, `D` or `F`; null if no case was run.
+    /// Grade: `A`, `B`, `C`, `D` or `F`; null if no case was run, or if most of those that are a
+    /// must could not be judged.
     pub(crate) grade: Option<String>,
     /// Condition of that grade.
     pub(crate) rule: Option<&'static str>,
@@ -40,6 +41,8 @@ pub(crate) struct GradeReport {
     pub(crate) should: PassCount,
     /// Number of cases that were not run.
     pub(crate) not_run: u32,
+    /// Number of cases that could not be judged, because the output was not understood.
+    pub(crate) not_judged: u32,
     /// Cases in the order of the table.
     pub(crate) cases: Vec<CaseReport>,
 }
@@ -67,7 +70,7 @@ pub(crate) struct CaseReport {
     pub(crate) id: &'static str,
     /// Severity: `must` or `should`.
     pub(crate) severity: &'static str,
-    /// Verdict: `pass`, `flaky`, `fail` or `not run`.
+    /// Verdict: `pass`, `flaky`, `fail`, `not judged` or `not run`.
     pub(crate) verdict: &'static str,
     /// Number of runs that passed, and of all runs.
     pub(crate) runs: PassCount,
@@ -103,6 +106,10 @@ pub(crate) struct RunReport {
     pub(crate) expected: Option<String>,
     /// Actual result, if the run did not pass.
     pub(crate) actual: Option<String>,
+    /// Reason why the run could not be judged, and the option that settles it. Absent if it was
+    /// judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_judged: Option<String>,
     /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
     /// Observations that do not decide the case.
@@ -158,6 +165,7 @@ impl GradeReport {
             must: summary.must.into(),
             should: summary.should.into(),
             not_run: summary.not_run,
+            not_judged: summary.not_judged,
             cases: outcomes.iter().map(|outcome| case_report(outcome, setup)).collect(),
         }
     }
@@ -194,6 +202,10 @@ fn run_report(
         output: evidence.output_description(),
         expected: failure.map(|failure| failure.expected.clone()),
         actual: failure.map(|failure| failure.actual.clone()),
+        not_judged: judged
+            .not_judged
+            .as_ref()
+            .map(|reason| format!("{}. {}", reason.why, reason.remedy)),
         cause: failure
             .and_then(|failure| failure.cause.as_ref())
             .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),

@@ -82,6 +82,7 @@ fn test(text: &mut String, case: &CaseReport) {
         Status::Skipped => {
             let message = match case.verdict {
                 "not run" => "not run".to_owned(),
+                "not judged" => not_judged(case),
                 _ => format!("should: {actual}"),
             };
             let _ = writeln!(
@@ -91,6 +92,12 @@ fn test(text: &mut String, case: &CaseReport) {
             );
         }
     }
+}
+
+/// Returns why a case could not be judged.
+fn not_judged(case: &CaseReport) -> String {
+    let reason = case.run.as_ref().and_then(|run| run.not_judged.as_deref());
+    format!("not judged: {}", reason.unwrap_or_default())
 }
 
 /// Returns the details of a failure, as the text of its element.
@@ -157,6 +164,7 @@ mod tests {
             must: PassCount { passed: 0, of: 0 },
             should: PassCount { passed: 0, of: 0 },
             not_run: 0,
+            not_judged: 0,
             cases: vec![
                 case("a/1", "must", "pass"),
                 case("a/2", "must", "flaky"),

@@ -3,8 +3,8 @@
 
 use crate::grade::cases::Severity;
 use crate::grade::diagnose::{self, prompt::waits_for_input};
-use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
+use crate::grade::judge::{NotUnderstood, end_description};
 use crate::grade::observe::fields::plain;
 use crate::grade::observe::wire::WireLog;
 use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
@@ -53,6 +53,7 @@ impl Paint {
             Verdict::Pass => self.put("32", text),
             Verdict::Flaky { .. } => self.put("33", text),
             Verdict::Fail => self.put("31", text),
+            Verdict::NotJudged => self.put("35", text),
             Verdict::NotRun => self.put("2", text),
         }
     }
@@ -111,6 +112,7 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
         Verdict::Pass => "✓",
         Verdict::Flaky { .. } => "~",
         Verdict::Fail => "✗",
+        Verdict::NotJudged => "?",
         Verdict::NotRun => "-",
     };
     let should = if outcome.severity == Severity::Should { "should" } else { "" };
@@ -125,6 +127,7 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
     let _ = write!(text, " {}", paint.dim(&format!("{:>7}", time.unwrap_or_default())));
     let what = match outcome.verdict {
         Verdict::Pass | Verdict::NotRun => String::new(),
+        Verdict::NotJudged => "not judged: its output is not understood".to_owned(),
         Verdict::Fail => actual(outcome),
         Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", actual(outcome)),
     };
@@ -151,7 +154,7 @@ fn cut(text: &str, columns: usize) -> String {
 
 /// Returns the details below the table: failures, observations and the grade.
 pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
-    let mut text = String::new();
+    let mut text = not_judged(outcomes, paint);
     let groups = by_cause(outcomes);
     for group in groups.iter().take(FAILURES_MAX) {
         failure(&mut text, group, setup, paint);
@@ -171,6 +174,21 @@ pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Pai
     behaviour(&mut text, outcomes, paint);
     grade(&mut text, &GradeSummary::of(outcomes), paint);
     text
+}
+
+/// Says which cases could not be judged, why, and what settles it. This comes before everything else,
+/// because the other verdicts say little about such a client.
+fn not_judged(outcomes: &[CaseOutcome], paint: Paint) -> String {
+    let unjudged = || outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotJudged);
+    let reason = |outcome: &CaseOutcome| outcome.shown.as_ref()?.judged.not_judged.clone();
+    let Some(NotUnderstood { why, remedy }) = unjudged().find_map(reason) else {
+        return String::new();
+    };
+    format!(
+        "\n{} {} could not be judged, because {why}.\n{remedy}\n",
+        paint.bold("the output is not understood:"),
+        count(unjudged().count() as u64, "case")
+    )
 }
 
 /// Writes the details of a failure, and the ids of other cases with the same cause.
@@ -360,13 +378,18 @@ fn grade(text: &mut String, summary: &GradeSummary, paint: Paint) {
         0 => String::new(),
         cases => format!("   not run {cases}"),
     };
+    let not_judged = match summary.not_judged {
+        0 => String::new(),
+        cases => format!("   not judged {cases}"),
+    };
     let (letter, rule) = match summary.letter {
         Some(letter) => (letter.to_string(), letter.rule()),
+        None if summary.not_judged > 0 => ("none".to_owned(), "too few cases could be judged"),
         None => ("none".to_owned(), "no case was run"),
     };
     let _ = writeln!(
         text,
-        "\n{}{}{}{not_run}   {}",
+        "\n{}{}{}{not_judged}{not_run}   {}",
         paint.bold(&format!("grade {letter}")),
         tally("must", summary.must),
         tally("should", summary.should),
@@ -391,7 +414,7 @@ mod tests {
         let evidence = classic_run().evidence();
         let failure =
             CaseFailure { expected: "packets".to_owned(), actual: "none".to_owned(), cause: None };
-        let judged = Judged { failure: Some(failure), observations: Vec::new() };
+        let judged = Judged { failure: Some(failure), not_judged: None, observations: Vec::new() };
         CaseOutcome::of(case, Severity::Must, vec![Attempt { evidence, judged }])
     }
 

@@ -7,7 +7,7 @@ use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::mold::sockets::Delivery;
 use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::feeds::tape::CaseTape;
-use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::names::FieldNames;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
@@ -22,6 +22,7 @@ use crate::grade::run::watch::{ClientChecks, ClientWatch};
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Settings that all runs of the client share.
@@ -56,6 +57,8 @@ pub(crate) struct SharedState<'a> {
     pub(crate) folder: &'a RunFolder,
     /// Number of cases in which the client has lingered.
     pub(crate) lingering: &'a LingerCount,
+    /// Name of the output that the client has written in an earlier case.
+    pub(crate) output_name: &'a OnceLock<String>,
     /// Handle by which the user stops the grader.
     pub(crate) stop: &'a Stop,
 }
@@ -109,8 +112,15 @@ pub(crate) fn run(
     let (named, stdout) = (setup.output.as_deref(), &finished.stdout[..]);
     Ok(Some(match tape {
         CaseTape::Packets(tape) => {
-            let reading = Reading { names: &setup.fields, tape: &tape };
+            let earlier = shared.output_name.get().map(String::as_str);
+            let reading = Reading { names: &setup.fields, tape: &tape, earlier };
             let output = output_finder::output(&workdir, named, stdout, began, reading);
+            if let ClientOutput::Found { name, rows, .. } = &output
+                && !rows.rows.is_empty()
+            {
+                // Another case may have set it.
+                let _ = shared.output_name.set(name.clone());
+            }
             Evidence::new(tape, wire, finished, output)
         }
         CaseTape::Messages(tape) => {
@@ -133,7 +143,8 @@ fn run_client(
     let checks = ClientChecks::default();
     let mut watch = ClientWatch { setup, case, workdir, host, tape, shared, checks };
     let limit = watch.limit();
-    let ran = process::run(&mut command, typist(setup, host.port), limit, |id| watch.decide(id));
+    let ran =
+        process::run(&mut command, typist(setup, host.port), limit, |client| watch.decide(client));
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {

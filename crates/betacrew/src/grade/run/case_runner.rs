@@ -19,6 +19,7 @@ use crate::net::Stop;
 use crate::text::formatting::count;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -116,8 +117,13 @@ impl CaseRunner<'_> {
         stop: &Stop,
         observer: &mut impl RunObserver,
     ) -> Result<Vec<CaseOutcome>, Failure> {
-        let lingering = LingerCount::default();
-        let shared = SharedState { folder: self.folder, lingering: &lingering, stop };
+        let (lingering, output_name) = (LingerCount::default(), OnceLock::new());
+        let shared = SharedState {
+            folder: self.folder,
+            lingering: &lingering,
+            output_name: &output_name,
+            stop,
+        };
         let mut order: Vec<usize> = (1..self.cases.len()).collect();
         order.sort_by_key(|index| Reverse(self.cases[*index].start_priority()));
         let mut state = RunState {

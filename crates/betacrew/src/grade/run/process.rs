@@ -83,8 +83,22 @@ impl From<io::Error> for ProcessFailure {
 /// Writer of a client's standard input, which runs in a thread of its own.
 pub(crate) type Typist = Box<dyn FnOnce(ChildStdin) + Send>;
 
-/// Runs a client until it ends, until `limit`, or until `poll` ends it. `poll` is called with
-/// the id of its first process. The standard input is empty without a `typist`. No process of the
+/// Client that runs, as `poll` of [`run`] sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct RunningClient<'a> {
+    /// Id of its first process.
+    pub(crate) id: u32,
+    stdout: &'a OutputCapture,
+}
+
+impl RunningClient<'_> {
+    /// Returns the beginning of what it has printed so far.
+    pub(crate) fn printed(&self) -> Vec<u8> {
+        self.stdout.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Runs a client until it ends, until `limit`, or until `poll` ends it. The standard input is empty without a `typist`. No process of the
 /// client runs afterwards. Returns `None` if `poll` returned `Stop`.
 ///
 /// # Errors
@@ -93,7 +107,7 @@ pub(crate) fn run(
     command: &mut Command,
     typist: Option<Typist>,
     limit: Duration,
-    mut poll: impl FnMut(u32) -> PollDecision,
+    mut poll: impl FnMut(RunningClient<'_>) -> PollDecision,
 ) -> Result<Option<FinishedProcess>, ProcessFailure> {
     let stdin = if typist.is_some() { Stdio::piped() } else { Stdio::null() };
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -115,7 +129,7 @@ pub(crate) fn run(
         if began.elapsed() >= limit {
             break (Some(ProcessEnd::Killed), false);
         }
-        match poll(child.child.id()) {
+        match poll(RunningClient { id: child.child.id(), stdout: &stdout }) {
             PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
             PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
             PollDecision::EndStuck => {
@@ -452,7 +466,7 @@ mod tests {
         assert_eq!(ran("exit 3", LONG).ended, ProcessEnd::Exited(3));
         assert_eq!(ran("kill -SEGV $$", LONG).ended, ProcessEnd::Signal(11));
         assert_eq!(ran("sleep 60", SHORT).ended, ProcessEnd::Killed);
-        let asleep = |decide: fn(u32) -> PollDecision| {
+        let asleep = |decide: fn(RunningClient<'_>) -> PollDecision| {
             run(&mut shell("sleep 60"), None, LONG, decide).unwrap()
         };
         let enough = asleep(|_| PollDecision::EndLingering).unwrap();

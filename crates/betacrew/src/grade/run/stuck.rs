@@ -279,12 +279,12 @@ mod tests {
         command.args(["-c", &format!("{head}{script}"), &port.to_string()]);
         let limit = Duration::from_secs(30);
         let (mut before, mut checked_at) = (None, Instant::now());
-        let done = run(&mut command, None, limit, |id| {
+        let done = run(&mut command, None, limit, |client| {
             if checked_at.elapsed() < Duration::from_millis(50) {
                 return PollDecision::Wait;
             }
             checked_at = Instant::now();
-            let now = super::standstill(id, port);
+            let now = super::standstill(client.id, port);
             match now.is_some() && std::mem::replace(&mut before, now.clone()) == now {
                 true => PollDecision::EndStuck,
                 false => PollDecision::Wait,

@@ -9,7 +9,7 @@ use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::exchange_host::ExchangeHost;
-use crate::grade::run::process::PollDecision;
+use crate::grade::run::process::{PollDecision, RunningClient};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
 use std::time::{Duration, Instant};
@@ -47,8 +47,8 @@ impl ClientWatch<'_> {
         self.setup.timeout * self.case.timeout_factor
     }
 
-    /// Decides about the client whose first process is `id`.
-    pub(crate) fn decide(&mut self, id: u32) -> PollDecision {
+    /// Decides about the client.
+    pub(crate) fn decide(&mut self, client: RunningClient<'_>) -> PollDecision {
         if self.shared.stop.asked() {
             return PollDecision::Stop;
         }
@@ -63,11 +63,11 @@ impl ClientWatch<'_> {
             && self.host.rests_for(self.limit());
         if !is_silent {
             self.checks.standstill = None;
-        } else if self.is_stuck(id) {
+        } else if self.is_stuck(client.id) {
             return PollDecision::EndStuck;
         }
         // In cases about the end, a client that lingers must be left alone until the time limit.
-        if self.case.is_about_the_end() || !self.is_complete() {
+        if self.case.is_about_the_end() || !self.is_complete(client) {
             self.checks.complete_since = None;
             return PollDecision::Wait;
         }
@@ -86,21 +86,24 @@ impl ClientWatch<'_> {
     }
 
     /// Returns whether the client's output has all packets now.
-    fn is_complete(&self) -> bool {
+    fn is_complete(&self, client: RunningClient<'_>) -> bool {
         let named = self.setup.output.as_deref();
+        let (printed, began) = (client.printed(), self.host.began);
         match self.tape {
             CaseTape::Packets(tape) => {
-                let reading = Reading { names: &self.setup.fields, tape };
-                let began = self.host.began;
-                match output_finder::output(self.workdir, named, &[], began, reading) {
+                let earlier = self.shared.output_name.get().map(String::as_str);
+                let reading = Reading { names: &self.setup.fields, tape, earlier };
+                match output_finder::output(self.workdir, named, &printed, began, reading) {
                     ClientOutput::Found { rows, .. } => {
                         Differences::between(tape, &rows).is_complete()
                     }
-                    ClientOutput::None | ClientOutput::Unclear { .. } => false,
+                    ClientOutput::None
+                    | ClientOutput::Unclear { .. }
+                    | ClientOutput::Foreign { .. } => false,
                 }
             }
             CaseTape::Messages(tape) => {
-                let output = feeds::output::find(self.workdir, named, &[], self.host.began, tape);
+                let output = feeds::output::find(self.workdir, named, &printed, began, tape);
                 let is_found = matches!(output, ClientOutput::Found { .. });
                 is_found && FeedEvidence::new(tape.clone(), output).differences.is_complete()
             }
