@@ -1,13 +1,15 @@
 //! Report while cases run: their rows on stdout, and a bar on stderr if that is a terminal.
 
 use crate::error::Failure;
-use crate::grade::judge::verdict::CaseOutcome;
-use crate::grade::report::terminal::{self, Paint, RowPosition, seconds};
+use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::report::terminal::layout::Paint;
+use crate::grade::report::terminal::{self, RowPosition, seconds};
 use crate::grade::run::case_runner::{RunObserver, RunProgress};
 use crate::terminal::message::{self, print};
 use crate::terminal::stderr;
 use crate::terminal::style::{self, Stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -28,13 +30,28 @@ pub(crate) struct LiveReport {
     /// True if stderr can show a bar.
     moves: bool,
     changed_at: Option<Instant>,
+    /// Ids of cases whose success is no news, so that it gets no row.
+    left_out: BTreeSet<&'static str>,
 }
 
 impl LiveReport {
     /// Creates the report; nothing is printed yet.
     pub(crate) fn new(paint: Paint) -> Self {
         let moves = style::of(Stream::Stderr).motion && !message::is_held();
-        Self { paint, group: "", printed: Ok(()), bar: None, moves, changed_at: None }
+        Self {
+            paint,
+            group: "",
+            printed: Ok(()),
+            bar: None,
+            moves,
+            changed_at: None,
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// Leaves out the rows of these cases if they pass.
+    pub(crate) fn leave_out(&mut self, ids: BTreeSet<&'static str>) {
+        self.left_out = ids;
     }
 
     /// Removes the bar.
@@ -56,6 +73,9 @@ impl LiveReport {
 
 impl RunObserver for LiveReport {
     fn on_outcome(&mut self, outcome: &CaseOutcome) {
+        if outcome.verdict == Verdict::Pass && self.left_out.contains(outcome.case.id) {
+            return;
+        }
         let position = match std::mem::replace(&mut self.group, outcome.case.group()) {
             before if before == outcome.case.group() => RowPosition::WithinGroup,
             _ => RowPosition::FirstOfGroup,
