@@ -9,7 +9,7 @@ use crate::grade::cases::Case;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::report::json::ReportInput;
-use crate::grade::report::live::LiveReport;
+use crate::grade::report::live::{LeftOut, LiveReport};
 use crate::grade::report::terminal::{self, layout::Paint};
 use crate::grade::report_files::ReportFiles;
 use crate::grade::run::attempt::AttemptSetup;
@@ -123,10 +123,11 @@ impl Regrader<'_> {
     ) -> Result<RunEnd, Failure> {
         let (mut live, reports) = (LiveReport::new(self.paint), self.reports()?);
         let parts = self.parts(before);
-        if let Some(before) = before {
-            let passed = before.iter().filter(|outcome| outcome.verdict == Verdict::Pass);
-            live.leave_out(passed.map(|outcome| outcome.case.id).collect());
-        } else {
+        let passed = before.unwrap_or_default().iter();
+        let passed = passed.filter(|outcome| outcome.verdict == Verdict::Pass);
+        let passes = passed.map(|outcome| outcome.case.id).collect();
+        live.leave_out(LeftOut { passes, not_run: true });
+        if before.is_none() {
             let folder = RunFolder::open()?;
             let expected = self.args.runner(self.setup, &folder, self.cases).expected();
             let heading = terminal::heading(self.setup, self.cases.len(), expected, self.paint);

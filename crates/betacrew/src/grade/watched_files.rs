@@ -6,7 +6,8 @@
 //!
 //! * folders of tools (`node_modules`, `.git`, `target`, caches), hidden and temporary files are
 //!   never watched;
-//! * reports, and outputs that a run has found, are not watched;
+//! * reports, outputs that a run has found, and files into which a shell has led stdout or stderr
+//!   are not watched;
 //! * a file that could be an output is not watched if it is new, or changed in the first run;
 //! * a file that ends [`INTERRUPTIONS_MAX`] runs in a row is not watched any more.
 
@@ -50,6 +51,8 @@ pub(crate) struct WatchedFiles {
     named: Vec<PathBuf>,
     /// Files that the client or the grader writes.
     written: BTreeSet<PathBuf>,
+    /// Devices and inodes of the grader's own stdout and stderr.
+    streams: Vec<(u64, u64)>,
     /// Files at the last look.
     seen: Stamps,
     /// Numbers of runs in a row that each file has ended.
@@ -71,6 +74,7 @@ impl WatchedFiles {
             root: root.to_owned(),
             named,
             written,
+            streams: streams(),
             seen: Stamps::new(),
             interruptions: BTreeMap::new(),
             has_run: false,
@@ -158,19 +162,51 @@ impl WatchedFiles {
                 if kind.is_dir() && !is_tool_folder(&name) && !is_run_folder(&path) {
                     folders.push(path);
                 } else if !kind.is_dir() && !is_temporary(&path) {
-                    found.extend(stamp(&path).map(|stamp| (path, stamp)));
+                    found.extend(self.stamp(&path).map(|stamp| (path, stamp)));
                 }
             }
         }
-        found.extend(self.named.iter().filter_map(|path| Some((path.clone(), stamp(path)?))));
+        found.extend(self.named.iter().filter_map(|path| Some((path.clone(), self.stamp(path)?))));
         found
+    }
+
+    /// Returns the stamp of a file, or of the file that a link leads to. A file into which the
+    /// grader itself prints has none.
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        let is_stream = identity(&about).is_some_and(|file| self.streams.contains(&file));
+        let stamp = Stamp { len: about.len(), modified: about.modified().ok() };
+        (!is_stream).then_some(stamp)
     }
 }
 
-/// Returns the stamp of a file, or of the file that a link leads to.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some(Stamp { len: about.len(), modified: about.modified().ok() })
+/// Returns the device and the inode of a file.
+#[cfg(unix)]
+fn identity(about: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((about.dev(), about.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+/// Returns the devices and inodes of this process's stdout and stderr.
+#[cfg(unix)]
+fn streams() -> Vec<(u64, u64)> {
+    use std::os::fd::AsFd;
+    let of = |stream: std::os::fd::BorrowedFd<'_>| {
+        let copy = fs::File::from(stream.try_clone_to_owned().ok()?);
+        identity(&copy.metadata().ok()?)
+    };
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    [of(stdout.as_fd()), of(stderr.as_fd())].into_iter().flatten().collect()
+}
+
+#[cfg(not(unix))]
+fn streams() -> Vec<(u64, u64)> {
+    Vec::new()
 }
 
 /// Returns whether a folder holds what tools have made.

@@ -5,6 +5,7 @@ use crate::grade::report::badge::colour;
 use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
 use crate::text::formatting::took;
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -162,6 +163,9 @@ fn causes(page: &mut String, report: &GradeReport) {
     if found.is_empty() {
         return;
     }
+    let is_must =
+        |id: &&&str| report.cases.iter().any(|case| case.id == **id && case.severity == "must");
+    found.sort_by_key(|(_, _, cases)| Reverse(cases.iter().filter(is_must).count()));
     let begin = report.mend_first.len() + 1;
     let _ = writeln!(page, "<section class=\"panel\">\n<h2>Then</h2>\n<ol start=\"{begin}\">");
     for (id, text, cases) in found {

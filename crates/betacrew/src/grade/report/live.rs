@@ -18,6 +18,15 @@ const NAMED: usize = 3;
 /// Interval at which the bar changes.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Cases that get no row.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct LeftOut {
+    /// Ids of cases whose success is no news.
+    pub(crate) passes: BTreeSet<&'static str>,
+    /// True to leave out cases that were not run, because the run was stopped for the next one.
+    pub(crate) not_run: bool,
+}
+
 /// Report while cases run.
 pub(crate) struct LiveReport {
     paint: Paint,
@@ -30,8 +39,8 @@ pub(crate) struct LiveReport {
     /// True if stderr can show a bar.
     moves: bool,
     changed_at: Option<Instant>,
-    /// Ids of cases whose success is no news, so that it gets no row.
-    left_out: BTreeSet<&'static str>,
+    /// Cases that get no row.
+    left_out: LeftOut,
 }
 
 impl LiveReport {
@@ -45,13 +54,13 @@ impl LiveReport {
             bar: None,
             moves,
             changed_at: None,
-            left_out: BTreeSet::new(),
+            left_out: LeftOut::default(),
         }
     }
 
-    /// Leaves out the rows of these cases if they pass.
-    pub(crate) fn leave_out(&mut self, ids: BTreeSet<&'static str>) {
-        self.left_out = ids;
+    /// Leaves out the rows of these cases.
+    pub(crate) fn leave_out(&mut self, left_out: LeftOut) {
+        self.left_out = left_out;
     }
 
     /// Removes the bar.
@@ -73,7 +82,12 @@ impl LiveReport {
 
 impl RunObserver for LiveReport {
     fn on_outcome(&mut self, outcome: &CaseOutcome) {
-        if outcome.verdict == Verdict::Pass && self.left_out.contains(outcome.case.id) {
+        let is_left_out = match outcome.verdict {
+            Verdict::Pass => self.left_out.passes.contains(outcome.case.id),
+            Verdict::NotRun => self.left_out.not_run,
+            _ => false,
+        };
+        if is_left_out {
             return;
         }
         let position = match std::mem::replace(&mut self.group, outcome.case.group()) {
