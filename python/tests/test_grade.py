@@ -26,6 +26,7 @@ def test_a_naive_client_fails_with_a_cause(clients: pathlib.Path) -> None:
     assert not report.passed
     failed = report.case("framing/half-packet")
     assert failed.cause is not None and failed.cause.id == "split-packet"
+    assert failed.fix is not None and f"to do     {failed.fix}" in str(report)
     assert "cause     " in str(report) and "betacrew serve" in str(failed)
     assert page.read_text().startswith("<!doctype html>")
 

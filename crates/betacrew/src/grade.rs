@@ -11,24 +11,39 @@
 //!    `verdict` counts;
 //! 5. `diagnose`: names the likely cause of a failure;
 //! 6. `report`: shows the outcomes as text, JSON, JUnit XML, HTML and SVG, and computes nothing.
+//!
+//! Beside them, `explain` explains cases and causes, `example` has the lines of the example clients
+//! that advice points to, `baseline` compares a run with an earlier one, and `regrade` grades again
+//! when one of the `watched_files` changes.
 
+mod baseline;
 mod cases;
 mod diagnose;
+mod example;
+mod explain;
 pub(crate) mod feeds;
 mod judge;
 pub mod observe;
+mod regrade;
 pub mod report;
+mod report_files;
 pub mod run;
 mod select;
+mod watched_files;
 
 use crate::args::address::PORT;
 use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
+use crate::grade::baseline::{Baseline, Comparison};
+use crate::grade::explain::Explainer;
 use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::judge::verdict::{CaseOutcome, GradeSummary, Verdict};
 use crate::grade::observe::names::FieldNames;
+use crate::grade::regrade::Regrader;
+use crate::grade::report::json::ReportInput;
 use crate::grade::report::live::LiveReport;
-use crate::grade::report::terminal::Paint;
+use crate::grade::report::terminal::layout::Paint;
+use crate::grade::report_files::ReportFiles;
 use crate::grade::run::attempt::AttemptSetup;
 use crate::grade::run::case_runner::{CaseRunner, RunObserver};
 use crate::grade::run::client::GradedClient;
@@ -38,14 +53,10 @@ use crate::grade::run::start_pacer::JobLimit;
 use crate::grade::run::stdin::StdinScript;
 use crate::grade::run::workdir::Workdir;
 use crate::net::Stop;
-use crate::output::Output;
-use crate::output::place::CommandPlaces;
 use crate::terminal::message::print;
-use crate::terminal::style::Stream;
-use crate::terminal::{signals, style};
+use crate::terminal::signals;
 use cases::{Case, Severity};
 use std::ffi::OsString;
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -134,12 +145,21 @@ pub struct GradeArgs {
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     badge: Option<PathBuf>,
 
+    /// Compare with an earlier report of --json, and fail only if a must got worse: exit code 10 then,
+    /// and 0 otherwise
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    baseline: Option<PathBuf>,
+
+    /// Grade again when a file of the client changes, failed cases first, until Ctrl+C
+    #[arg(long, conflicts_with = "baseline")]
+    watch: bool,
+
     /// List the cases and exit
     #[arg(long)]
     list: bool,
 
-    /// Describe a case and exit
-    #[arg(long, value_name = "CASE")]
+    /// Explain a case, or a cause that a report names, and exit
+    #[arg(long, value_name = "CASE|CAUSE")]
     explain: Option<String>,
 
     /// Check whether a case can have a network of its own, and exit. The grader starts itself with
@@ -189,11 +209,14 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let all = args.protocol.cases();
     let cases = select::select(all, &args.cases).map_err(Failure::Usage)?;
     if args.list {
-        return print(&list(&cases));
+        return print(&explain::list(&cases));
     }
-    if let Some(id) = &args.explain {
-        let chosen = select::select(all, std::slice::from_ref(id)).map_err(Failure::Usage)?;
-        return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
+    let paint = Paint::of_stdout();
+    if let Some(name) = &args.explain {
+        let client = GradedClient::new(&args.command).map(|client| client.shown());
+        let client = client.as_deref().unwrap_or_default();
+        let explainer = Explainer { client, seed: args.seed, paint, cases: all };
+        return print(&explainer.explain(name).map_err(Failure::Usage)?);
     }
     if args.isolation_probe {
         return match network::check() {
@@ -202,32 +225,33 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         };
     }
     let (setup, remark) = args.setup()?;
+    let baseline = args.baseline.as_deref().map(Baseline::open).transpose()?;
     run::run_folder::clean_up();
-    let folder = RunFolder::open()?;
-    let runner = CaseRunner {
-        setup: &setup,
-        folder: &folder,
-        cases: &cases,
-        strict: args.strict,
-        repeat: args.repeat,
-        jobs: args.jobs(&setup),
-    };
-    let reports = Reports::open(args, &setup.client)?;
     run::process::adopt();
-    let paint = Paint(style::of(Stream::Stdout).colours);
-    print(&report::terminal::heading(&setup, cases.len(), runner.expected(), paint))?;
-    let mut live = LiveReport::new(paint);
-    remark.iter().for_each(|remark| live.on_remark(remark));
+    if args.watch {
+        let _orderly = signals::orderly();
+        let regrader = Regrader { args, setup: &setup, cases: &cases, paint, stop };
+        return regrader.run(remark.as_deref());
+    }
+    let folder = RunFolder::open()?;
+    let runner = args.runner(&setup, &folder, &cases);
+    let files = ReportFiles::open(args, &setup.client)?;
     // Ctrl+C must not end this process at once, because clients and their folders would be left
     // behind.
     let orderly = signals::orderly();
+    print(&report::terminal::heading(&setup, cases.len(), runner.expected(), paint))?;
+    let mut live = LiveReport::new(paint);
+    remark.iter().for_each(|remark| live.on_remark(remark));
     let outcomes = runner.run_all(stop, &mut live);
     drop(orderly);
     live.end()?;
     let outcomes = outcomes?;
-    print(&report::terminal::details(&outcomes, &setup, paint))?;
-    reports.write(&outcomes, &setup)?;
-    Ok(exit_code(&outcomes, stop))
+    let identity = setup.identity();
+    let changes = baseline.map(|baseline| baseline.compare(&outcomes, &identity));
+    let input = ReportInput { outcomes: &outcomes, setup: &setup, changes: changes.as_ref() };
+    print(&report::terminal::details(&input, paint))?;
+    files.write(&input)?;
+    Ok(exit_code(&outcomes, changes.as_ref(), stop))
 }
 
 /// Prepares the process for networks of the cases, if the command wants any. Must be called while
@@ -253,72 +277,26 @@ fn probe() -> Result<(), String> {
     }
 }
 
-/// Report files that the user requested. They are opened before the first case runs, so that a path
-/// that cannot be written fails at once.
-struct Reports {
-    junit: Option<Output>,
-    json: Option<Output>,
-    html: Option<Output>,
-    badge: Option<Output>,
-}
-
-impl Reports {
-    /// Opens the report files, and refuses paths that the client or another report uses.
-    fn open(args: &GradeArgs, client: &GradedClient) -> Result<Self, Failure> {
-        let reports = [
-            ("--junit", &args.junit),
-            ("--json", &args.json),
-            ("--html", &args.html),
-            ("--badge", &args.badge),
-        ];
-        let mut places = CommandPlaces::printing();
-        if let Some(output) = args.output.as_ref().filter(|_| args.workdir == Workdir::Here) {
-            // The client writes this file in the current folder, so a report must not overwrite it.
-            places.writes("-o", output)?;
-        }
-        for path in client.inputs() {
-            places.reads("--", &path)?;
-        }
-        for (flag, path) in reports {
-            path.as_ref().map_or(Ok(()), |path| places.writes(flag, path))?;
-        }
-        let begin = |path: &Option<PathBuf>| path.as_deref().map(Output::begin).transpose();
-        Ok(Self {
-            junit: begin(&args.junit)?,
-            json: begin(&args.json)?,
-            html: begin(&args.html)?,
-            badge: begin(&args.badge)?,
-        })
-    }
-
-    /// Writes the reports.
-    fn write(self, outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Result<(), Failure> {
-        let report = report::json::GradeReport::new(outcomes, setup);
-        let text = |output: Option<Output>, text: &dyn Fn() -> String| match output {
-            Some(output) => output.put(|out| out.write_all(text().as_bytes())),
-            None => Ok(()),
-        };
-        let json = |report| {
-            serde_json::to_string_pretty(report).map(|text| text + "\n").unwrap_or_default()
-        };
-        text(self.junit, &|| report::junit::junit(&report))?;
-        text(self.json, &|| json(&report))?;
-        text(self.html, &|| report::html::html(&report))?;
-        text(self.badge, &|| report::badge::badge(&GradeSummary::of(outcomes)))
-    }
-}
-
 /// Returns the exit code: a stop by the user, a failed must, one that could not be judged, or
-/// success.
-fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
-    let musts = || outcomes.iter().filter(|outcome| outcome.severity == Severity::Must);
-    let failed =
-        |outcome: &CaseOutcome| !matches!(outcome.verdict, Verdict::Pass | Verdict::NotJudged);
+/// success. With a baseline only musts
+/// that got worse fail the client.
+fn exit_code(outcomes: &[CaseOutcome], changes: Option<&Comparison<'_>>, stop: &Stop) -> Exit {
+    let is_must = |outcome: &CaseOutcome| outcome.severity == Severity::Must;
+    let failed = match changes {
+        Some(changes) => {
+            baseline::is_ungraded(outcomes) || changes.worse.iter().any(|worse| is_must(worse))
+        }
+        None => {
+            let is_fine = |verdict| matches!(verdict, Verdict::Pass | Verdict::NotJudged);
+            outcomes.iter().any(|case| is_must(case) && !is_fine(case.verdict))
+        }
+    };
     // Cases that could not be judged are no failure of the client, and no success either.
     let summary = GradeSummary::of(outcomes);
-    let is_unknown = summary.not_judged > 0 && summary.letter.is_none()
-        || musts().any(|outcome| outcome.verdict == Verdict::NotJudged);
-    match musts().any(failed) {
+    let is_unknown = changes.is_none()
+        && (summary.not_judged > 0 && summary.letter.is_none()
+            || outcomes.iter().any(|case| is_must(case) && case.verdict == Verdict::NotJudged));
+    match failed {
         _ if stop.asked() => Exit::Incomplete,
         true => Exit::ClientFailed,
         false if is_unknown => Exit::Incomplete,
@@ -327,6 +305,27 @@ fn exit_code(outcomes: &[CaseOutcome], stop: &Stop) -> Exit {
 }
 
 impl GradeArgs {
+    /// Returns the flags of the report files with their values.
+    fn reports(&self) -> [(&'static str, &Option<PathBuf>); 4] {
+        [
+            ("--junit", &self.junit),
+            ("--json", &self.json),
+            ("--html", &self.html),
+            ("--badge", &self.badge),
+        ]
+    }
+
+    /// Returns the runner of these cases.
+    fn runner<'a>(
+        &self,
+        setup: &'a AttemptSetup,
+        folder: &'a RunFolder,
+        cases: &'a [&'static Case],
+    ) -> CaseRunner<'a> {
+        let jobs = self.jobs(setup);
+        CaseRunner { setup, folder, cases, strict: self.strict, repeat: self.repeat, jobs }
+    }
+
     /// Returns the settings that all runs share, and a remark about them.
     fn setup(&self) -> Result<(AttemptSetup, Option<String>), Failure> {
         let client = GradedClient::new(&self.command).ok_or_else(|| {
@@ -413,37 +412,4 @@ impl GradeArgs {
             None => JobLimit::Measured,
         }
     }
-}
-
-/// Returns the text of `--list`.
-fn list(cases: &[&Case]) -> String {
-    let mut text = String::new();
-    let mut group = "";
-    for case in cases {
-        if std::mem::replace(&mut group, case.group()) != case.group() && !text.is_empty() {
-            text.push('\n');
-        }
-        let _ = writeln!(text, "{:28} {:6}  {}", case.id, case.severity.as_str(), case.about());
-    }
-    text
-}
-
-/// Returns the text of `--explain`.
-fn explain(case: &Case, seed: u64) -> String {
-    let by_hand = match case.exchange_setup {
-        Some(exchange_setup) => {
-            format!("{}, then the client", exchange_setup.serve_command(seed, PORT))
-        }
-        None => "the client, while no exchange runs".to_owned(),
-    };
-    format!(
-        "{} ({})\n  requires  {} ({})\n  scenario  {}\n  passes if {}\n  \
-         by hand   {by_hand}\n",
-        case.id,
-        case.severity.as_str(),
-        case.requirement.text,
-        case.requirement.place(),
-        case.about(),
-        case.passes.sentence()
-    )
 }

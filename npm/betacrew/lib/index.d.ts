@@ -134,6 +134,8 @@ export interface Case {
     actual: string | null;
     /** Likely cause of a failure. The id never changes its meaning. */
     cause: { id: string; text: string } | null;
+    /** What to do about a failure, and lines of an example client that does it right. */
+    advice?: { id?: string; fix?: string; example: string | null };
     observations: string[];
     stderr: string[];
     timeline: Record<string, any>[];
@@ -152,6 +154,18 @@ export interface GradeReport {
   must: Passes;
   should: Passes;
   notRun: number;
+  /** Causes to mend first: those that fail the most musts, at most three. */
+  mendFirst: {
+    id: string;
+    text: string;
+    /** What to do, in one sentence. */
+    fix: string;
+    /** Lines of an example client that does it right. */
+    example: { place: string; code: string } | null;
+    must: number;
+    should: number;
+    cases: string[];
+  }[];
   cases: Case[];
   /** True if every must passed. */
   passed: boolean;

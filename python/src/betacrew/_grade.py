@@ -45,6 +45,8 @@ class Case:
     expected: Optional[str]
     actual: Optional[str]
     cause: Optional[Cause]
+    #: What to do about a failure, in one sentence; None if its cause is not known.
+    fix: Optional[str]
     #: Commands that repeat the case.
     by_hand: Tuple[str, ...]
     #: The case in the JSON report, with the timeline of the wire.
@@ -63,6 +65,8 @@ class Case:
             lines.append(f"  actual    {self.actual}")
             if self.cause is not None:
                 lines.append(f"  cause     {self.cause.text}")
+            if self.fix is not None:
+                lines.append(f"  to do     {self.fix}")
             lines.append("  by hand   " + "\n            ".join(self.by_hand))
         return "\n".join(lines)
 
@@ -179,7 +183,8 @@ def _case(raw: Mapping[str, Any]) -> Case:
         about=raw["about"],
         expected=run.get("expected"),
         actual=run.get("actual"),
-        cause=None if cause is None else Cause(**cause),
+        cause=None if cause is None else Cause(cause["id"], cause["text"]),
+        fix=(run.get("advice") or {}).get("fix"),
         by_hand=tuple(raw["byHand"]),
         raw=raw,
     )

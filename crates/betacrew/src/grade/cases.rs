@@ -5,6 +5,7 @@ mod requirement;
 mod table;
 mod usual_time;
 
+use crate::grade::example::Lesson;
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::protocol::GradedProtocol;
 
@@ -38,6 +39,8 @@ pub(crate) struct Requirement {
     pub(crate) section: &'static str,
     /// Sentence, word for word.
     pub(crate) text: &'static str,
+    /// Part of the example clients that fulfils it; `None` in protocols whose examples have no parts.
+    pub(crate) lesson: Option<Lesson>,
 }
 
 /// Scenario, tape and pace that the exchange of a case plays.
@@ -165,12 +168,19 @@ pub(crate) struct Case {
     /// Factor by which `--timeout` is multiplied. Cases with a slow or silent exchange have 2,
     /// because a client is right to wait for it.
     pub(crate) timeout_factor: u32,
+    /// Reason for the case: the mistake that it finds, or the event that it stands for.
+    pub(crate) why: &'static str,
 }
 
 impl Case {
     /// Doubles the time limit, for cases in which a client is right to wait.
     pub(crate) const fn with_double_timeout(self) -> Self {
         Self { timeout_factor: 2, ..self }
+    }
+
+    /// Gives the reason for the case.
+    const fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
     }
 
     /// Returns whether the case is about the end of the client, so that a client that lingers must
@@ -229,7 +239,7 @@ mod tests {
     fn every_requirement_is_a_sentence_of_the_protocol_s_description() {
         let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         for case in CASES {
-            let Requirement { page: _, section, text } = case.requirement;
+            let Requirement { section, text, .. } = case.requirement;
             let heading = format!("#### {section} ");
             let (_, after) = PROTOCOL.split_once(&heading).unwrap_or_else(|| panic!("{section}"));
             let part = after.split("\n#").next().unwrap_or_default();
@@ -259,5 +269,13 @@ mod tests {
         let all = ["basics", "gaps", "framing", "recovery", "tail", "robustness", "termination"];
         assert_eq!(groups, [&all[..], &["conduct"]].concat(), "each group in one piece");
         assert!(CASES.iter().all(|case| !case.about().is_empty()));
+    }
+
+    #[test]
+    fn every_case_has_a_reason_of_its_own() {
+        let reasons: BTreeSet<&str> = CASES.iter().map(|case| case.why).collect();
+        assert_eq!(reasons.len(), CASES.len());
+        let is_sentence = |why: &&str| why.ends_with('.') && why.starts_with(char::is_uppercase);
+        assert!(reasons.iter().all(is_sentence), "{reasons:?}");
     }
 }

@@ -4,11 +4,14 @@
 //! * `framing`: mistakes in how a client splits its reads into packets;
 //! * `resends`: mistakes in how it detects gaps, requests packets and reads the answers;
 //! * `content`: mistakes in how it decodes fields and writes its output;
-//! * `ending`: crashes, endless waits and wrong exit codes.
+//! * `ending`: crashes, endless waits and wrong exit codes;
+//! * `advice`: what to do about each cause; `mending`: which cause is worth mending first.
 
+pub(crate) mod advice;
 mod content;
 mod ending;
 mod framing;
+pub(crate) mod mending;
 pub(crate) mod prompt;
 mod resends;
 #[cfg(test)]

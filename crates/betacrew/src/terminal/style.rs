@@ -39,6 +39,12 @@ pub(crate) fn of(stream: Stream) -> Style {
     decide(terminal, |name| std::env::var_os(name))
 }
 
+/// Returns the width of the terminal that shows stdout; `None` if it is not a terminal.
+pub(crate) fn columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(width.0))
+}
+
 /// Chooses the style of a stream, from whether it is a terminal and from the environment:
 /// `NO_COLOR` (any value) wins over `CLICOLOR_FORCE`, that over `TERM=dumb` and `CLICOLOR=0`, and
 /// those over being a terminal.

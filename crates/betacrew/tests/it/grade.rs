@@ -17,7 +17,7 @@ fn examples() -> PathBuf {
 
 /// Returns the command of an example client, or `None` if this machine cannot run it. With
 /// BETACREW_REQUIRE_CLIENTS=1 that is a failure.
-fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
+pub(crate) fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
     let path = examples().join(name);
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let (program, words) = match path.extension().unwrap().to_str().unwrap() {

@@ -70,6 +70,8 @@ mod follow;
 mod gateway;
 mod grade;
 mod grade_jobs;
+#[cfg(unix)]
+mod grade_reports;
 mod hostile;
 #[cfg(feature = "web")]
 mod http;

@@ -130,15 +130,16 @@ fn the_action_grades_annotates_and_reports() {
         let cargo = "#!/bin/sh\necho \"$*\" > ../cargo.txt\nfor last; do :; done\n\
                      mkdir -p \"$last/bin\"\ncp -L ../bin/betacrew \"$last/bin\"\n";
         std::fs::write(at("bin/cargo"), cargo).unwrap();
-        let run = |script: &str| {
+        let run_with = |script: &str, baseline: &str| {
             let mut bash = shell(place.path(), script);
             let command = format!("node {client} {{host}} {{port}}");
             bash.env("GITHUB_ACTION_PATH", &root).env("RUNNER_TEMP", at("temp"));
             bash.env("GITHUB_OUTPUT", at("output")).env("GITHUB_STEP_SUMMARY", at("summary"));
-            bash.env("COMMAND", command).env("STRICT", "false");
+            bash.env("COMMAND", command).env("STRICT", "false").env("BASELINE", baseline);
             bash.env("CASES", "gaps/one\nframing/half-packet\n");
             bash.output_in_time().unwrap()
         };
+        let run = |script: &str| run_with(script, "");
         let made_executable =
             shell(place.path(), "chmod +x ../bin/cargo").output_in_time().unwrap();
         assert!(made_executable.status.success());
@@ -150,6 +151,7 @@ fn the_action_grades_annotates_and_reports() {
         let printed = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
         assert_eq!(done.status.code(), Some(if passes { 0 } else { 10 }), "{printed}");
         assert_eq!(printed.contains("::error title=framing/half-packet::"), !passes, "{printed}");
+        assert_eq!(printed.contains("%0AAs in examples/clients/client.js:"), !passes, "{printed}");
         let output = std::fs::read_to_string(at("output")).unwrap();
         assert_eq!(output.contains("grade=A\n"), passes, "{output}");
         let summary = std::fs::read_to_string(at("summary")).unwrap();
@@ -161,6 +163,13 @@ fn the_action_grades_annotates_and_reports() {
         for report in ["grade.json", "grade.xml", "grade.html", "grade.svg"] {
             assert!(at("temp/betacrew-reports").join(report).exists(), "{report}");
         }
+        // With its own report as the baseline, nothing got worse.
+        let baseline = at("baseline.json");
+        std::fs::copy(at("temp/betacrew-reports/grade.json"), &baseline).unwrap();
+        let done = run_with(grade, baseline.to_str().unwrap());
+        let printed = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert_eq!(done.status.code(), Some(0), "{printed}");
+        assert!(!printed.contains("::error "), "{printed}");
     }
 }
 
@@ -171,15 +180,18 @@ fn the_commands_for_other_ci_systems_work() {
         return;
     }
     let text = std::fs::read_to_string(folder("docs/ci.md")).unwrap();
-    let starts = ["- betacrew ", "sh 'betacrew ", "entry: betacrew "];
+    let starts = ["- betacrew ", "sh 'betacrew ", "entry: betacrew ", "betacrew "];
     let commands: Vec<&str> = text
         .lines()
         .filter_map(|line| starts.iter().find_map(|start| line.trim().strip_prefix(start)))
         .map(|rest| rest.trim_end_matches('\''))
         .collect();
-    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert_eq!(commands.len(), 5, "{commands:?}");
+    let with_baseline = workplace();
     for command in commands {
-        let place = workplace();
+        // The two commands about a baseline share a folder.
+        let own = workplace();
+        let place = if command.contains("baseline.json") { &with_baseline } else { &own };
         // All cases take long; a CI's command is the same with a few.
         let few = match command.contains("gaps/one") {
             true => command.to_owned(),

@@ -141,6 +141,14 @@ impl Evidence {
         feed || self.output.is_outside()
     }
 
+    /// Returns the name of the output, if there is one.
+    pub(crate) fn output_name(&self) -> Option<&str> {
+        match &self.feed {
+            Some(feed) => feed.output.name(),
+            None => self.output.name(),
+        }
+    }
+
     /// Returns the name of the output, and the shape in which it was read or why it was not.
     pub(crate) fn output_description(&self) -> Option<String> {
         fn described<R>(output: &ClientOutput<R>, shape: impl Fn(&R) -> String) -> Option<String> {

@@ -5,6 +5,7 @@ use crate::grade::report::badge::colour;
 use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
 use crate::text::formatting::took;
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(crate) fn html(report: &GradeReport) -> String {
         report.grade.as_deref().unwrap_or("not run")
     );
     head(&mut page, report, &client);
+    baseline(&mut page, report);
+    mend_first(&mut page, report);
     causes(&mut page, report);
     let mut rest = report.cases.as_slice();
     while let Some(first) = rest.first() {
@@ -92,10 +95,72 @@ fn bar(name: &str, count: PassCount) -> String {
     )
 }
 
-/// Writes the list of likely causes, each with links to its cases.
+/// Writes what got better and what got worse since an earlier run.
+fn baseline(page: &mut String, report: &GradeReport) {
+    let Some(baseline) = &report.baseline else { return };
+    let _ =
+        writeln!(page, "<section class=\"panel\">\n<h2>Since {}</h2>\n<ul>", xml(&baseline.name));
+    if baseline.better.is_empty() && baseline.worse.is_empty() {
+        page.push_str("<li>No case got better or worse</li>\n");
+    }
+    for (change, cases) in [("better", &baseline.better), ("worse", &baseline.worse)] {
+        if !cases.is_empty() {
+            let _ = writeln!(page, "<li><b class=\"{change}\">{change}</b> {}</li>", links(cases));
+        }
+    }
+    for remark in &baseline.remarks {
+        let _ = writeln!(page, "<li><small>{}</small></li>", xml(remark));
+    }
+    page.push_str("</ul>\n</section>\n");
+}
+
+/// Returns links to cases.
+fn links(cases: &[&str]) -> String {
+    let links: Vec<String> = cases.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
+    links.join(", ")
+}
+
+/// Writes the causes to mend first, each with what to do and the lines of an example.
+fn mend_first(page: &mut String, report: &GradeReport) {
+    if report.mend_first.is_empty() {
+        return;
+    }
+    page.push_str("<section class=\"panel\">\n<h2>Mend first</h2>\n<ol>\n");
+    for mend in &report.mend_first {
+        let count = |number: usize, what| {
+            (number > 0).then(|| crate::text::formatting::count(number as u64, what))
+        };
+        let counts = [count(mend.must, "must"), count(mend.should, "should")];
+        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        let _ = writeln!(
+            page,
+            "<li><code>{}</code> <small>fails {}</small><p>{}</p><p class=\"fix\">{}</p>",
+            mend.id,
+            counts.join(" and "),
+            xml(&mend.text),
+            xml(mend.fix)
+        );
+        if let Some(example) = &mend.example {
+            let _ = writeln!(
+                page,
+                "<details class=\"example\"><summary>as in <code>{}</code></summary>\n<pre>{}</pre>\n\
+                 </details>",
+                example.place,
+                xml(&example.code)
+            );
+        }
+        let _ = writeln!(page, "<small>{}</small></li>", links(&mend.cases));
+    }
+    page.push_str("</ol>\n</section>\n");
+}
+
+/// Writes the other likely causes, each with links to its cases.
 fn causes(page: &mut String, report: &GradeReport) {
     let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
     for case in &report.cases {
+        if report.mend_first.iter().any(|mend| mend.cases.contains(&case.id)) {
+            continue;
+        }
         let Some(cause) = case.run.as_ref().and_then(|run| run.cause.as_ref()) else { continue };
         let same = |known: &&mut (&str, &str, Vec<&str>)| {
             known.0 == cause.id && (cause.id != "crash" || known.1 == cause.text)
@@ -108,11 +173,21 @@ fn causes(page: &mut String, report: &GradeReport) {
     if found.is_empty() {
         return;
     }
-    page.push_str("<section class=\"causes\">\n<h2>Likely causes</h2>\n<ol>\n");
-    for (_, text, cases) in found {
-        let links: Vec<String> =
-            cases.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
-        let _ = writeln!(page, "<li>{}<br><small>{}</small></li>", xml(text), links.join(", "));
+    let is_must =
+        |id: &&&str| report.cases.iter().any(|case| case.id == **id && case.severity == "must");
+    found.sort_by_key(|(_, _, cases)| Reverse(cases.iter().filter(is_must).count()));
+    let begin = report.mend_first.len() + 1;
+    let _ = writeln!(page, "<section class=\"panel\">\n<h2>Then</h2>\n<ol start=\"{begin}\">");
+    for (id, text, cases) in found {
+        let fix = report.cases.iter().find(|case| case.id == cases[0]);
+        let fix = fix.and_then(|case| case.run.as_ref()?.advice.as_ref()?.fix);
+        let _ = writeln!(
+            page,
+            "<li><code>{id}</code><p>{}</p><p class=\"fix\">{}</p><small>{}</small></li>",
+            xml(text),
+            xml(fix.unwrap_or_default()),
+            links(&cases)
+        );
     }
     page.push_str("</ol>\n</section>\n");
 }
@@ -134,15 +209,15 @@ fn row(page: &mut String, case: &CaseReport) {
         _ => String::new(),
     };
     let time = run.map(|run| time(run.took_ms)).unwrap_or_default();
+    let change = case.change.map(|change| format!("<b class=\"{change}\">{change}</b> "));
+    let change = change.unwrap_or_default();
+    let (id, class, severity) = (case.id, case.verdict.replace(' ', "-"), case.severity);
     let _ = writeln!(
         page,
-        "<details id=\"{}\" class=\"{}\">\n<summary><span class=\"mark\">{mark}</span>\
-         <span class=\"name\">{name}</span><span class=\"severity\">{}</span>\
-         <span class=\"what\">{runs}{}</span><span class=\"time\">{time}</span></summary>\n\
+        "<details id=\"{id}\" class=\"{class}\">\n<summary><span class=\"mark\">{mark}</span>\
+         <span class=\"name\">{name}</span><span class=\"severity {severity}\">{severity}</span>\
+         <span class=\"what\">{change}{runs}{}</span><span class=\"time\">{time}</span></summary>\n\
          <div class=\"body\">\n<dl>",
-        case.id,
-        case.verdict.replace(' ', "-"),
-        if case.severity == "should" { "should" } else { "" },
         if actual.is_empty() { xml(&case.about) } else { xml(actual) }
     );
     item(
@@ -174,6 +249,14 @@ fn run(page: &mut String, run: &RunReport) {
     }
     if let Some(cause) = &run.cause {
         item(page, "cause", &format!("<strong>{}</strong>", xml(&cause.text)));
+    }
+    if let Some(advice) = &run.advice {
+        if let Some(fix) = advice.fix {
+            item(page, "to do", &format!("<strong class=\"fix\">{}</strong>", xml(fix)));
+        }
+        if let Some(example) = &advice.example {
+            item(page, "as in", &format!("<code>{example}</code>"));
+        }
     }
     item(page, "ended", &xml(&run.ended));
     if let Some(output) = &run.output {

@@ -1,6 +1,11 @@
 //! Report as data, for `--json`; the JUnit and HTML reports are made from it.
 
 use crate::args::address::PORT;
+use crate::grade::baseline::{Comparison, RunIdentity};
+use crate::grade::cases::Severity;
+use crate::grade::diagnose::advice;
+use crate::grade::diagnose::mending::{Mending, mend_first};
+use crate::grade::example::ExampleClient;
 use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
 use crate::grade::report::terminal::stderr_lines;
@@ -14,6 +19,25 @@ const LINES: usize = 200;
 
 /// Name and version of the report's schema.
 pub(crate) const SCHEMA: &str = "urn:betacrew:grade:1";
+
+/// Results of a finished run, from which all reports are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReportInput<'a> {
+    /// Outcomes of all cases, in the order of the table.
+    pub(crate) outcomes: &'a [CaseOutcome],
+    /// Settings of the run.
+    pub(crate) setup: &'a AttemptSetup,
+    /// Comparison with an earlier run, if there is one.
+    pub(crate) changes: Option<&'a Comparison<'a>>,
+}
+
+impl AttemptSetup {
+    /// Returns what a run with these settings grades.
+    pub(crate) fn identity(&self) -> RunIdentity {
+        let version = env!("CARGO_PKG_VERSION");
+        RunIdentity { client: self.client.shown(), version, seed: self.seed }
+    }
+}
 
 /// Report of all cases. Times are in milliseconds.
 #[derive(Serialize, JsonSchema, Debug)]
@@ -43,8 +67,67 @@ pub(crate) struct GradeReport {
     pub(crate) not_run: u32,
     /// Number of cases that could not be judged, because the output was not understood.
     pub(crate) not_judged: u32,
+    /// Causes to mend first: those that fail the most musts, at most three.
+    pub(crate) mend_first: Vec<MendReport>,
+    /// Comparison with the report that `--baseline` named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baseline: Option<BaselineReport>,
     /// Cases in the order of the table.
     pub(crate) cases: Vec<CaseReport>,
+}
+
+/// Cause to mend, with what to do.
+#[derive(Serialize, JsonSchema, Debug)]
+pub(crate) struct MendReport {
+    /// Name of the cause, or of the case whose rule was broken. `--explain` explains it.
+    pub(crate) id: &'static str,
+    /// Explanation.
+    pub(crate) text: String,
+    /// Remedy, in one sentence.
+    pub(crate) fix: &'static str,
+    /// Lines of an example client that does it right.
+    pub(crate) example: Option<ExampleReport>,
+    /// Number of musts that fail by the cause.
+    pub(crate) must: usize,
+    /// Number of shoulds that fail by the cause.
+    pub(crate) should: usize,
+    /// Ids of the cases that fail by the cause.
+    pub(crate) cases: Vec<&'static str>,
+}
+
+/// Lines of an example client.
+#[derive(Serialize, JsonSchema, Debug)]
+pub(crate) struct ExampleReport {
+    /// Path and lines in the repository of betacrew, such as `examples/clients/client.py:64-74`.
+    pub(crate) place: String,
+    /// Lines with their numbers.
+    pub(crate) code: String,
+}
+
+/// Comparison with an earlier run.
+#[derive(Serialize, JsonSchema, Debug)]
+pub(crate) struct BaselineReport {
+    /// Name of the earlier report.
+    pub(crate) name: String,
+    /// Ids of the cases that pass, or pass more often, than before.
+    pub(crate) better: Vec<&'static str>,
+    /// Ids of the cases that passed, or passed more often, before.
+    pub(crate) worse: Vec<&'static str>,
+    /// Reasons why the comparison says less than it could, such as another version.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// What to do about a failure.
+#[derive(Serialize, JsonSchema, Debug)]
+pub(crate) struct AdviceReport {
+    /// Name of the cause, or of the case whose rule was broken; absent if the cause is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'static str>,
+    /// Remedy, in one sentence; absent if the cause is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<&'static str>,
+    /// Path and lines of an example client that does it right, in the repository of betacrew.
+    pub(crate) example: Option<String>,
 }
 
 /// Number of passes out of a total.
@@ -72,6 +155,9 @@ pub(crate) struct CaseReport {
     pub(crate) severity: &'static str,
     /// Verdict: `pass`, `flaky`, `fail`, `not judged` or `not run`.
     pub(crate) verdict: &'static str,
+    /// Change since the baseline: `better` or `worse`; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) change: Option<&'static str>,
     /// Number of runs that passed, and of all runs.
     pub(crate) runs: PassCount,
     /// Sentence of the protocol that the case checks.
@@ -112,6 +198,9 @@ pub(crate) struct RunReport {
     pub(crate) not_judged: Option<String>,
     /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
+    /// What to do, if the run did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<AdviceReport>,
     /// Observations that do not decide the case.
     pub(crate) observations: Vec<String>,
     /// Most useful lines of the standard error output.
@@ -152,23 +241,74 @@ fn ms(time: std::time::Duration) -> f64 {
 
 impl GradeReport {
     /// Returns the report of a finished grading run.
-    pub(crate) fn new(outcomes: &[CaseOutcome], setup: &AttemptSetup) -> Self {
+    pub(crate) fn new(input: &ReportInput<'_>) -> Self {
+        let ReportInput { outcomes, setup, changes } = *input;
         let summary = GradeSummary::of(outcomes);
+        let RunIdentity { client, version, seed } = setup.identity();
+        let example = ExampleClient::closest_to(&client);
+        let mend = mend_first(outcomes);
         Self {
             schema: SCHEMA,
             protocol: setup.protocol.as_str(),
-            client: setup.client.shown(),
-            version: env!("CARGO_PKG_VERSION"),
-            seed: setup.seed,
+            client,
+            version,
+            seed,
             grade: summary.letter.map(|letter| letter.to_string()),
             rule: summary.letter.map(crate::grade::judge::verdict::Letter::rule),
             must: summary.must.into(),
             should: summary.should.into(),
             not_run: summary.not_run,
             not_judged: summary.not_judged,
-            cases: outcomes.iter().map(|outcome| case_report(outcome, setup)).collect(),
+            mend_first: mend.iter().map(|mending| mend_report(mending, example)).collect(),
+            baseline: changes.map(baseline_report),
+            cases: outcomes
+                .iter()
+                .map(|outcome| CaseReport {
+                    change: changes.and_then(|changes| changes.change(outcome.case.id)),
+                    ..case_report(outcome, setup)
+                })
+                .collect(),
         }
     }
+}
+
+fn mend_report(mending: &Mending<'_>, example: ExampleClient) -> MendReport {
+    let advice = mending.advice;
+    let lines = example.lines(advice.lesson);
+    MendReport {
+        id: advice.id,
+        text: mending.text(),
+        fix: advice.fix,
+        example: lines
+            .map(|lines| ExampleReport { place: lines.to_string(), code: lines.numbered() }),
+        must: mending.count(Severity::Must),
+        should: mending.count(Severity::Should),
+        cases: mending.outcomes.iter().map(|outcome| outcome.case.id).collect(),
+    }
+}
+
+fn baseline_report(changes: &Comparison<'_>) -> BaselineReport {
+    let ids = |outcomes: &[&CaseOutcome]| outcomes.iter().map(|outcome| outcome.case.id).collect();
+    BaselineReport {
+        name: changes.since.clone(),
+        better: ids(&changes.better),
+        worse: ids(&changes.worse),
+        remarks: changes.remarks.clone(),
+    }
+}
+
+/// Returns what to do about a failure; `None` if the case passed or was not run.
+fn advice_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> Option<AdviceReport> {
+    outcome.shown.as_ref()?.judged.failure.as_ref()?;
+    let advice = advice::on(outcome.case, outcome.cause());
+    let lesson = advice.map(|advice| advice.lesson).or(outcome.case.requirement.lesson);
+    let closest = ExampleClient::closest_to(&setup.client.shown());
+    let example = lesson.and_then(|lesson| closest.lines(lesson));
+    Some(AdviceReport {
+        id: advice.map(|advice| advice.id),
+        fix: advice.map(|advice| advice.fix),
+        example: example.map(|lines| lines.to_string()),
+    })
 }
 
 fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
@@ -176,17 +316,22 @@ fn case_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> CaseReport {
     let port = setup.port.unwrap_or(PORT);
     let serve =
         case.exchange_setup.map(|exchange_setup| exchange_setup.serve_command(setup.seed, port));
+    let run = outcome.shown.as_ref().map(|shown| RunReport {
+        advice: advice_report(outcome, setup),
+        ..run_report(&shown.evidence, &shown.judged)
+    });
     CaseReport {
         id: case.id,
         severity: outcome.severity.as_str(),
         verdict: outcome.verdict.as_str(),
+        change: None,
         runs: outcome.runs.into(),
         requirement: case.requirement.text,
         page: case.requirement.page,
         section: case.requirement.section,
         about: case.about(),
         passes: case.passes.sentence(),
-        run: outcome.shown.as_ref().map(|shown| run_report(&shown.evidence, &shown.judged)),
+        run,
         by_hand: serve.into_iter().chain([setup.client.shown_with_port(port)]).collect(),
     }
 }
@@ -209,6 +354,7 @@ fn run_report(
         cause: failure
             .and_then(|failure| failure.cause.as_ref())
             .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
+        advice: None,
         observations: judged
             .observations
             .iter()

@@ -1,7 +1,8 @@
 //! Report for `--junit`: each case as a test, for programs that show JUnit XML.
 //!
 //! A should that is not met is a skipped test with a message. It does not make the client fail, so
-//! it must not fail a pipeline that counts failures.
+//! it must not fail a pipeline that counts failures. Nor does a must that failed in the baseline
+//! already, if there is one.
 
 use crate::grade::report::json::{CaseReport, GradeReport};
 use crate::text::escape::xml;
@@ -11,7 +12,8 @@ use std::fmt::Write;
 pub(crate) fn junit(report: &GradeReport) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let head = |cases: &[&CaseReport]| {
-        let count = |status: Status| cases.iter().filter(|case| Status::of(case) == status).count();
+        let is = |case: &CaseReport, status| Status::of(case, report) == status;
+        let count = |status| cases.iter().filter(|case| is(case, status)).count();
         let time: f64 = cases.iter().map(|case| seconds(case)).sum();
         format!(
             "tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{time:.3}\"",
@@ -23,6 +25,7 @@ pub(crate) fn junit(report: &GradeReport) -> String {
     let all: Vec<&CaseReport> = report.cases.iter().collect();
     let name = xml(&format!("betacrew grade: {}", report.client));
     let _ = writeln!(text, "<testsuites name=\"{name}\" {}>", head(&all));
+    let mut properties = properties(report);
     let mut rest = all.as_slice();
     while let Some(first) = rest.first() {
         let group = group(first);
@@ -30,10 +33,30 @@ pub(crate) fn junit(report: &GradeReport) -> String {
         let (cases, after) = rest.split_at(len);
         rest = after;
         let _ = writeln!(text, "  <testsuite name=\"{group}\" {}>", head(cases));
-        cases.iter().for_each(|case| test(&mut text, case));
+        // Properties belong to a suite, and the first one is read first.
+        text.push_str(&std::mem::take(&mut properties));
+        cases.iter().for_each(|case| test(&mut text, case, report));
         text.push_str("  </testsuite>\n");
     }
     text + "</testsuites>\n"
+}
+
+/// Returns the causes to mend first, as properties of a suite.
+fn properties(report: &GradeReport) -> String {
+    let mut text = String::new();
+    for (place, mend) in report.mend_first.iter().enumerate() {
+        let value = format!("{}: {}", mend.id, mend.fix);
+        let _ = writeln!(
+            text,
+            "      <property name=\"mend first {}\" value=\"{}\"/>",
+            place + 1,
+            xml(&value)
+        );
+    }
+    match text.is_empty() {
+        true => text,
+        false => format!("    <properties>\n{text}    </properties>\n"),
+    }
 }
 
 /// Status of a test.
@@ -45,10 +68,11 @@ enum Status {
 }
 
 impl Status {
-    fn of(case: &CaseReport) -> Self {
+    fn of(case: &CaseReport, report: &GradeReport) -> Self {
+        let is_worse = report.baseline.is_none() || case.change == Some("worse");
         match (case.verdict, case.severity) {
             ("pass", _) => Self::Passed,
-            ("fail" | "flaky", "must") => Self::Failed,
+            ("fail" | "flaky", "must") if is_worse => Self::Failed,
             _ => Self::Skipped,
         }
     }
@@ -63,12 +87,12 @@ fn seconds(case: &CaseReport) -> f64 {
 }
 
 /// Writes the test of one case.
-fn test(text: &mut String, case: &CaseReport) {
+fn test(text: &mut String, case: &CaseReport, report: &GradeReport) {
     let (group, time) = (group(case), seconds(case));
     let _ =
         write!(text, "    <testcase classname=\"{group}\" name=\"{}\" time=\"{time:.3}\"", case.id);
     let actual = case.run.as_ref().and_then(|run| run.actual.clone()).unwrap_or_default();
-    match Status::of(case) {
+    match Status::of(case, report) {
         Status::Passed => text.push_str("/>\n"),
         Status::Failed => {
             let _ = writeln!(
@@ -83,6 +107,7 @@ fn test(text: &mut String, case: &CaseReport) {
             let message = match case.verdict {
                 "not run" => "not run".to_owned(),
                 "not judged" => not_judged(case),
+                _ if case.severity == "must" => format!("not worse than before: {actual}"),
                 _ => format!("should: {actual}"),
             };
             let _ = writeln!(
@@ -104,10 +129,13 @@ fn not_judged(case: &CaseReport) -> String {
 fn details(case: &CaseReport) -> String {
     let mut text = format!("required: {}\nscenario: {}\n", case.requirement, case.about);
     let Some(run) = &case.run else { return text };
+    let advice = run.advice.as_ref();
     let lines = [
-        ("expected", run.expected.as_ref()),
-        ("actual", run.actual.as_ref()),
-        ("cause", run.cause.as_ref().map(|cause| &cause.text)),
+        ("expected", run.expected.as_deref()),
+        ("actual", run.actual.as_deref()),
+        ("cause", run.cause.as_ref().map(|cause| cause.text.as_str())),
+        ("to do", advice.and_then(|advice| advice.fix)),
+        ("as in", advice.and_then(|advice| advice.example.as_deref())),
     ];
     for (label, line) in lines {
         if let Some(line) = line {
@@ -133,13 +161,14 @@ fn details(case: &CaseReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::report::json::PassCount;
+    use crate::grade::report::json::{BaselineReport, MendReport, PassCount};
 
     fn case(id: &'static str, severity: &'static str, verdict: &'static str) -> CaseReport {
         CaseReport {
             id,
             severity,
             verdict,
+            change: None,
             runs: PassCount { passed: 0, of: 1 },
             requirement: "Be <good>.",
             page: "docs/x.md",
@@ -153,7 +182,7 @@ mod tests {
 
     #[test]
     fn failed_musts_are_failures_and_failed_shoulds_are_skipped() {
-        let report = GradeReport {
+        let mut report = GradeReport {
             schema: crate::grade::report::json::SCHEMA,
             protocol: "betacrew",
             client: "node \"x\" <y>\u{7}".to_owned(),
@@ -165,6 +194,16 @@ mod tests {
             should: PassCount { passed: 0, of: 0 },
             not_run: 0,
             not_judged: 0,
+            mend_first: vec![MendReport {
+                id: "split-packet",
+                text: String::new(),
+                fix: "Join <both> halves.",
+                example: None,
+                must: 1,
+                should: 0,
+                cases: Vec::new(),
+            }],
+            baseline: None,
             cases: vec![
                 case("a/1", "must", "pass"),
                 case("a/2", "must", "flaky"),
@@ -180,5 +219,20 @@ mod tests {
         assert!(text.contains("<testsuite name=\"b\" tests=\"1\" failures=\"0\" skipped=\"1\""));
         assert!(text.contains("Be &lt;good&gt;."));
         assert_eq!(text.matches("<failure type=\"flaky\"").count(), 1);
+        let first =
+            "<property name=\"mend first 1\" value=\"split-packet: Join &lt;both&gt; halves.\"/>";
+        assert_eq!(text.matches(first).count(), 1, "{text}");
+        // With a baseline only what got worse fails.
+        report.baseline = Some(BaselineReport {
+            name: String::new(),
+            better: Vec::new(),
+            worse: Vec::new(),
+            remarks: Vec::new(),
+        });
+        let text = junit(&report);
+        assert!(!text.contains("<failure"), "{text}");
+        assert!(text.contains("message=\"not worse than before"), "{text}");
+        report.cases[1].change = Some("worse");
+        assert_eq!(junit(&report).matches("<failure type=\"flaky\"").count(), 1);
     }
 }

@@ -1,13 +1,15 @@
 //! Report while cases run: their rows on stdout, and a bar on stderr if that is a terminal.
 
 use crate::error::Failure;
-use crate::grade::judge::verdict::CaseOutcome;
-use crate::grade::report::terminal::{self, Paint, RowPosition, seconds};
+use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::report::terminal::layout::Paint;
+use crate::grade::report::terminal::{self, RowPosition, seconds};
 use crate::grade::run::case_runner::{RunObserver, RunProgress};
 use crate::terminal::message::{self, print};
 use crate::terminal::stderr;
 use crate::terminal::style::{self, Stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,15 @@ use std::time::{Duration, Instant};
 const NAMED: usize = 3;
 /// Interval at which the bar changes.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Cases that get no row.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct LeftOut {
+    /// Ids of cases whose success is no news.
+    pub(crate) passes: BTreeSet<&'static str>,
+    /// True to leave out cases that were not run, because the run was stopped for the next one.
+    pub(crate) not_run: bool,
+}
 
 /// Report while cases run.
 pub(crate) struct LiveReport {
@@ -28,13 +39,28 @@ pub(crate) struct LiveReport {
     /// True if stderr can show a bar.
     moves: bool,
     changed_at: Option<Instant>,
+    /// Cases that get no row.
+    left_out: LeftOut,
 }
 
 impl LiveReport {
     /// Creates the report; nothing is printed yet.
     pub(crate) fn new(paint: Paint) -> Self {
         let moves = style::of(Stream::Stderr).motion && !message::is_held();
-        Self { paint, group: "", printed: Ok(()), bar: None, moves, changed_at: None }
+        Self {
+            paint,
+            group: "",
+            printed: Ok(()),
+            bar: None,
+            moves,
+            changed_at: None,
+            left_out: LeftOut::default(),
+        }
+    }
+
+    /// Leaves out the rows of these cases.
+    pub(crate) fn leave_out(&mut self, left_out: LeftOut) {
+        self.left_out = left_out;
     }
 
     /// Removes the bar.
@@ -56,6 +82,14 @@ impl LiveReport {
 
 impl RunObserver for LiveReport {
     fn on_outcome(&mut self, outcome: &CaseOutcome) {
+        let is_left_out = match outcome.verdict {
+            Verdict::Pass => self.left_out.passes.contains(outcome.case.id),
+            Verdict::NotRun => self.left_out.not_run,
+            _ => false,
+        };
+        if is_left_out {
+            return;
+        }
         let position = match std::mem::replace(&mut self.group, outcome.case.group()) {
             before if before == outcome.case.group() => RowPosition::WithinGroup,
             _ => RowPosition::FirstOfGroup,

@@ -1,23 +1,25 @@
 //! Report for a terminal: one line a case while the run goes on, then details of the failures and
 //! the grade.
 
+mod changes;
+mod failure;
+pub(crate) mod layout;
+
 use crate::grade::cases::Severity;
+use crate::grade::diagnose::mending::{self, by_worth, mend_first};
 use crate::grade::diagnose::{self, prompt::waits_for_input};
-use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict, by_cause};
+use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary, Verdict};
 use crate::grade::judge::{NotUnderstood, end_description};
 use crate::grade::observe::fields::plain;
-use crate::grade::observe::wire::WireLog;
-use crate::grade::report::timeline::{SentBy, TimelineLine, timeline};
+use crate::grade::report::json::ReportInput;
 use crate::grade::run::attempt::AttemptSetup;
 use crate::grade::run::network::CaseNetwork;
-use crate::terminal::style::Colours;
 use crate::text::formatting::{count, took};
+use layout::{Emphasis, Paint, cut};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Maximum number of lines of a timeline.
-const LINES: usize = 14;
 /// Maximum number of failures with details.
 const FAILURES_MAX: usize = 10;
 /// Maximum number of lines of a client's standard error output.
@@ -26,38 +28,8 @@ const STDERR_LINES: usize = 3;
 const NAME: usize = 20;
 /// Maximum width of the column for the actual result.
 const RESULT_WIDTH: usize = 72;
-
-/// Switch for colours in the report.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Paint(pub(crate) Colours);
-
-impl Paint {
-    /// Wraps a text in an escape code, if colours are wanted.
-    fn put(self, code: &str, text: &str) -> String {
-        match self.0 {
-            Colours::Ansi => format!("\x1b[{code}m{text}\x1b[0m"),
-            Colours::Plain => text.to_owned(),
-        }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.put("1", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.put("2", text)
-    }
-
-    fn verdict(self, verdict: Verdict, text: &str) -> String {
-        match verdict {
-            Verdict::Pass => self.put("32", text),
-            Verdict::Flaky { .. } => self.put("33", text),
-            Verdict::Fail => self.put("31", text),
-            Verdict::NotJudged => self.put("35", text),
-            Verdict::NotRun => self.put("2", text),
-        }
-    }
-}
+/// Column at which the actual result begins.
+const RESULT_AT: usize = 41;
 
 /// Returns the heading above the table. `expected` is the time that a client without a fault takes.
 pub(crate) fn heading(
@@ -90,7 +62,9 @@ pub(crate) fn seconds(time: Duration) -> String {
 
 /// Returns a remark about the whole run.
 pub(crate) fn remark(text: &str, paint: Paint) -> String {
-    format!("{}\n", paint.dim(&format!("note: {text}")))
+    let mut remark = String::new();
+    paint.block(&mut remark, 0, &format!("note: {text}"), Emphasis::Weak);
+    remark
 }
 
 /// Position of a row in the table.
@@ -115,13 +89,12 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
         Verdict::NotJudged => "?",
         Verdict::NotRun => "-",
     };
-    let should = if outcome.severity == Severity::Should { "should" } else { "" };
     let _ = write!(
         text,
         "  {} {:NAME$} {:6}",
         paint.verdict(outcome.verdict, mark),
         outcome.case.name(),
-        paint.dim(&format!("{should:6}")),
+        severity(outcome.severity, paint),
     );
     let time = outcome.shown.as_ref().map(|shown| took(shown.evidence.process.took));
     let _ = write!(text, " {}", paint.dim(&format!("{:>7}", time.unwrap_or_default())));
@@ -132,52 +105,15 @@ pub(crate) fn row(outcome: &CaseOutcome, position: RowPosition, paint: Paint) ->
         Verdict::Flaky { passed, of } => format!("passed {passed} of {of}; {}", actual(outcome)),
     };
     if !what.is_empty() {
-        let _ = write!(text, "  {}", cut(&what, RESULT_WIDTH));
+        let room = paint.columns.map_or(RESULT_WIDTH, |columns| columns.saturating_sub(RESULT_AT));
+        let _ = write!(text, "  {}", cut(&what, room.min(RESULT_WIDTH)));
     }
     text.truncate(text.trim_end().len());
     text + "\n"
 }
 
-/// Returns the actual result of the run that is shown.
-fn actual(outcome: &CaseOutcome) -> String {
-    let failure = outcome.shown.as_ref().and_then(|shown| shown.judged.failure.as_ref());
-    failure.map(|failure| failure.actual.clone()).unwrap_or_default()
-}
-
-/// Shortens a text to a number of columns.
-fn cut(text: &str, columns: usize) -> String {
-    match text.chars().count() > columns {
-        true => text.chars().take(columns - 1).chain(['…']).collect(),
-        false => text.to_owned(),
-    }
-}
-
-/// Returns the details below the table: failures, observations and the grade.
-pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Paint) -> String {
-    let mut text = not_judged(outcomes, paint);
-    let groups = by_cause(outcomes);
-    for group in groups.iter().take(FAILURES_MAX) {
-        failure(&mut text, group, setup, paint);
-    }
-    let left_out: Vec<&str> =
-        groups.iter().skip(FAILURES_MAX).filter_map(|group| Some(group.first()?.case.id)).collect();
-    if !left_out.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n{} more: {}. Name one of these cases to see its details, or use --html FILE for all",
-            count(left_out.len() as u64, "failure"),
-            left_out.join(", ")
-        );
-    }
-    absent(&mut text, outcomes, setup, paint);
-    input(&mut text, outcomes, setup, paint);
-    behaviour(&mut text, outcomes, paint);
-    grade(&mut text, &GradeSummary::of(outcomes), paint);
-    text
-}
-
-/// Says which cases could not be judged, why, and what settles it. This comes before everything else,
-/// because the other verdicts say little about such a client.
+/// Says which cases could not be judged, why, and what settles it. This comes before everything
+/// else, because the other verdicts say little about such a client.
 fn not_judged(outcomes: &[CaseOutcome], paint: Paint) -> String {
     let unjudged = || outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotJudged);
     let reason = |outcome: &CaseOutcome| outcome.shown.as_ref()?.judged.not_judged.clone();
@@ -191,42 +127,75 @@ fn not_judged(outcomes: &[CaseOutcome], paint: Paint) -> String {
     )
 }
 
-/// Writes the details of a failure, and the ids of other cases with the same cause.
-fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, paint: Paint) {
-    let Some((first, others)) = group.split_first() else { return };
-    let Some((shown, failure)) =
-        first.shown.as_ref().and_then(|shown| Some((shown, shown.judged.failure.as_ref()?)))
-    else {
-        return;
-    };
-    let requirement = first.case.requirement;
-    let _ = writeln!(
-        text,
-        "\n{} {}  {}",
-        paint.verdict(first.verdict, "✗"),
-        paint.bold(first.case.id),
-        paint.dim(&first.case.about())
-    );
-    let _ = writeln!(text, "    required  {} ({})", requirement.text, requirement.place());
-    let _ = writeln!(text, "    expected  {}", failure.expected);
-    let _ = writeln!(text, "    actual    {}", failure.actual);
-    if let Some(cause) = &failure.cause {
-        let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
+/// Returns a severity as a column; shoulds are dim, because they do not fail the client.
+fn severity(severity: Severity, paint: Paint) -> String {
+    let word = format!("{:6}", severity.as_str());
+    if severity == Severity::Should { paint.dim(&word) } else { word }
+}
+
+/// Returns the number of outcomes of each severity: `3 musts and 1 should`.
+pub(crate) fn severities(outcomes: &[&CaseOutcome]) -> String {
+    let counts = [Severity::Must, Severity::Should].map(|severity| {
+        let number = mending::count(outcomes, severity);
+        (number > 0).then(|| count(number as u64, severity.as_str()))
+    });
+    counts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+/// Returns the ids of outcomes as a list.
+pub(crate) fn ids(outcomes: &[&CaseOutcome]) -> String {
+    outcomes.iter().map(|outcome| outcome.case.id).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the actual result of the run that is shown.
+fn actual(outcome: &CaseOutcome) -> String {
+    let failure = outcome.shown.as_ref().and_then(|shown| shown.judged.failure.as_ref());
+    failure.map(|failure| failure.actual.clone()).unwrap_or_default()
+}
+
+/// Returns the details below the table: outputs that were not understood, what to mend first,
+/// failures, observations, what changed since an earlier run, and the grade.
+pub(crate) fn details(results: &ReportInput<'_>, paint: Paint) -> String {
+    let ReportInput { outcomes, setup, changes } = *results;
+    let mut text = not_judged(outcomes, paint);
+    let first = mend_first(outcomes);
+    let groups = by_worth(outcomes);
+    if groups.len() > 1 && !first.is_empty() {
+        failure::mend_first(&mut text, &first, setup, paint);
     }
-    for line in stderr_lines(&shown.evidence.process.stderr) {
-        let _ = writeln!(text, "    stderr    {line}");
+    for group in groups.iter().take(FAILURES_MAX) {
+        failure::failure(&mut text, group, setup, paint);
     }
-    wire(text, &shown.evidence.wire, paint);
-    if let Some(exchange_setup) = first.case.exchange_setup {
-        let port = setup.port.unwrap_or(crate::args::address::PORT);
-        let serve = exchange_setup.serve_command(setup.seed, port);
-        let _ = writeln!(text, "    by hand   {serve}");
-        let _ = writeln!(text, "              {}", setup.client.shown_with_port(port));
+    let left_out: Vec<&str> =
+        groups.iter().skip(FAILURES_MAX).filter_map(|group| Some(group.first()?.case.id)).collect();
+    if !left_out.is_empty() {
+        let told = format!(
+            "{} more: {}. Name one of these cases to see its details, or use --html FILE for all",
+            count(left_out.len() as u64, "failure"),
+            left_out.join(", ")
+        );
+        text.push('\n');
+        paint.block(&mut text, 0, &told, Emphasis::None);
     }
-    if !others.is_empty() {
-        let ids: Vec<&str> = others.iter().map(|outcome| outcome.case.id).collect();
-        let _ = writeln!(text, "    also      {}", ids.join(", "));
+    absent(&mut text, outcomes, setup, paint);
+    input(&mut text, outcomes, setup, paint);
+    behaviour(&mut text, outcomes, paint);
+    if let Some(changes) = changes {
+        changes::changes(&mut text, changes, paint);
     }
+    grade(&mut text, &GradeSummary::of(outcomes), paint);
+    if !first.is_empty() {
+        // The last line is what a person sees without scrolling.
+        let named = first
+            .iter()
+            .map(|mending| format!("{} ({})", mending.advice.id, severities(&mending.outcomes)));
+        let told = format!(
+            "mend first: {}; betacrew grade --explain NAME tells how",
+            named.collect::<Vec<_>>().join(", ")
+        );
+        paint.block(&mut text, 0, &told, Emphasis::None);
+    }
+    text
 }
 
 /// Returns the most useful lines of a client's standard error output: those around its last error,
@@ -247,49 +216,6 @@ pub(crate) fn stderr_lines(stderr: &[u8]) -> Vec<String> {
 /// Returns a line without control characters, shortened.
 fn printable(line: &str) -> String {
     cut(&plain(line.trim_end()), 100)
-}
-
-/// Writes the timeline of a run.
-fn wire(text: &mut String, log: &WireLog, paint: Paint) {
-    let lines = timeline(log);
-    let shown = match lines.len() > LINES {
-        // The beginning and the end usually explain a failure, so the middle is left out.
-        true => (&lines[..LINES / 2], &lines[lines.len() - LINES / 2..]),
-        false => (&lines[..], &lines[..0]),
-    };
-    let mut label = "wire";
-    for line in shown.0 {
-        wire_line(text, label, line, paint);
-        label = "";
-    }
-    let left_out = lines.len() - shown.0.len() - shown.1.len();
-    if left_out > 0 {
-        let _ = writeln!(text, "              … {} …", count(left_out as u64, "line"));
-    }
-    for line in shown.1 {
-        wire_line(text, "", line, paint);
-    }
-}
-
-/// Writes one line of a timeline.
-fn wire_line(text: &mut String, label: &str, line: &TimelineLine, paint: Paint) {
-    let ms = line.at.as_secs_f64() * 1e3;
-    let (from, colour) = match line.from {
-        SentBy::Client => ("client", "36"),
-        SentBy::Exchange => ("exchange", "0"),
-    };
-    let lasted = line.until.saturating_sub(line.at);
-    let lasted = match lasted.as_millis() {
-        0 => String::new(),
-        _ => format!(", over {}", took(lasted)),
-    };
-    let told = format!("{from:8} {}{lasted}", line.text);
-    let _ = writeln!(
-        text,
-        "    {label:8}  {ms:9.1} ms  #{:<2} {}",
-        line.conn + 1,
-        paint.put(colour, &told)
-    );
 }
 
 /// Explains that the client never connected, and how a client learns the address.
@@ -360,11 +286,9 @@ fn behaviour(text: &mut String, outcomes: &[CaseOutcome], paint: Paint) {
         if place == 0 {
             let _ = writeln!(text, "\n{}", paint.bold("also observed"));
         }
-        let _ = writeln!(
-            text,
-            "  {observation} {}",
-            paint.dim(&format!("({})", count(*times, "case")))
-        );
+        text.push_str("  ");
+        let told = format!("{observation} ({})", count(*times, "case"));
+        paint.block(text, 2, &told, Emphasis::None);
     }
 }
 
@@ -435,7 +359,8 @@ mod tests {
             stdin: None,
             protocol: GradedProtocol::Betacrew,
         };
-        let text = details(&outcomes, &setup, Paint(Colours::Plain));
+        let input = ReportInput { outcomes: &outcomes, setup: &setup, changes: None };
+        let text = details(&input, Paint::PLAIN);
         let [first, second] = [cases[FAILURES_MAX].id, cases[FAILURES_MAX + 1].id];
         assert!(text.contains(&format!("2 failures more: {first}, {second}. ")), "{text}");
     }

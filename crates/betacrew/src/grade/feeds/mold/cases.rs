@@ -9,7 +9,7 @@ use crate::grade::feeds::mold::rules::MoldRule;
 use crate::grade::feeds::protocol::GradedProtocol;
 
 const fn at(section: &'static str, text: &'static str) -> Requirement {
-    Requirement { page: "docs/mold.md", section, text }
+    Requirement { page: "docs/mold.md", section, text, lesson: None }
 }
 
 const COUNT: Requirement = at(
@@ -94,6 +94,7 @@ const fn case(
         exchange_setup: Some(exchange_setup),
         passes: PassCondition::Feed(passes),
         timeout_factor: 1,
+        why: "",
     }
 }
 

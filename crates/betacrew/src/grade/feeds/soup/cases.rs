@@ -12,7 +12,7 @@ use crate::grade::feeds::soup::rules::SoupRule;
 const FEW: &str = "itch:14";
 
 const fn at(section: &'static str, text: &'static str) -> Requirement {
-    Requirement { page: "docs/soup.md", section, text }
+    Requirement { page: "docs/soup.md", section, text, lesson: None }
 }
 
 const FRAMES: Requirement = at(
@@ -97,6 +97,7 @@ const fn case(
         exchange_setup: Some(exchange_setup),
         passes: PassCondition::Feed(passes),
         timeout_factor: 1,
+        why: "",
     }
 }
 
