@@ -1,6 +1,6 @@
 //! Isolation of graded clients: their folders, their processes, and the removal of both.
 
-use crate::grade::BETACREW;
+use crate::grade::{BETACREW, example};
 use crate::in_time::{ChildInTime, CommandInTime};
 use crate::support::{PATIENCE, betacrew, run};
 use rustix::process::{Pid, Signal, kill_process};
@@ -160,4 +160,27 @@ fn a_client_that_cannot_be_killed_is_reported_and_not_waited_for() {
     assert_eq!(code, 1, "{stderr}");
     let said = stderr.contains("cannot kill the client (process") && stderr.contains(&pid);
     assert!(said && began.elapsed() < PATIENCE, "{stderr}");
+}
+
+/// A package finds the packages that it needs in the folder above its own, by the name
+/// `node_modules`. All cases share one copy of that folder.
+#[test]
+fn packages_of_a_node_client_find_each_other() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(node) = example("client.js", folder.path()) else { return };
+    for (package, code) in [
+        ("logger", "exports.log = (text) => require('form')(text);"),
+        ("form", "module.exports = (text) => `formed ${text}`;"),
+    ] {
+        let place = folder.path().join("node_modules").join(package);
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("index.js"), code).unwrap();
+    }
+    let client = "const text = require('logger').log('text');
+        require('fs').writeFileSync(process.argv[2], text);";
+    fs::write(folder.path().join("client.js"), client).unwrap();
+    let said = elsewhere.path().join("said");
+    let mut command = betacrew(&["grade", "--port", "any", "gaps/one", "--", &node[0]]);
+    let (_, stdout, stderr) = run(command.arg("client.js").arg(&said).current_dir(folder.path()));
+    assert_eq!(fs::read_to_string(&said).unwrap_or_default(), "formed text", "{stdout}{stderr}");
 }

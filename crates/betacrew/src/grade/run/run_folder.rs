@@ -92,9 +92,12 @@ impl RunFolder {
         if let Some(known) = shared.get(original) {
             return Ok(known.clone());
         }
-        let place = self.path().join("shared").join(shared.len().to_string());
         let name = original.file_name().unwrap_or_default();
-        let made = CopyShared::make(original, place, name)?;
+        let parent = self.path().join("shared").join(shared.len().to_string());
+        fs::create_dir(&parent).map_err(|source| unusable(&parent, source))?;
+        // Programs resolve the link to the copy, and then search by the folder's name: a package of
+        // Node.js finds other packages only below a folder named `node_modules`.
+        let made = CopyShared::make(original, parent.join(name), name)?;
         shared.insert(original.to_owned(), made.clone());
         Ok(made)
     }
