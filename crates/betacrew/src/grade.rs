@@ -217,7 +217,8 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let outcomes = runner.run_all(stop, &mut live);
     drop(orderly);
     live.end()?;
-    let outcomes = outcomes?;
+    let mut outcomes = outcomes?;
+    diagnose::explain(&mut outcomes);
     print(&report::terminal::details(&outcomes, &setup, paint))?;
     reports.write(&outcomes, &setup)?;
     Ok(exit_code(&outcomes, stop))

@@ -64,7 +64,7 @@ pub(crate) struct WireConnection {
     pub(crate) sent: u64,
     /// True if the client had read everything before each write.
     pub(crate) read_one_by_one: bool,
-    /// True if the client's last call has only its first byte.
+    /// True if the client's last call has only its first byte, or an earlier stream call had.
     pub(crate) half_call: bool,
     /// Bytes of the frame that is not complete yet.
     part: Vec<u8>,
@@ -241,6 +241,20 @@ impl WireLog {
     }
 }
 
+/// Returns whether bytes that arrived in one read are whole calls of types 1 and 2. The latter may
+/// have the sequence as a 32-bit number.
+fn is_whole_call(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let [kind, second, after @ ..] = rest {
+        rest = match (kind, second, after) {
+            (2, 0, [_, _, _, after @ ..]) => after,
+            (1 | 2, _, after) => after,
+            _ => return false,
+        };
+    }
+    !bytes.is_empty() && rest.is_empty()
+}
+
 /// Number of bytes from which no more are gathered for one write.
 const GATHERED_MAX: usize = 1 << 16;
 
@@ -269,6 +283,8 @@ pub(crate) struct RecordedConnection<C> {
     id: usize,
     /// Decoder of the client's calls.
     calls: CallDecoder,
+    /// True if a stream call stayed without its second byte.
+    lone_call: bool,
     /// True if the exchange resets the connection.
     reset: bool,
     /// True if the exchange has ended its side: all that it still does is to wait for the client.
@@ -355,6 +371,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             inner,
             id,
             calls,
+            lone_call: false,
             reset: false,
             finished: false,
             addresses: None,
@@ -377,12 +394,22 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
         self.activity.touch(now);
+        if let Some(state) = self.log.conns.get(conn.id)
+            && state.stream_from.is_some()
+            && conn.calls.is_half()
+            && is_whole_call(bytes)
+        {
+            // The second byte of the stream call never came, so the decoder must not take the first
+            // byte of this call for it.
+            conn.calls = CallDecoder::new();
+            conn.lone_call = true;
+        }
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
             self.log.call(now, conn.id, call);
         }
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.half_call = conn.calls.is_half();
+            state.half_call = conn.lone_call || conn.calls.is_half();
         }
         self.inner.receive(&mut conn.inner, bytes, now);
     }

@@ -4,7 +4,7 @@ use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
 use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
-use crate::text::formatting::took;
+use crate::text::formatting::{count, took};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -82,27 +82,38 @@ fn bar(name: &str, count: PassCount) -> String {
     )
 }
 
+/// Returns how many cases show a cause, as a remark behind it.
+fn shown_by(cases: u32) -> String {
+    format!(" <small>(shown by {})</small>", count(cases.into(), "case"))
+}
+
 /// Writes the list of likely causes, each with links to its cases.
 fn causes(page: &mut String, report: &GradeReport) {
-    let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    let mut found: Vec<(&str, &str, u32, Vec<&str>)> = Vec::new();
     for case in &report.cases {
         let Some(cause) = case.run.as_ref().and_then(|run| run.cause.as_ref()) else { continue };
-        let same = |known: &&mut (&str, &str, Vec<&str>)| {
+        let same = |known: &&mut (&str, &str, u32, Vec<&str>)| {
             known.0 == cause.id && (cause.id != "crash" || known.1 == cause.text)
         };
         match found.iter_mut().find(same) {
-            Some(known) => known.2.push(case.id),
-            None => found.push((cause.id, &cause.text, vec![case.id])),
+            Some(known) => known.3.push(case.id),
+            None => found.push((cause.id, &cause.text, cause.shown_by, vec![case.id])),
         }
     }
     if found.is_empty() {
         return;
     }
     page.push_str("<section class=\"causes\">\n<h2>Likely causes</h2>\n<ol>\n");
-    for (_, text, cases) in found {
+    for (_, text, number, cases) in found {
         let links: Vec<String> =
             cases.iter().map(|id| format!("<a href=\"#{id}\">{id}</a>")).collect();
-        let _ = writeln!(page, "<li>{}<br><small>{}</small></li>", xml(text), links.join(", "));
+        let _ = writeln!(
+            page,
+            "<li>{}{}<br><small>{}</small></li>",
+            xml(text),
+            shown_by(number),
+            links.join(", ")
+        );
     }
     page.push_str("</ol>\n</section>\n");
 }
@@ -162,7 +173,11 @@ fn run(page: &mut String, run: &RunReport) {
         }
     }
     if let Some(cause) = &run.cause {
-        item(page, "cause", &format!("<strong>{}</strong>", xml(&cause.text)));
+        let text = format!("<strong>{}</strong>{}", xml(&cause.text), shown_by(cause.shown_by));
+        item(page, "cause", &text);
+    }
+    if let Some(text) = &run.unexplained {
+        item(page, "cause", &xml(text));
     }
     item(page, "ended", &xml(&run.ended));
     if let Some(output) = &run.output {

@@ -1,6 +1,7 @@
 //! Report as data, for `--json`; the JUnit and HTML reports are made from it.
 
 use crate::args::address::PORT;
+use crate::grade::diagnose::unexplained;
 use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
 use crate::grade::observe::evidence::ClientOutput;
@@ -102,6 +103,8 @@ pub(crate) struct RunReport {
     pub(crate) actual: Option<String>,
     /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
+    /// Observations in a run that failed for no known cause.
+    pub(crate) unexplained: Option<String>,
     /// Observations that do not decide the case.
     pub(crate) observations: Vec<String>,
     /// Most useful lines of the standard error output.
@@ -117,6 +120,9 @@ pub(crate) struct CauseReport {
     pub(crate) id: &'static str,
     /// Explanation.
     pub(crate) text: String,
+    /// Number of cases whose run shows the cause.
+    #[serde(rename = "shownBy")]
+    pub(crate) shown_by: u32,
 }
 
 /// Line of a timeline.
@@ -195,9 +201,14 @@ fn run_report(
         },
         expected: failure.map(|failure| failure.expected.clone()),
         actual: failure.map(|failure| failure.actual.clone()),
-        cause: failure
-            .and_then(|failure| failure.cause.as_ref())
-            .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
+        cause: failure.and_then(|failure| failure.cause.as_ref()).map(|cause| CauseReport {
+            id: cause.id,
+            text: cause.text.clone(),
+            shown_by: cause.shown_by,
+        }),
+        unexplained: failure
+            .filter(|failure| failure.cause.is_none())
+            .map(|_| unexplained(evidence)),
         observations: judged
             .observations
             .iter()

@@ -100,7 +100,7 @@ fn details(case: &CaseReport) -> String {
     let lines = [
         ("expected", run.expected.as_ref()),
         ("actual", run.actual.as_ref()),
-        ("cause", run.cause.as_ref().map(|cause| &cause.text)),
+        ("cause", run.cause.as_ref().map(|cause| &cause.text).or(run.unexplained.as_ref())),
     ];
     for (label, line) in lines {
         if let Some(line) = line {

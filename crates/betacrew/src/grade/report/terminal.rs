@@ -196,9 +196,13 @@ fn failure(text: &mut String, group: &[&CaseOutcome], setup: &AttemptSetup, pain
     );
     let _ = writeln!(text, "    expected  {}", failure.expected);
     let _ = writeln!(text, "    actual    {}", failure.actual);
-    if let Some(cause) = &failure.cause {
-        let _ = writeln!(text, "    cause     {}", paint.bold(&cause.text));
-    }
+    let _ = match &failure.cause {
+        Some(cause) => {
+            let shown_by = format!("(shown by {})", count(cause.shown_by.into(), "case"));
+            writeln!(text, "    cause     {} {}", paint.bold(&cause.text), paint.dim(&shown_by))
+        }
+        None => writeln!(text, "    cause     {}", diagnose::unexplained(&shown.evidence)),
+    };
     for line in stderr_lines(&shown.evidence.process.stderr) {
         let _ = writeln!(text, "    stderr    {line}");
     }
