@@ -9,7 +9,7 @@
 //! * `kept`: mistakes that show in which of the received packets it keeps;
 //! * `leaving`: mistakes that show in the moment at which it ends a connection;
 //! * `timeouts`: time-outs of its own that are too short;
-//! * `ending`: crashes, endless waits and wrong exit codes;
+//! * `crashes`, `ending`, `exit_code`: crashes, endless waits and wrong exit codes;
 //! * `rules`: breaches of the protocol's rules.
 //!
 //! A claim says something about the client, so it must agree with all other runs. `hypotheses`
@@ -18,8 +18,10 @@
 
 mod checks;
 mod content;
+mod crashes;
 mod decoding;
 mod ending;
+mod exit_code;
 mod frame_size;
 mod framing;
 mod gaps;
@@ -33,7 +35,7 @@ mod rules;
 pub(crate) mod testing;
 mod timeouts;
 
-pub(crate) use ending::is_error;
+pub(crate) use crashes::is_error;
 
 use super::cases::{Case, PassCondition};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
@@ -105,9 +107,9 @@ const fn of_case(id: &'static str, finder: fn(&Case, &Evidence) -> Option<String
 /// Causes of missing, repeated or wrong packets and of missing outputs. Those that explain more
 /// come first.
 const PACKET_CAUSES: &[KnownCause] = &[
-    specific("never-calls", ending::never_calls),
+    specific("never-calls", crashes::never_calls),
     specific("too-large-to-ask", resends::too_large_to_ask),
-    specific("crash-in-packet", ending::crash_in_packet),
+    specific("crash-in-packet", crashes::crash_in_packet),
     specific("frame-size", frame_size::frame_size),
     specific("split-packet", framing::split),
     specific("read-size", framing::read_size),
@@ -117,7 +119,7 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("written-early", content::written_early),
     specific("fixed-length", gaps::fixed_length),
     specific("waits-for-end", ending::waited_for_end),
-    specific("crash", ending::crash),
+    specific("crash", crashes::crash),
     of_case("own-timeout", timeouts::in_stream),
     specific("little-endian", decoding::little_endian),
     specific("unsigned", decoding::unsigned),
@@ -133,6 +135,7 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("no-room", content::no_room),
     specific("short-stream", resends::short_stream),
     specific("tries-too-few", resends::tries_too_few),
+    specific("waits-for-answer", ending::waits_for_unknown),
     specific("never-asks", gaps::never_asks),
     specific("first-gap-unseen", gaps::first_gap),
     specific("search-starts-late", gaps::search_starts_late),
@@ -147,13 +150,17 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("overwrites-output", kept::overwrites),
     specific("last-packet-unread", kept::last_unread),
     specific("rejects-valid", kept::rejects),
+    specific("streams-instead", resends::streams_instead),
     specific("leaves-at-broken", leaving::at_a_broken_frame),
     general("not-asked-again", resends::not_asked_again),
     specific("duplicates-kept", content::duplicates),
     specific("tail-unseen", resends::tail),
     general("never-asks", gaps::asks_nothing),
+    general("never-writes", ending::no_output),
+    general("leaves-stream", leaving::in_the_middle),
     general("spins", ending::spins),
     general("hangs-complete", ending::hangs_complete),
+    general("asks-for-ever", ending::asks_for_ever),
     general("waits-for-answer", ending::waits_for_answer),
     general("waits-for-end", ending::waits_for_end),
     general("waits-for-stream", ending::waits_for_stream),
@@ -163,21 +170,22 @@ const PACKET_CAUSES: &[KnownCause] = &[
     general("rest-unread", kept::rest_unread),
     general("garbled-field", decoding::garbled),
     general("too-slow", ending::too_slow),
-    general("reports-error", ending::reports_error),
+    general("reports-error", crashes::reports_error),
     general("all-or-nothing", ending::all_or_nothing),
 ];
 
 /// Causes of failures in which the output has every packet: wrong order, or no proper end.
 const END_CAUSES: &[KnownCause] = &[
     specific("arrival-order", content::arrival_order),
-    specific("crash", ending::crash),
+    specific("crash", crashes::crash),
     specific("waits-for-end", ending::waits_for_end),
     general("lingers", ending::lingers),
-    general("reports-error", ending::reports_error),
+    general("reports-error", crashes::reports_error),
 ];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
 const EXIT_CODE_CAUSES: &[KnownCause] = &[
+    specific("asks-for-ever", ending::asks_for_ever),
     specific("waits-for-answer", ending::waits_for_ever),
     specific("waits-for-end", ending::waits_for_end),
     specific("waits-for-stream", ending::waits_for_stream),
@@ -185,7 +193,7 @@ const EXIT_CODE_CAUSES: &[KnownCause] = &[
     general("spins", ending::spins),
     general("connects-over-and-over", rules::storm),
     general("lingers", ending::lingers),
-    specific("always-zero", ending::always_zero),
+    specific("always-zero", exit_code::always_zero),
 ];
 
 /// Returns the claims about the failure of a run; those that explain more come first.

@@ -1,7 +1,10 @@
 //! Tests of claims against other runs: what contradicts a claim, and where a cause could show.
 
 use super::hypotheses::CaseRun;
-use super::{content, decoding, ending, frame_size, framing, gaps, kept, resends, rules, timeouts};
+use super::{
+    content, crashes, decoding, ending, exit_code, frame_size, framing, gaps, kept, leaving,
+    resends, rules, timeouts,
+};
 use crate::grade::observe::evidence::Evidence;
 
 /// Test of the claims of one cause.
@@ -54,7 +57,9 @@ impl CauseCheck {
 pub(super) const CHECKS: &[CauseCheck] = &[
     any("frame-size", frame_size::keeps_a_second).exposed_by(frame_size::may_misframe),
     claim("split-packet", framing::joins_parts).exposed_by(framing::may_not_join),
-    claim("crash-in-packet", framing::joins_parts).exposed_by(framing::may_not_join),
+    claim("crash", crashes::crashes_when_complete),
+    claim("reports-error", crashes::crashes_when_complete),
+    claim("crash-in-packet", crashes::crashes_otherwise).exposed_by(framing::may_not_join),
     claim("read-size", framing::joins_parts),
     any("first-of-read", framing::keeps_several).exposed_by(framing::may_keep_first),
     any("first-answer-of-read", framing::keeps_several_answers)
@@ -91,10 +96,12 @@ pub(super) const CHECKS: &[CauseCheck] = &[
         .needing(kept::keeps_others),
     claim("asks-beyond-end", rules::stays_within),
     any("hangs-complete", ending::writes_without_resends).needing(ending::writes_after_resends),
+    never("never-writes").needing(ending::never_writes),
+    any("leaves-stream", leaving::reads_on),
     any("waits-for-end", ending::ends_resends_itself),
     any("waits-for-stream", ending::ends_streams_itself),
     claim("gives-up", ending::connects_again),
-    claim("always-zero", ending::reports_failures),
+    claim("always-zero", exit_code::reports_failures),
     any("all-or-nothing", ending::writes_incomplete),
 ];
 

@@ -41,7 +41,7 @@ pub(super) fn never_asks(evidence: &Evidence) -> Option<String> {
     let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
     (none && inner && missing && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped, and the client requests no packet",
+            "{} missing, and the client requests no packet",
             packets_with_verb(gaps.iter().copied())
         )
     })
@@ -65,7 +65,7 @@ pub(super) fn first_gap(evidence: &Evidence) -> Option<String> {
     (!unrequested_gaps.is_empty() && all && others_requested && missing && could_see_gaps(evidence))
         .then(|| {
             format!(
-                "{} dropped and not requested: the client takes the first packet that it receives \
+                "{} missing and not requested: the client takes the first packet that it receives \
                  ({first}) for the first of the session",
                 packets_with_verb(unrequested_gaps)
             )
@@ -84,7 +84,7 @@ pub(super) fn last_gap(evidence: &Evidence) -> Option<String> {
     let beyond = gaps.iter().any(|seq| requested.contains(seq) && *seq > streamed_count(evidence));
     (last && rest && beyond && could_see_gaps(evidence)).then(|| {
         format!(
-            "packet {only}, directly before the last one, was dropped and not requested: the \
+            "packet {only}, directly before the last one, was missing and not requested: the \
              client's search for gaps ends one too early"
         )
     })
@@ -116,7 +116,7 @@ pub(super) fn counts_packets(evidence: &Evidence) -> Option<String> {
     let some = gaps.iter().any(|seq| *seq < streamed_count) || evidence.requested().contains(&0);
     (right && more && some && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped and not requested: the client searches for gaps up to {streamed_count}, \
+            "{} missing and not requested: the client searches for gaps up to {streamed_count}, \
              the number of packets received, instead of up to {}, the highest sequence",
             packets_with_verb(unrequested_gaps),
             evidence.highest()
@@ -136,7 +136,7 @@ pub(super) fn last_for_highest(evidence: &Evidence) -> Option<String> {
         && gaps.iter().filter(|seq| **seq < last).all(|seq| requested.contains(seq));
     (right && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
+            "{} missing and not requested: the client searches for gaps up to {last}, the packet \
              received last, instead of up to {}, the highest sequence",
             packets_with_verb(unrequested_gaps),
             evidence.highest()
@@ -155,7 +155,7 @@ pub(super) fn off_by_one(evidence: &Evidence) -> Option<String> {
     let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *requested == shifted(*by));
     let (_, side) = off.filter(|_| wrong)?;
     Some(format!(
-        "{} dropped, and the client requested {}: one {side}",
+        "{} missing, and the client requested {}: one {side}",
         packets_with_verb(gaps.iter().copied()),
         packets(requested.iter().copied())
     ))
@@ -203,7 +203,7 @@ pub(super) fn asks_nothing(evidence: &Evidence) -> Option<String> {
         evidence.gaps().iter().copied().filter(|seq| evidence.output_lacks(*seq)).collect();
     let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
     (evidence.has_output() && none && !missing.is_empty() && could_see_gaps(evidence)).then(|| {
-        format!("{} dropped, and the client requests no packet", packets_with_verb(missing))
+        format!("{} missing, and the client requests no packet", packets_with_verb(missing))
     })
 }
 
@@ -216,7 +216,7 @@ pub(super) fn search_starts_late(evidence: &Evidence) -> Option<String> {
     let start = last + 1;
     (begins && rest && start < EXERCISE_LEN && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} dropped and not requested: the client's search for gaps begins at {start} and not \
+            "{} missing and not requested: the client's search for gaps begins at {start} and not \
              at 1, the first sequence of a session",
             packets_with_verb(unrequested)
         )

@@ -142,3 +142,6 @@ impl<'a> Standing<'a> {
         Some(Cause { id: claim.id, text: format!("as in {place}: {}", claim.text), shown_by })
     }
 }
+
+#[cfg(test)]
+mod tests;

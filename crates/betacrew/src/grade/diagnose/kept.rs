@@ -214,13 +214,7 @@ fn rejects_openly(evidence: &Evidence) -> Option<String> {
 /// Returns the explanation if the client requested exactly those received packets that one rule
 /// rejects.
 fn requested_anew(evidence: &Evidence) -> Option<String> {
-    let anew: BTreeSet<Seq> =
-        evidence.requested().intersection(evidence.streamed()).copied().collect();
-    let streamed = || evidence.tape.iter().filter(|p| evidence.streamed().contains(&p.sequence));
-    let fits = |rule: &&RejectRule| {
-        streamed().all(|packet| (rule.rejects)(packet) == anew.contains(&packet.sequence))
-    };
-    let rule = REJECT_RULES.iter().find(fits).filter(|_| !anew.is_empty())?;
+    let (anew, rule) = anew(evidence)?;
     Some(format!(
         "the client requested {}, which it had received and which are valid: it rejects packets {}",
         packets(anew),
@@ -228,9 +222,28 @@ fn requested_anew(evidence: &Evidence) -> Option<String> {
     ))
 }
 
+/// Returns the received packets that the client requested, if they are exactly those that one rule
+/// rejects.
+fn anew(evidence: &Evidence) -> Option<(BTreeSet<Seq>, &'static RejectRule)> {
+    let anew: BTreeSet<Seq> =
+        evidence.requested().intersection(evidence.streamed()).copied().collect();
+    let streamed = || evidence.tape.iter().filter(|p| evidence.streamed().contains(&p.sequence));
+    let fits = |rule: &&RejectRule| {
+        streamed().all(|packet| (rule.rejects)(packet) == anew.contains(&packet.sequence))
+    };
+    let rule = REJECT_RULES.iter().find(fits).filter(|_| !anew.is_empty())?;
+    Some((anew, rule))
+}
+
+/// Returns the rule that the claim about a run names.
+fn claimed_rule(evidence: &Evidence) -> Option<&'static RejectRule> {
+    let open = leaving::rejected_packet(evidence).map(|(.., rule)| rule);
+    open.or_else(|| anew(evidence).map(|(_, rule)| rule)).or_else(|| reject_rule(evidence))
+}
+
 /// Returns whether a run has packets that the rule of another run rejects, and the client kept one.
 pub(super) fn keeps_rejected(claimed: &Evidence, other: &Evidence) -> bool {
-    let Some(rule) = reject_rule(claimed) else { return false };
+    let Some(rule) = claimed_rule(claimed) else { return false };
     let mut kept = other.tape.iter().filter(|packet| is_kept(other, packet.sequence));
     kept.any(|packet| (rule.rejects)(packet))
 }

@@ -1,10 +1,11 @@
 //! Causes that show in the moment at which a client ends a connection before the exchange does.
 
-use super::kept::REJECT_RULES;
+use super::kept::{REJECT_RULES, RejectRule, is_kept};
 use crate::grade::observe::evidence::Evidence;
-use crate::grade::observe::wire::{Segment, WireEventKind};
+use crate::grade::observe::wire::{Segment, WireEventKind, packet_of};
+use crate::text::formatting::count;
 use feed::base::seq::{Seq, to_index};
-use feed::wire::{Call, Frame, decode};
+use feed::wire::{Call, RawFrame};
 use std::time::Duration;
 
 /// Maximum time between the arrival of bytes and an end of the connection that they caused.
@@ -47,7 +48,44 @@ fn departures(evidence: &Evidence) -> Vec<Departure> {
         }
         None
     };
-    (0..evidence.wire.conns.len()).filter_map(of_conn).collect()
+    // A client that ends only its own side may read on.
+    let leaves = |departure: &Departure| {
+        let sent = evidence.wire.conns.get(departure.conn).map(|conn| &conn.frames[..]);
+        let after = sent.unwrap_or_default().iter().skip(departure.last.frames.1 + 1);
+        !after.filter_map(packet_of).any(|seq| is_kept(evidence, seq))
+    };
+    (0..evidence.wire.conns.len()).filter_map(of_conn).filter(leaves).collect()
+}
+
+/// Returns whether the client ended its side of a stream and kept packets that came after that.
+pub(super) fn reads_on(evidence: &Evidence) -> bool {
+    (0..evidence.wire.conns.len()).any(|conn| {
+        let mut events = evidence.events_before_kill().filter(|event| event.conn == conn);
+        let is_stream = evidence.wire.conns[conn].stream_from.is_some();
+        let ended = events.any(|event| event.what == WireEventKind::ClientEnded);
+        is_stream
+            && ended
+            && events.any(|event| match event.what {
+                WireEventKind::Sent { from, to } => {
+                    let place = Segment::of(conn, from, to).frames.1;
+                    let seq = evidence.wire.seq_at(conn, place);
+                    seq.is_some_and(|seq| is_kept(evidence, seq))
+                }
+                _ => false,
+            })
+    })
+}
+
+/// Detects that the client ended a stream in the middle, for no reason that its packets show.
+pub(super) fn in_the_middle(evidence: &Evidence) -> Option<String> {
+    let departures = departures(evidence);
+    let departure = departures.iter().find(|d| d.is_stream && is_early(evidence, d))?;
+    let arrived = count(u64::try_from(departure.answers).unwrap_or(u64::MAX), "packet");
+    Some(format!(
+        "the client ended connection {} directly after {arrived}, while the exchange was still \
+         sending: read a stream until the exchange ends it",
+        departure.conn + 1
+    ))
 }
 
 /// Returns whether the exchange would have sent more on a connection.
@@ -80,29 +118,38 @@ pub(super) fn at_a_part(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Returns the packet at which the client ended a stream, if it is a valid packet.
-fn last_packet(evidence: &Evidence) -> Option<(usize, Result<Seq, ()>)> {
+/// Number of packets that may arrive between the one that makes a client end a stream and that end.
+const LAG: usize = 2;
+
+/// Returns the last frames that had arrived before the client ended a stream, the last one first.
+fn last_frames(evidence: &Evidence) -> Option<(usize, Vec<RawFrame>)> {
     let departures = departures(evidence);
     let departure = departures.iter().find(|departure| {
         departure.is_stream && !departure.last.cut_after && is_early(evidence, departure)
     })?;
-    let frame = evidence.wire.conns[departure.conn].frames.get(departure.last.frames.1)?;
-    let seq = match decode(frame) {
-        Ok(Frame::Packet(packet)) if packet.sequence <= evidence.last() => Ok(packet.sequence),
-        _ => Err(()),
-    };
-    Some((departure.conn, seq))
+    let arrived = evidence.wire.conns[departure.conn].frames.get(..=departure.last.frames.1)?;
+    Some((departure.conn, arrived.iter().rev().take(LAG + 1).copied().collect()))
+}
+
+/// Returns the connection that the client ended at a valid packet, the packet, and the rule by
+/// which it rejects the packet but none before it.
+pub(super) fn rejected_packet(evidence: &Evidence) -> Option<(usize, Seq, &'static RejectRule)> {
+    let (conn, frames) = last_frames(evidence)?;
+    frames.iter().filter_map(packet_of).find_map(|seq| {
+        let place = to_index(seq.checked_sub(1)?);
+        let packet = evidence.tape.get(place)?;
+        let is_first = |rule: &&RejectRule| {
+            let mut before = evidence.tape.iter().take(place);
+            (rule.rejects)(packet) && !before.any(|packet| (rule.rejects)(packet))
+        };
+        let rule = REJECT_RULES.iter().find(is_first).filter(|_| place > 0)?;
+        Some((conn, seq, rule))
+    })
 }
 
 /// Detects that the client ended a stream at a valid packet that it rejects.
 pub(super) fn at_a_valid_packet(evidence: &Evidence) -> Option<String> {
-    let (conn, seq) = last_packet(evidence)?;
-    let seq = seq.ok()?;
-    let packet = evidence.tape.get(to_index(seq - 1))?;
-    let before = |rule: &super::kept::RejectRule| {
-        evidence.tape.iter().take(to_index(seq - 1)).any(|packet| (rule.rejects)(packet))
-    };
-    let rule = REJECT_RULES.iter().find(|rule| (rule.rejects)(packet) && !before(rule))?;
+    let (conn, seq, rule) = rejected_packet(evidence)?;
     Some(format!(
         "the client ended connection {} at packet {seq}, in the middle of the stream: it rejects \
          packets {}, which are valid",
@@ -113,8 +160,10 @@ pub(super) fn at_a_valid_packet(evidence: &Evidence) -> Option<String> {
 
 /// Detects that the client ended a stream at a frame that is not a valid packet.
 pub(super) fn at_a_broken_frame(evidence: &Evidence) -> Option<String> {
-    let (conn, seq) = last_packet(evidence)?;
-    seq.is_err().then(|| {
+    let (conn, frames) = last_frames(evidence)?;
+    let known = 1..=evidence.last();
+    let is_packet = |frame| packet_of(frame).is_some_and(|seq| known.contains(&seq));
+    (!frames.iter().all(is_packet)).then(|| {
         format!(
             "the client ended connection {} at a frame that is not a valid packet, in the middle of \
              the stream: skip such a frame, and read on",
@@ -129,8 +178,7 @@ pub(super) fn counts_answers(evidence: &Evidence) -> Option<String> {
     let departures = departures(evidence);
     departures.iter().filter(|departure| !departure.is_stream).find_map(|departure| {
         let frames = evidence.wire.conns[departure.conn].frames.get(..departure.answers)?;
-        let seqs: Vec<Seq> =
-            frames.iter().filter_map(crate::grade::observe::wire::packet_of).collect();
+        let seqs: Vec<Seq> = frames.iter().filter_map(packet_of).collect();
         let distinct: std::collections::BTreeSet<Seq> = seqs.iter().copied().collect();
         let lacks = evidence.requested().iter().any(|seq| evidence.output_lacks(*seq));
         let is_full = departure.requests > 1 && departure.answers >= departure.requests;

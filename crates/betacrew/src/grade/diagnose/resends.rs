@@ -288,11 +288,12 @@ pub(super) fn short_stream(evidence: &Evidence) -> Option<String> {
             && evidence.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
     });
     let silent = left_stream(evidence).filter(|left| left.idle > ANSWER_WAIT_MIN);
-    let inside = evidence
-        .wire
-        .conns
-        .iter()
-        .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
+    // The exchange ended the stream, not the client.
+    let inside = evidence.wire.events.iter().any(|event| {
+        let conn = evidence.wire.conns.get(event.conn);
+        event.what == WireEventKind::Finished
+            && conn.is_some_and(|c| c.stream_from.is_some() && c.sent % FRAME_LEN as u64 != 0)
+    });
     // A client that was killed may have been about to stream again.
     let done = evidence.has_output() || evidence.process.ended != ProcessEnd::Killed;
     let early = done
@@ -337,6 +338,25 @@ pub(super) fn tail(evidence: &Evidence) -> Option<String> {
             "{} not in the stream, which no later packet reveals, and the client streamed only once",
             packets_with_verb(missing)
         ),
+    })
+}
+
+/// Minimum number of streams with which a client replaces requests.
+const STREAMS_MIN: usize = 4;
+
+/// Detects that the client streams again and again instead of requesting what is missing.
+pub(super) fn streams_instead(evidence: &Evidence) -> Option<String> {
+    let streams = evidence.wire.streams();
+    let missing: Vec<Seq> = (1..=evidence.last())
+        .filter(|seq| !evidence.streamed().contains(seq) && evidence.output_lacks(*seq))
+        .collect();
+    let asks = !evidence.requested().is_empty();
+    (streams >= STREAMS_MIN && !asks && !missing.is_empty()).then(|| {
+        format!(
+            "the client called for {streams} streams and requested no packet: {} missing in all of \
+             them, and a resend call would have brought them",
+            packets_with_verb(missing)
+        )
     })
 }
 

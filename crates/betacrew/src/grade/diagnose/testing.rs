@@ -74,6 +74,12 @@ impl RunBuilder {
         self
     }
 
+    /// Lets the client read everything on the connection before each write.
+    pub(crate) fn one_by_one(mut self) -> Self {
+        self.wire.conns[self.conn].read_one_by_one = true;
+        self
+    }
+
     pub(crate) fn call(mut self, call: Call) -> Self {
         let now = self.tick();
         self.wire.call(now, self.conn, call);
