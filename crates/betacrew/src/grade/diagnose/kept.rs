@@ -255,15 +255,24 @@ pub(super) fn may_reject(evidence: &Evidence) -> bool {
     evidence.tape.iter().any(is_foreign) && !evidence.tape.is_empty() && kept.next().is_none()
 }
 
-/// Returns whether the runs show that the client keeps packets that it does not reject, or that it
-/// treats one as an error: a run without any packet in the output says nothing alone.
+/// Returns whether the runs show that the client rejects packets: it treats one as an error, or
+/// keeps some packets of a run and leaves out others. A run without any packet in the output says
+/// nothing alone, so there must be several, and a run without such packets that passed.
 pub(super) fn keeps_others(runs: &[CaseRun<'_>]) -> bool {
-    runs.iter().any(|run| {
-        let evidence = run.evidence;
-        evidence.tape.iter().any(|packet| is_kept(evidence, packet.sequence))
-            || run.failed && rejects_openly(evidence).is_some()
-    })
+    let keeps = |run: &CaseRun<'_>| {
+        run.evidence.tape.iter().any(|packet| is_kept(run.evidence, packet.sequence))
+    };
+    let is_shown = |run: &CaseRun<'_>| {
+        let is_part = || keeps(run) && reject_rule(run.evidence).is_some();
+        run.failed && (rejects_openly(run.evidence).is_some() || is_part())
+    };
+    let foreign = runs.iter().filter(|run| may_reject(run.evidence)).count();
+    let passed = || runs.iter().any(|run| !run.failed && keeps(run));
+    runs.iter().any(is_shown) || foreign >= FOREIGN_MIN && passed()
 }
+
+/// Minimum number of runs without any packet in the output that show that all were rejected.
+const FOREIGN_MIN: usize = 2;
 
 /// Returns whether the client kept a packet that arrived behind the first gap of a stream.
 pub(super) fn goes_on_behind_a_gap(evidence: &Evidence) -> bool {
