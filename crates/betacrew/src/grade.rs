@@ -245,7 +245,8 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let outcomes = runner.run_all(stop, &mut live);
     drop(orderly);
     live.end()?;
-    let outcomes = outcomes?;
+    let mut outcomes = outcomes?;
+    diagnose::explain(&mut outcomes);
     let identity = setup.identity();
     let changes = baseline.map(|baseline| baseline.compare(&outcomes, &identity));
     let input = ReportInput { outcomes: &outcomes, setup: &setup, changes: changes.as_ref() };

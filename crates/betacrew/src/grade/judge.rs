@@ -50,7 +50,7 @@ pub(crate) struct CaseFailure {
     pub(crate) expected: String,
     /// Result of the run.
     pub(crate) actual: String,
-    /// Likely cause, if the evidence shows one.
+    /// Likely cause, if the evidence of all cases shows one.
     pub(crate) cause: Option<diagnose::Cause>,
 }
 
@@ -63,9 +63,11 @@ pub(crate) fn judge(case: &Case, evidence: &Evidence) -> Judged {
         let observations = observations(case, evidence);
         return Judged { failure: None, not_judged: Some(reason), observations };
     }
-    let failure = failure(case, evidence).map(|(expected, actual)| {
-        let cause = diagnose::cause(evidence, case.passes);
-        CaseFailure { expected, actual, cause }
+    // The cause is found when all cases have been run, because a claim must agree with all of them.
+    let failure = failure(case, evidence).map(|(expected, actual)| CaseFailure {
+        expected,
+        actual,
+        cause: None,
     });
     Judged { observations: observations(case, evidence), not_judged: None, failure }
 }

@@ -47,7 +47,7 @@ pub(crate) fn example(name: &str, folder: &Path) -> Option<Vec<String>> {
 }
 
 /// Runs `betacrew grade` in an empty folder.
-fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
+pub(crate) fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     grade_in(folder.path(), args, client)
 }
@@ -279,7 +279,7 @@ fn reports_are_complete_and_load_nothing() {
 }
 
 /// Planted faults: the text of the correct client that is replaced, the replacement, the case that
-/// shows the fault, and the id of its cause (empty if the broken protocol rule explains it).
+/// shows the fault, and the id of its cause.
 #[rustfmt::skip]
 const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("while len(held) >= 17:", "if len(held) >= 17:", "framing/one-segment", "first-of-read"),
@@ -298,7 +298,8 @@ const PLANTED: &[(&str, &str, &str, &str)] = &[
     ("range(1, highest)", "range(1, highest - 1)", "gaps/before-last", "last-gap-unseen"),
     ("range(1, highest)", "range(1, len(seen))", "gaps/every-second", "counts-packets"),
     ("highest = max(seen)", "highest = 14", "basics/long-session", "fixed-length"),
-    ("highest = max(seen)", "highest = 15", "conduct/beyond-end", ""),
+    ("highest = max(seen)", "highest = 15", "conduct/beyond-end", "fixed-length"),
+    ("highest = max(seen)", "highest = max(seen) + 2", "conduct/beyond-end", "asks-beyond-end"),
     ("bytes([2, seq])", "bytes([2, seq - 1])", "gaps/one", "off-by-one"),
     ("bytes([2, seq])", "bytes([2, seq % 256])", "gaps/beyond-one-byte", "sequence-cut"),
     ("", "", "gaps/beyond-one-byte", "too-large-to-ask"),

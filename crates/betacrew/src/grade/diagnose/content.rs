@@ -1,13 +1,13 @@
-//! Causes in the decoding of fields and in the writing of the output.
+//! Causes in the writing of the output.
 
-use crate::grade::judge::compare::WrongPacket;
+use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
-use feed::base::seq::{Seq, to_index};
+use feed::base::seq::Seq;
 use feed::wire::decode;
-use feed::wire::packet::Packet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -19,132 +19,20 @@ const FILE_TIME_TOLERANCE: Duration = Duration::from_millis(15);
 const CAPACITY_MIN: Seq = 50;
 
 /// Detects that the client wrote a JSON file that is not valid.
-pub(crate) fn not_json(evidence: &Evidence) -> Option<String> {
+pub(super) fn not_json(evidence: &Evidence) -> Option<String> {
     match &evidence.output {
+        // A client that was killed or crashed may have been writing.
+        ClientOutput::Unclear { why, .. }
+            if why.contains("EOF") && evidence.process.ended != ProcessEnd::Exited(0) =>
+        {
+            None
+        }
         ClientOutput::Unclear { name, why } if why.contains("incomplete JSON") => Some(format!(
             "{name} is not valid JSON ({}); write it with a JSON library",
             why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
         )),
         _ => None,
     }
-}
-
-/// Returns the wrong fields if `mistake` turns each right value into the wrong one.
-fn all_wrong_are(
-    evidence: &Evidence,
-    mistake: impl Fn(&Packet, OutputField) -> Option<String>,
-) -> Option<Vec<&WrongPacket>> {
-    let wrong: Vec<&WrongPacket> = evidence.differences.wrong.iter().collect();
-    let explained = wrong.iter().all(|wrong| {
-        let packet = evidence.tape.get(to_index(wrong.seq - 1));
-        wrong.actual.is_some()
-            && packet.and_then(|packet| mistake(packet, wrong.field)) == wrong.actual
-    });
-    (!wrong.is_empty() && explained).then_some(wrong)
-}
-
-/// Returns the value of a numeric field.
-fn number(packet: &Packet, field: OutputField) -> Option<i32> {
-    match field {
-        OutputField::Quantity => Some(packet.quantity),
-        OutputField::Price => Some(packet.price),
-        OutputField::Sequence => i32::try_from(packet.sequence).ok(),
-        OutputField::Symbol | OutputField::Side => None,
-    }
-}
-
-/// Detects that the client read numbers as little-endian.
-pub(crate) fn little_endian(evidence: &Evidence) -> Option<String> {
-    let swapped = |packet: &Packet, field| {
-        let number = number(packet, field)?.swap_bytes();
-        Some(number.to_string())
-    };
-    if let Some(wrong) = all_wrong_are(evidence, |packet, field| {
-        let plain = swapped(packet, field)?;
-        let unsigned = number(packet, field)?.swap_bytes().cast_unsigned().to_string();
-        let actual = evidence
-            .differences
-            .wrong
-            .iter()
-            .find(|wrong| wrong.seq == packet.sequence && wrong.field == field);
-        let actual = actual.and_then(|wrong| wrong.actual.clone());
-        actual.filter(|actual| *actual == plain || *actual == unsigned)
-    }) {
-        let first = wrong.first()?;
-        return Some(format!(
-            "{} of packet {} is {} with its bytes reversed: numbers are big-endian",
-            first.field.name(),
-            first.seq,
-            first.expected
-        ));
-    }
-    // If the sequence is reversed, no row matches a packet of the tape.
-    let made_up = &evidence.differences.made_up;
-    let turned = |seq: &String| {
-        let seq: u32 = seq.parse().ok()?;
-        Some((1..=evidence.last()).contains(&Seq::from(seq.swap_bytes())))
-    };
-    let all = !made_up.is_empty() && made_up.iter().all(|seq| turned(seq) == Some(true));
-    all.then(|| {
-        format!(
-            "sequence {} is {} with its bytes reversed: numbers are big-endian",
-            made_up[0],
-            made_up[0].parse().map_or(0, u32::swap_bytes)
-        )
-    })
-}
-
-/// Detects that the client read negative numbers as unsigned ones.
-pub(crate) fn unsigned(evidence: &Evidence) -> Option<String> {
-    let wrong = all_wrong_are(evidence, |packet, field| {
-        let number = number(packet, field).filter(|number| *number < 0)?;
-        Some(number.cast_unsigned().to_string())
-    })?;
-    let first = wrong.first()?;
-    Some(format!(
-        "{} of packet {} is {} read as an unsigned number: numbers are signed",
-        first.field.name(),
-        first.seq,
-        first.expected
-    ))
-}
-
-/// Detects that the client wrote the value of one field under the name of another.
-pub(crate) fn swapped(evidence: &Evidence) -> Option<String> {
-    let fields: BTreeSet<OutputField> =
-        evidence.differences.wrong.iter().map(|wrong| wrong.field).collect();
-    let taken = |field: OutputField| {
-        let wrong: Vec<&WrongPacket> =
-            evidence.differences.wrong.iter().filter(|wrong| wrong.field == field).collect();
-        OutputField::ALL.into_iter().filter(|other| *other != field).find(|other| {
-            wrong.len() > 1
-                && wrong.iter().all(|wrong| {
-                    let packet = evidence.tape.get(to_index(wrong.seq - 1));
-                    packet.map(|packet| other.expected(packet)) == wrong.actual
-                })
-        })
-    };
-    let pairs: BTreeMap<OutputField, OutputField> =
-        fields.iter().filter_map(|field| Some((*field, taken(*field)?))).collect();
-    let (field, other) = pairs.first_key_value()?;
-    (pairs.len() == fields.len())
-        .then(|| format!("{} has the value of {}", field.name(), other.name()))
-}
-
-/// Detects that the client's output lacks a field in every packet.
-pub(crate) fn absent(evidence: &Evidence) -> Option<String> {
-    let lacking = |field: OutputField| {
-        let lacks = |wrong: &&WrongPacket| wrong.field == field && wrong.actual.is_none();
-        evidence.differences.wrong.iter().filter(lacks).count()
-    };
-    let fields: Vec<&str> = OutputField::ALL
-        .into_iter()
-        .filter(|field| {
-            evidence.differences.rows > 0 && lacking(*field) == evidence.differences.rows
-        })
-        .map(OutputField::name)
-        .collect();
-    (!fields.is_empty()).then(|| format!("no packet in the output has a {}", fields.join(", a ")))
 }
 
 /// Returns the resent packets that the output misses, with the time at which each was first sent.
@@ -169,26 +57,59 @@ fn resent_but_missing(evidence: &Evidence) -> BTreeMap<Seq, Duration> {
 }
 
 /// Detects that the client wrote its output before the answers arrived.
-pub(crate) fn written_early(evidence: &Evidence) -> Option<String> {
+pub(super) fn written_early(evidence: &Evidence) -> Option<String> {
     let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
     };
     let late = resent_but_missing(evidence);
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + FILE_TIME_TOLERANCE).then(|| {
+        let asked = last_request_before(evidence, *first);
+        let (waited, answered) = (written.saturating_sub(asked), first.saturating_sub(asked));
+        let waits = match waited.is_zero() {
+            true => "before its last request".to_owned(),
+            false => format!("{} after its last request", took(waited)),
+        };
         format!(
-            "{name} was written at {}, before {} arrived at {}: the client does not wait \
-             for the answers to its requests",
-            took(*written),
+            "{name} was written {waits}, and {} arrived {} after that request: wait for the \
+             answers, and write then",
             packets(late.keys().copied()),
-            took(*first)
+            took(answered)
         )
+    })
+}
+
+/// Returns the time of the last request before a time.
+fn last_request_before(evidence: &Evidence, time: Duration) -> Duration {
+    let requests = evidence.wire.packet_events().filter_map(|(at, _, event)| match event {
+        PacketEvent::Requested { late: false, .. } => Some(at),
+        _ => None,
+    });
+    requests.take_while(|at| *at <= time).last().unwrap_or_default()
+}
+
+/// Returns the time that the first of the answers needed that came after the output was written.
+fn unkept_delay(evidence: &Evidence) -> Option<Duration> {
+    let first = *resent_but_missing(evidence).values().min()?;
+    Some(first.saturating_sub(last_request_before(evidence, first)))
+}
+
+/// Returns whether a run has an answer in its output that needed at least as much time as those
+/// that another run seemed not to wait for.
+pub(super) fn waits_for_answers(claimed: &Evidence, other: &Evidence) -> bool {
+    let Some(delay) = unkept_delay(claimed) else { return false };
+    other.wire.packet_events().any(|(at, _, event)| match event {
+        PacketEvent::Sent { seq, streamed: false } => {
+            let kept = is_kept(other, seq) && !other.streamed().contains(&seq);
+            kept && at.saturating_sub(last_request_before(other, at)) >= delay
+        }
+        _ => false,
     })
 }
 
 /// Detects that the client seems to have written its output before the answers arrived, within the
 /// accuracy of file times.
-pub(crate) fn seems_early(evidence: &Evidence) -> Option<String> {
+pub(super) fn seems_early(evidence: &Evidence) -> Option<String> {
     let ClientOutput::Found { name, written: Some(written), .. } = &evidence.output else {
         return None;
     };
@@ -204,7 +125,7 @@ pub(crate) fn seems_early(evidence: &Evidence) -> Option<String> {
 }
 
 /// Detects that the output has the first packets up to a bound, and none after it.
-pub(crate) fn no_room(evidence: &Evidence) -> Option<String> {
+pub(super) fn no_room(evidence: &Evidence) -> Option<String> {
     let [range] = evidence.differences.missing.ranges() else { return None };
     let streamed = evidence.streamed();
     let kept = range.first() - 1;
@@ -216,7 +137,7 @@ pub(crate) fn no_room(evidence: &Evidence) -> Option<String> {
 }
 
 /// Detects that the client wrote every copy of a packet that was sent more than once.
-pub(crate) fn duplicates(evidence: &Evidence) -> Option<String> {
+pub(super) fn duplicates(evidence: &Evidence) -> Option<String> {
     let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
     for (_, _, packet_event) in evidence.wire.packet_events() {
         if let PacketEvent::Sent { seq, .. } = packet_event {
@@ -226,12 +147,62 @@ pub(crate) fn duplicates(evidence: &Evidence) -> Option<String> {
     let doubled: Vec<Seq> =
         evidence.differences.doubled.ranges().iter().flat_map(|r| r.first()..=r.last()).collect();
     let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
-    (!doubled.is_empty() && came_twice)
-        .then(|| format!("{} arrived more than once, and each copy was written", packets(doubled)))
+    (!doubled.is_empty() && came_twice).then(|| {
+        let why = match doubled.iter().all(|seq| requested_in_vain(evidence, *seq)) {
+            true => ", because the client requested them when it had them or would get them,",
+            false => "",
+        };
+        format!("{} arrived more than once{why} and each copy was written", packets(doubled))
+    })
+}
+
+/// Returns whether the client requested a packet twice, or one that a stream sent as well.
+fn requested_in_vain(evidence: &Evidence, seq: Seq) -> bool {
+    let requests = evidence.wire.requested().filter(|requested| *requested == seq).count();
+    requests > 1 || requests == 1 && evidence.streamed().contains(&seq)
+}
+
+/// Places in which a packet is sent twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TwiceIn {
+    /// In one stream, or in two.
+    Streams,
+    /// In answers.
+    Answers,
+    /// In a stream and in an answer.
+    Both,
+}
+
+/// Returns where a packet was sent twice, if it was.
+fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
+    let times = |sent: &mut dyn Iterator<Item = (usize, Seq)>| sent.filter(|s| s.1 == seq).count();
+    let streamed = times(&mut evidence.wire.streamed());
+    match (streamed, times(&mut evidence.wire.resent())) {
+        (2.., _) => Some(TwiceIn::Streams),
+        (_, 2..) => Some(TwiceIn::Answers),
+        (1, 1) => Some(TwiceIn::Both),
+        _ => None,
+    }
+}
+
+/// Returns whether a run keeps one copy of a packet that was sent twice in the same place as one of
+/// which another run has several copies.
+pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
+    let doubled = claimed.differences.doubled.ranges().first().map(|range| range.first());
+    let Some(place) = doubled.and_then(|seq| twice_in(claimed, seq)) else { return false };
+    // A client that has lost the first copy keeps the second one only.
+    let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
+    other.has_output()
+        && is_sure
+        && (1..=other.last()).any(|seq| {
+            is_kept(other, seq)
+                && !other.differences.doubled.contains(seq)
+                && twice_in(other, seq) == Some(place)
+        })
 }
 
 /// Detects that the client wrote a frame that is not a valid packet.
-pub(crate) fn broken(evidence: &Evidence) -> Option<String> {
+pub(super) fn broken(evidence: &Evidence) -> Option<String> {
     let frames = evidence.wire.conns.iter().flat_map(|conn| &conn.frames);
     let broken: Vec<_> = frames.filter(|frame| decode(frame).is_err()).collect();
     let texts = |frame: &[u8; 17]| {
@@ -261,7 +232,7 @@ pub(crate) fn broken(evidence: &Evidence) -> Option<String> {
 }
 
 /// Detects that the output has the order in which the packets arrived.
-pub(crate) fn arrival_order(evidence: &Evidence) -> Option<String> {
+pub(super) fn arrival_order(evidence: &Evidence) -> Option<String> {
     let (seq, before) = evidence.differences.out_of_order?;
     let mut arrived: Vec<Seq> = Vec::new();
     for (_, _, packet_event) in evidence.wire.packet_events() {
@@ -281,18 +252,24 @@ pub(crate) fn arrival_order(evidence: &Evidence) -> Option<String> {
     })
 }
 
+/// Returns whether an output has more packets than another one that seemed to be full.
+pub(super) fn has_more_room(claimed: &Evidence, other: &Evidence) -> bool {
+    other.has_output() && other.differences.order.len() > claimed.differences.rows
+}
+
+/// Returns whether an output is sorted although the packets arrived in another order.
+pub(super) fn is_sorted(evidence: &Evidence) -> bool {
+    let is_complete = evidence.has_output() && evidence.differences.is_complete();
+    is_complete
+        && evidence.differences.out_of_order.is_none()
+        && !super::kept::arrivals(evidence).is_sorted()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{classic_run, run_on};
     use crate::grade::observe::fields::OutputField;
     use feed::tape::in_memory::Tape;
-    use feed::wire::packet::Packet;
-
-    type FieldErrors = Vec<(OutputField, Option<String>)>;
-
-    fn put(fields: &mut FieldErrors, field: OutputField, value: &impl ToString) {
-        fields[field as usize].1 = Some(value.to_string());
-    }
 
     #[test]
     fn invalid_json_is_recognised() {
@@ -300,47 +277,6 @@ mod tests {
         let (id, text) = classic_run().stream(1..=14).unclear("output.json", why).cause();
         assert_eq!(id, "not-json");
         assert!(text.contains("(trailing comma at line 16 column 1)"), "{text}");
-    }
-
-    #[test]
-    fn numbers_of_the_wrong_kind_are_recognised() {
-        let little = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Quantity, &packet.quantity.swap_bytes());
-            put(fields, OutputField::Price, &packet.price.swap_bytes());
-        };
-        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, little).id(), "little-endian");
-        let all = |packet: &Packet, fields: &mut FieldErrors| {
-            put(
-                fields,
-                OutputField::Sequence,
-                &u32::try_from(packet.sequence).unwrap().swap_bytes(),
-            );
-        };
-        let (id, text) = classic_run().stream(1..=14).write_as(1..=14, all).cause();
-        assert_eq!(id, "little-endian");
-        assert!(text.contains("sequence 16777216 is 1 with"), "{text}");
-        let unsigned = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Price, &packet.price.cast_unsigned());
-        };
-        let extremes = run_on(Tape::extremes()).stream(1..=14).write_as(1..=14, unsigned);
-        assert_eq!(extremes.id(), "unsigned");
-        let off = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Price, &(packet.price + 1));
-        };
-        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, off).id(), "none");
-    }
-
-    #[test]
-    fn swapped_and_absent_fields_are_recognised() {
-        let swapped = |packet: &Packet, fields: &mut FieldErrors| {
-            put(fields, OutputField::Price, &packet.quantity);
-            put(fields, OutputField::Quantity, &packet.price);
-        };
-        let (id, text) = classic_run().stream(1..=14).write_as(1..=14, swapped).cause();
-        assert_eq!((id, text.as_str()), ("swapped-fields", "quantity has the value of price"));
-        let absent =
-            |_: &Packet, fields: &mut FieldErrors| fields[OutputField::Price as usize].1 = None;
-        assert_eq!(classic_run().stream(1..=14).write_as(1..=14, absent).id(), "absent-field");
     }
 
     #[test]
@@ -357,7 +293,10 @@ mod tests {
         let early = classic_run().stream(rest()).ask([5]).write(rest()).send([5]).hang_up();
         let (id, text) = early.cause();
         assert_eq!(id, "written-early");
-        assert!(text.contains("before packet 5 arrived"), "{text}");
+        assert!(
+            text.contains("after its last request, and packet 5 arrived 40 ms after"),
+            "{text}"
+        );
         assert_ne!(classic_run().stream(rest()).fill([5]).write(rest()).id(), "written-early");
     }
 
@@ -373,7 +312,7 @@ mod tests {
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {
-                put(fields, OutputField::Side, &'a');
+                fields[OutputField::Side as usize].1 = Some("a".to_owned());
             }
         });
         assert_eq!(kept.id(), "broken-kept");

@@ -1,10 +1,11 @@
 //! Causes in the splitting of reads into packets.
 
+use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{PacketEvent, Segment};
 use feed::base::seq::Seq;
 use feed::wire::FRAME_LEN;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Maximum time between two writes that a client often receives in one read.
@@ -86,7 +87,7 @@ fn reads_alone(evidence: &Evidence) -> BTreeSet<Seq> {
 }
 
 /// Detects that the client kept only the first packet of each read of the stream.
-pub(crate) fn first_of_read(evidence: &Evidence) -> Option<String> {
+pub(super) fn first_of_read(evidence: &Evidence) -> Option<String> {
     if let Some((lacked, kept, is_certain)) = behind_the_first(evidence, true) {
         return Some(first_only_text(&lacked, kept, is_certain));
     }
@@ -131,7 +132,7 @@ fn first_only_text(lacked: &[Seq], kept: Seq, is_certain: bool) -> String {
 }
 
 /// Detects that the client kept or counted only the first answer of each read.
-pub(crate) fn first_answer_of_read(evidence: &Evidence) -> Option<String> {
+pub(super) fn first_answer_of_read(evidence: &Evidence) -> Option<String> {
     if let Some((lacked, kept, is_certain)) = behind_the_first(evidence, false) {
         return Some(format!("of the answers, {}", first_only_text(&lacked, kept, is_certain)));
     }
@@ -166,7 +167,10 @@ fn framed_well(evidence: &Evidence) -> bool {
 }
 
 /// Detects that the client does not join the parts of packets that were cut between two reads.
-pub(crate) fn split(evidence: &Evidence) -> Option<String> {
+pub(super) fn split(evidence: &Evidence) -> Option<String> {
+    if let Some(text) = super::leaving::at_a_part(evidence) {
+        return Some(text);
+    }
     let FramingCuts { whole, halves, before } = cuts(evidence);
     let pieces = halves.first()?;
     if let Some(seq) = shifted(evidence, &halves) {
@@ -206,6 +210,93 @@ struct FramingCuts {
     halves: BTreeSet<Seq>,
     /// Packets that were complete in a write before the first cut.
     before: BTreeSet<Seq>,
+}
+
+/// Returns whether a packet of a stream, or of answers if `streamed` is false, was cut by a write.
+fn has_cuts(evidence: &Evidence, streamed: bool) -> bool {
+    !cut_packets(evidence, streamed).is_empty()
+}
+
+/// Returns the packets that no write of a stream, or of answers, had as a whole.
+fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
+    let FramingCuts { whole, halves, .. } = cuts(evidence);
+    let place = match streamed {
+        true => evidence.streamed(),
+        false => evidence.resent(),
+    };
+    halves.difference(&whole).copied().filter(|seq| place.contains(seq)).collect()
+}
+
+/// Returns whether the run shows that the client joins the parts of a packet where another run
+/// seemed to show that it does not: in streams, or in answers.
+pub(super) fn joins_parts(claimed: &Evidence, other: &Evidence) -> bool {
+    let lacks = |seq: &Seq| !claimed.has_output() || claimed.output_lacks(*seq);
+    let lacked = |streamed| cut_packets(claimed, streamed).iter().any(lacks);
+    let place = match (lacked(true), lacked(false)) {
+        (true, _) => true,
+        (false, true) => false,
+        (false, false) => has_cuts(claimed, true),
+    };
+    let is_certain = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
+    let joined = |seq: &Seq| {
+        is_kept(other, *seq) && other.streamed().contains(seq) != other.resent().contains(seq)
+    };
+    is_certain && cut_packets(other, place).iter().any(joined)
+}
+
+/// Returns whether the run gives a client an occasion not to join the parts of a packet, and
+/// failed as such a client fails.
+pub(super) fn may_not_join(evidence: &Evidence) -> bool {
+    let is_large = || evidence.wire.segments().any(|(_, s)| s.frames.1 - s.frames.0 > LARGE);
+    (has_cuts(evidence, true) || has_cuts(evidence, false) || is_large()) && misses(evidence)
+}
+
+/// Number of packets in one write above which a usual read does not hold it.
+const LARGE: usize = 60;
+
+/// Returns whether the output misses packets that arrived, and no more is wrong with it.
+fn misses(evidence: &Evidence) -> bool {
+    let mut sent = evidence.streamed().union(evidence.resent());
+    !evidence.has_output()
+        || evidence.differences.doubled.is_empty() && sent.any(|seq| evidence.output_lacks(*seq))
+}
+
+/// Returns whether the client kept a packet that followed another one in the same read, and that
+/// was sent only once.
+fn keeps_behind_the_first(evidence: &Evidence, streamed: bool) -> bool {
+    let mut times: BTreeMap<Seq, u32> = BTreeMap::new();
+    for (_, _, packet_event) in evidence.wire.packet_events() {
+        if let PacketEvent::Sent { seq, .. } = packet_event {
+            *times.entry(seq).or_default() += 1;
+        }
+    }
+    let once = |seq: &Seq| times.get(seq) == Some(&1) && is_kept(evidence, *seq);
+    reads(evidence, streamed)
+        .iter()
+        .filter(|read| read.is_certain)
+        .any(|read| read.seqs[1..].iter().any(once))
+}
+
+/// Returns whether the client kept several packets of one read of a stream.
+pub(super) fn keeps_several(evidence: &Evidence) -> bool {
+    keeps_behind_the_first(evidence, true)
+}
+
+/// Returns whether the client kept several answers of one read.
+pub(super) fn keeps_several_answers(evidence: &Evidence) -> bool {
+    keeps_behind_the_first(evidence, false)
+}
+
+/// Returns whether several packets of a stream may have arrived in one read, and the run failed as
+/// that of a client that keeps only the first.
+pub(super) fn may_keep_first(evidence: &Evidence) -> bool {
+    reads(evidence, true).iter().any(|read| read.seqs.len() > 1) && misses(evidence)
+}
+
+/// Returns whether several answers may have arrived in one read, and the run failed as that of a
+/// client that keeps only the first.
+pub(super) fn may_keep_first_answer(evidence: &Evidence) -> bool {
+    reads(evidence, false).iter().any(|read| read.seqs.len() > 1) && misses(evidence)
 }
 
 /// Sorts the packets of all writes.
@@ -262,7 +353,7 @@ fn shifted(evidence: &Evidence, halves: &BTreeSet<Seq>) -> Option<String> {
 const SIZES: [usize; 9] = [256, 512, 1000, 1024, 2048, 4096, 8192, 16_384, 65_536];
 
 /// Detects that the first missing packet is the one inside which a read of a usual size ends.
-pub(crate) fn read_size(evidence: &Evidence) -> Option<String> {
+pub(super) fn read_size(evidence: &Evidence) -> Option<String> {
     let ranges = evidence.differences.missing.ranges();
     let first = ranges.first().map(|range| range.first())?;
     let large = evidence.wire.segments().find_map(|(_, segment)| {

@@ -69,7 +69,8 @@ mod tests {
     /// Returns a failure of a case by a cause.
     fn failed(case: &str, cause: Option<&'static str>) -> CaseOutcome {
         let case = CASES.iter().find(|known| known.id == case).unwrap();
-        let cause = cause.map(|id| Cause { id, text: format!("shown by {}", case.id) });
+        let cause =
+            cause.map(|id| Cause { id, text: format!("shown by {}", case.id), shown_by: 1 });
         let failure = CaseFailure { expected: String::new(), actual: "wrong".to_owned(), cause };
         let judged = Judged { failure: Some(failure), not_judged: None, observations: Vec::new() };
         let attempt = Attempt { evidence: classic_run().evidence(), judged };

@@ -1,5 +1,6 @@
 //! Causes in the detection of gaps, in resend calls and in the reading of answers.
 
+use super::timeouts::left_stream;
 use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
@@ -10,39 +11,13 @@ use feed::wire::{Call, FRAME_LEN};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Number of packets in a session of the original exercise.
-const EXERCISE_LEN: Seq = 14;
-
 /// Time within which a client that closes a connection cannot have waited for answers. The slowest
 /// answers of the cases take longer.
 const ANSWER_WAIT_MIN: Duration = Duration::from_millis(350);
 
-/// Returns the gaps that the client did not request and that its output misses.
-fn unrequested_gaps(evidence: &Evidence) -> BTreeSet<Seq> {
-    let requested = evidence.requested();
-    evidence
-        .gaps()
-        .iter()
-        .copied()
-        .filter(|seq| !requested.contains(seq) && evidence.output_lacks(*seq))
-        .collect()
-}
-
-/// Returns whether the client could see its gaps: its output has every packet sent in a
-/// stream. Without an output, a client that was killed may still have been reading, so it does not
-/// count.
-fn could_see_gaps(evidence: &Evidence) -> bool {
-    let streamed = evidence.streamed();
-    let kept = match evidence.has_output() {
-        true => streamed.iter().all(|seq| !evidence.output_lacks(*seq)),
-        false => evidence.process.ended != ProcessEnd::Killed,
-    };
-    !streamed.is_empty() && kept
-}
-
 /// Detects that the client requested missing packets after the stream call, where nothing is
 /// answered.
-pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
+pub(super) fn after_stream(evidence: &Evidence) -> Option<String> {
     let late: BTreeSet<Seq> = evidence
         .wire
         .packet_events()
@@ -62,190 +37,84 @@ pub(crate) fn after_stream(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Detects that the client requested no packet although its stream had gaps.
-pub(crate) fn never_asks(evidence: &Evidence) -> Option<String> {
-    let gaps = evidence.gaps();
-    // A gap at the beginning alone is the cause `first-gap-unseen`.
-    let inner = gaps.iter().any(|seq| *seq > first_streamed(evidence));
-    let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
-    let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
-    (none && inner && missing && could_see_gaps(evidence)).then(|| {
-        format!(
-            "{} dropped, and the client requests no packet",
-            packets_with_verb(gaps.iter().copied())
-        )
-    })
-}
+/// Highest sequence that fits into the byte of a resend call.
+const BYTE_MAX: Seq = 255;
 
-/// Returns the lowest sequence sent in a stream; 0 if there is none.
-fn first_streamed(evidence: &Evidence) -> Seq {
-    evidence.streamed().first().copied().unwrap_or(0)
-}
+/// Highest sequence that fits into a signed byte, which some clients write.
+const SIGNED_BYTE_MAX: Seq = 127;
 
-/// Detects that the client did not notice that packets before the first received one are missing.
-pub(crate) fn first_gap(evidence: &Evidence) -> Option<String> {
-    let first = first_streamed(evidence);
-    let requested = evidence.requested();
-    let unrequested_gaps: Vec<Seq> = (1..first).filter(|seq| !requested.contains(seq)).collect();
-    let all = unrequested_gaps.len() == usize::try_from(first.saturating_sub(1)).unwrap_or(0);
-    let others_requested =
-        evidence.gaps().iter().all(|seq| *seq < first || requested.contains(seq))
-            && requested.range(..first).next().is_none();
-    let missing = unrequested_gaps.iter().all(|seq| evidence.output_lacks(*seq));
-    (!unrequested_gaps.is_empty() && all && others_requested && missing && could_see_gaps(evidence))
-        .then(|| {
-            format!(
-                "{} dropped and not requested: the client takes the first packet that it receives \
-                 ({first}) for the first of the session",
-                packets_with_verb(unrequested_gaps)
-            )
-        })
-}
+/// Number of the first of [`TOO_LARGE`] that say so without doubt.
+const CERTAIN: usize = 8;
 
-/// Detects that the client requested every gap but the last, which is directly before the last
-/// packet.
-pub(crate) fn last_gap(evidence: &Evidence) -> Option<String> {
-    let (gaps, unrequested_gaps, requested) =
-        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
-    let only = unrequested_gaps.iter().next().filter(|_| unrequested_gaps.len() == 1)?;
-    let last = gaps.last() == Some(only) && *only + 1 == evidence.highest();
-    let rest = gaps.iter().filter(|seq| *seq != only).all(|seq| requested.contains(seq));
-    // A client with the cause `counts-packets` would not have requested this one.
-    let beyond = gaps.iter().any(|seq| requested.contains(seq) && *seq > streamed_count(evidence));
-    (last && rest && beyond && could_see_gaps(evidence)).then(|| {
-        format!(
-            "packet {only}, directly before the last one, was dropped and not requested: the \
-             client's search for gaps ends one too early"
-        )
-    })
-}
-
-/// Returns the number of packets sent in streams.
-fn streamed_count(evidence: &Evidence) -> Seq {
-    Seq::try_from(evidence.streamed().len()).unwrap_or(Seq::MAX)
-}
-
-/// Detects that the client searched for gaps up to the number of packets instead of the highest
-/// sequence.
-pub(crate) fn counts_packets(evidence: &Evidence) -> Option<String> {
-    let (gaps, unrequested_gaps, requested, streamed_count) = (
-        evidence.gaps(),
-        unrequested_gaps(evidence),
-        evidence.requested(),
-        streamed_count(evidence),
-    );
-    let low = |seq: &&Seq| **seq < streamed_count;
-    let right = gaps.iter().filter(low).all(|seq| requested.contains(seq))
-        && unrequested_gaps.iter().all(|seq| *seq >= streamed_count)
-        && gaps
-            .iter()
-            .filter(|seq| **seq > streamed_count)
-            .all(|seq| unrequested_gaps.contains(seq));
-    // A client with the cause `last-gap-unseen` would have requested this one.
-    let more = unrequested_gaps.iter().any(|seq| *seq + 1 < evidence.highest());
-    let some = gaps.iter().any(|seq| *seq < streamed_count) || evidence.requested().contains(&0);
-    (right && more && some && could_see_gaps(evidence)).then(|| {
-        format!(
-            "{} dropped and not requested: the client searches for gaps up to {streamed_count}, \
-             the number of packets received, instead of up to {}, the highest sequence",
-            packets_with_verb(unrequested_gaps),
-            evidence.highest()
-        )
-    })
-}
-
-/// Detects that the client searched for gaps up to the packet received last, which is not the
-/// highest one.
-pub(crate) fn last_for_highest(evidence: &Evidence) -> Option<String> {
-    let (gaps, unrequested_gaps, requested) =
-        (evidence.gaps(), unrequested_gaps(evidence), evidence.requested());
-    let (_, last) = evidence.wire.streamed().last()?;
-    let right = last < evidence.highest()
-        && !unrequested_gaps.is_empty()
-        && unrequested_gaps.iter().all(|seq| *seq > last)
-        && gaps.iter().filter(|seq| **seq < last).all(|seq| requested.contains(seq));
-    (right && could_see_gaps(evidence)).then(|| {
-        format!(
-            "{} dropped and not requested: the client searches for gaps up to {last}, the packet \
-             received last, instead of up to {}, the highest sequence",
-            packets_with_verb(unrequested_gaps),
-            evidence.highest()
-        )
-    })
-}
+/// Words with which runtimes report, in lower case, that a number does not fit into a byte.
+const TOO_LARGE: [&str; 12] = [
+    "<= 255",
+    "<= 127",
+    "ubyte",
+    "byte format requires",
+    "range(0, 256)",
+    "byte must be",
+    "int too big",
+    "tryfrominterror",
+    "out of range integral",
+    "unsigned byte",
+    "too large or too small",
+    "overflow",
+];
 
 /// Detects that the client crashed on a sequence that does not fit into one byte.
-pub(crate) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
-    let first = evidence.gaps().range(256..).next()?;
+pub(super) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
-    // Words that runtimes use when a number does not fit into a byte.
-    let words = ["255", "ubyte", "range(0, 256)", "byte must be", "overflow"];
-    let crashed = !matches!(
-        evidence.process.ended,
-        ProcessEnd::Exited(0) | ProcessEnd::Killed | ProcessEnd::Lingered
-    );
-    (crashed && words.iter().any(|word| stderr_text.contains(word))).then(|| {
+    let is_signed = ["<= 127", ">= -128", "signed byte"].iter().any(|w| stderr_text.contains(w));
+    let limit = if is_signed { SIGNED_BYTE_MAX } else { BYTE_MAX };
+    // A client that has requested a packet has crashed on another one.
+    let mut high = evidence.gaps().range(limit + 1..);
+    let first = high.find(|seq| !evidence.requested().contains(seq))?;
+    // A client may also catch the error, and wait for an answer to a request that it never sent.
+    let has_crashed =
+        matches!(evidence.process.ended, ProcessEnd::Signal(_) | ProcessEnd::Exited(1..));
+    let words = if has_crashed { &TOO_LARGE[..] } else { &TOO_LARGE[..CERTAIN] };
+    words.iter().any(|words| stderr_text.contains(words)).then(|| {
         format!(
-            "the client crashed on the request for packet {first}: a resend call has one byte for \
+            "the client failed on the request for packet {first}: a resend call has one byte for \
              the sequence. Higher packets must be received in another stream"
         )
     })
 }
 
-/// Detects that the client requested the neighbours of the missing packets.
-pub(crate) fn off_by_one(evidence: &Evidence) -> Option<String> {
-    let (gaps, requested) = (evidence.gaps(), evidence.requested());
-    let shifted = |by: i64| -> BTreeSet<Seq> {
-        gaps.iter().filter_map(|seq| seq.checked_add_signed(by)).collect()
-    };
-    let wrong =
-        !gaps.is_empty() && gaps.iter().all(|seq| evidence.output_lacks(*seq)) && requested != gaps;
-    let off = [(-1, "below"), (1, "above")].into_iter().find(|(by, _)| *requested == shifted(*by));
-    let (_, side) = off.filter(|_| wrong)?;
-    Some(format!(
-        "{} dropped, and the client requested {}: one {side}",
-        packets_with_verb(gaps.iter().copied()),
-        packets(requested.iter().copied())
-    ))
+/// Detects that the client requested missing packets on several connections, each of which ended
+/// before all answers had arrived, and then gave up.
+pub(super) fn tries_too_few(evidence: &Evidence) -> Option<String> {
+    let (mut conns, mut answered) = (0u64, 0usize);
+    for conn in 0..evidence.wire.conns.len().min(EXAMINED_MAX) {
+        let resends = resend_connection(evidence, conn);
+        conns += u64::from(!resends.requested.is_empty());
+        let open = resends.requested.iter().any(|seq| !resends.answered.contains(seq));
+        if !resends.requested.is_empty() && open && resends.left_after.is_none() {
+            answered += 1;
+        }
+    }
+    let missing: BTreeSet<Seq> =
+        evidence.gaps().iter().copied().filter(|seq| evidence.output_lacks(*seq)).collect();
+    let some_answered = evidence.gaps().iter().any(|seq| evidence.resent().contains(seq));
+    let is_over = evidence.process.ended != ProcessEnd::Killed && evidence.wire.streams() == 1;
+    (conns >= TRIES_MIN && answered > 0 && some_answered && is_over && !missing.is_empty()).then(
+        || {
+            format!(
+                "the client requested missing packets on {conns} connections, which the exchange \
+                 ended before all answers had arrived, and gave up with {} missing: try as long as \
+                 a connection brings something new",
+                packets(missing)
+            )
+        },
+    )
 }
 
-/// Detects that the client assumes that every session has 14 packets.
-pub(crate) fn fixed_length(evidence: &Evidence) -> Option<String> {
-    let (requested, last) = (evidence.requested(), evidence.last());
-    let beyond: BTreeSet<Seq> = requested.iter().copied().filter(|seq| *seq > last).collect();
-    if last < EXERCISE_LEN && (last + 1..=EXERCISE_LEN).all(|seq| beyond.contains(&seq)) {
-        return Some(format!(
-            "the client requested {}, which the session does not have: it assumes that every \
-             session has {EXERCISE_LEN} packets",
-            packets(beyond)
-        ));
-    }
-    // A client that waits for the answer to this request makes no further ones.
-    if last < EXERCISE_LEN && beyond.contains(&(last + 1)) && !evidence.has_output() {
-        return Some(format!(
-            "the client requested packet {}, which the session does not have: it does not learn \
-             the session's length from the packets",
-            last + 1
-        ));
-    }
-    let (low, high): (Vec<Seq>, Vec<Seq>) =
-        evidence.gaps().iter().copied().partition(|seq| *seq <= EXERCISE_LEN);
-    let unrequested_gaps = unrequested_gaps(evidence);
-    let stops = !low.is_empty()
-        && !high.is_empty()
-        && low.iter().all(|seq| requested.contains(seq))
-        && high.iter().all(|seq| unrequested_gaps.contains(seq));
-    (stops && could_see_gaps(evidence)).then(|| {
-        format!(
-            "{} not requested, those up to {EXERCISE_LEN} were: the client assumes that every \
-             session has {EXERCISE_LEN} packets",
-            packets_with_verb(high)
-        )
-    })
-}
+/// Minimum number of resend connections of a client that tries again.
+const TRIES_MIN: u64 = 2;
 
 /// Detects that the client requested the lowest byte of a sequence above 255.
-pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
+pub(super) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
     let (gaps, requested, streamed) = (evidence.gaps(), evidence.requested(), evidence.streamed());
     // A resend call of the original protocol has one byte for the sequence.
     let cut = |seq: Seq| seq % 256;
@@ -257,8 +126,11 @@ pub(crate) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
     });
     let wrong: Vec<Seq> = wrong.collect();
     let first = wrong.first()?;
+    // A client that requests other received packets has another reason for these as well.
+    let needless = requested.iter().filter(|seq| streamed.contains(seq) && !gaps.contains(seq));
+    let explained = needless.into_iter().all(|seq| high.iter().any(|high| cut(*high) == *seq));
     // A client that is killed at the time limit has not requested all of them, so half is enough.
-    (wrong.len() * 2 >= high.len()).then(|| {
+    (explained && wrong.len() * 2 >= high.len()).then(|| {
         format!(
             "the client requested packet {} when packet {first} was missing: a resend call has one \
              byte for the sequence, and the other bytes were cut off. Higher packets must be \
@@ -328,7 +200,7 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
 }
 
 /// Detects that the client closed a connection too early and did not read the answers.
-pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
+pub(super) fn answers_unread(evidence: &Evidence) -> Option<String> {
     (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
         let ResendConnection { requested, answered, after, left_after, reset } =
             resend_connection(evidence, conn);
@@ -355,7 +227,7 @@ pub(crate) fn answers_unread(evidence: &Evidence) -> Option<String> {
 
 /// Detects that the client stored an answer under the sequence that it had requested, not under the
 /// packet's own.
-pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
+pub(super) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
     let sent: BTreeSet<Seq> = evidence.streamed().union(evidence.resent()).copied().collect();
     let invented = evidence.differences.order.iter().find(|seq| !sent.contains(seq))?;
     let requested = evidence.requested().contains(invented);
@@ -373,7 +245,7 @@ pub(crate) fn trusts_the_request(evidence: &Evidence) -> Option<String> {
 }
 
 /// Detects that the client gave up a packet after one request without an answer.
-pub(crate) fn not_asked_again(evidence: &Evidence) -> Option<String> {
+pub(super) fn not_asked_again(evidence: &Evidence) -> Option<String> {
     let resent = evidence.resent();
     let mut times = std::collections::BTreeMap::new();
     evidence.wire.requested().for_each(|seq| *times.entry(seq).or_insert(0u32) += 1);
@@ -408,24 +280,33 @@ fn request_result(evidence: &Evidence) -> &'static str {
 }
 
 /// Detects that the client took a stream that ended early for a complete one.
-pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
+pub(super) fn short_stream(evidence: &Evidence) -> Option<String> {
     let highest = evidence.highest();
     let tail_missing = (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
     let reset = evidence.wire.events.iter().any(|event| {
         event.what == WireEventKind::ResetByExchange
             && evidence.wire.conns.get(event.conn).is_some_and(|conn| conn.stream_from.is_some())
     });
-    let inside = evidence
-        .wire
-        .conns
-        .iter()
-        .any(|conn| conn.stream_from.is_some() && conn.sent % FRAME_LEN as u64 != 0);
+    let silent = left_stream(evidence).filter(|left| left.idle > ANSWER_WAIT_MIN);
+    // The exchange ended the stream, not the client.
+    let inside = evidence.wire.events.iter().any(|event| {
+        let conn = evidence.wire.conns.get(event.conn);
+        event.what == WireEventKind::Finished
+            && conn.is_some_and(|c| c.stream_from.is_some() && c.sent % FRAME_LEN as u64 != 0)
+    });
     // A client that was killed may have been about to stream again.
     let done = evidence.has_output() || evidence.process.ended != ProcessEnd::Killed;
     let early = done
         && (1..evidence.last()).contains(&highest)
         && tail_missing
         && evidence.wire.streams() == 1;
+    if let Some(left) = silent.filter(|_| early) {
+        return Some(format!(
+            "the exchange sent nothing for {} after packet {highest}, and the client ended the \
+             stream and did not stream again; the packets after it were never sent",
+            took(left.idle)
+        ));
+    }
     (early && (reset || inside)).then(|| {
         let how = if inside { "inside a packet" } else { "by a reset" };
         format!(
@@ -436,21 +317,107 @@ pub(crate) fn short_stream(evidence: &Evidence) -> Option<String> {
 }
 
 /// Detects that the tail was dropped, and the client streamed only once.
-pub(crate) fn tail(evidence: &Evidence) -> Option<String> {
+pub(super) fn tail(evidence: &Evidence) -> Option<String> {
     let highest = evidence.highest();
     let missing: Vec<Seq> = (highest + 1..=evidence.last()).collect();
-    let all = evidence.has_output()
+    // Many clients write no output if they have no packet.
+    let is_written = evidence.has_output() || highest == 0;
+    let has_ended = evidence.wire.events.iter().any(|event| {
+        let conn = evidence.wire.conns.get(event.conn);
+        event.what == WireEventKind::Finished && conn.is_some_and(|c| c.stream_from.is_some())
+    });
+    let all = is_written
+        && has_ended
+        && !has_reset(evidence)
         && !missing.is_empty()
         && missing.iter().all(|seq| evidence.output_lacks(*seq));
     let rest = evidence.differences.missing.count() == missing.len() as u64;
     (all && rest && evidence.wire.streams() == 1).then(|| match highest {
         0 => "the stream had no packet, and the client streamed only once".to_owned(),
         _ => format!(
-            "{} dropped at the end, which no later packet reveals, and the client streamed only \
-             once",
+            "{} not in the stream, which no later packet reveals, and the client streamed only once",
             packets_with_verb(missing)
         ),
     })
+}
+
+/// Minimum number of streams with which a client replaces requests.
+const STREAMS_MIN: usize = 4;
+
+/// Detects that the client streams again and again instead of requesting what is missing.
+pub(super) fn streams_instead(evidence: &Evidence) -> Option<String> {
+    let streams = evidence.wire.streams();
+    let missing: Vec<Seq> = (1..=evidence.last())
+        .filter(|seq| !evidence.streamed().contains(seq) && evidence.output_lacks(*seq))
+        .collect();
+    let asks = !evidence.requested().is_empty();
+    (streams >= STREAMS_MIN && !asks && !missing.is_empty()).then(|| {
+        format!(
+            "the client called for {streams} streams and requested no packet: {} missing in all of \
+             them, and a resend call would have brought them",
+            packets_with_verb(missing)
+        )
+    })
+}
+
+/// Returns the number of connections with resend calls.
+fn resend_connections(evidence: &Evidence) -> usize {
+    let conns: BTreeSet<usize> = evidence
+        .wire
+        .calls()
+        .filter(|(_, call, late)| matches!(call, Call::Resend(_)) && !late)
+        .map(|(conn, ..)| conn)
+        .collect();
+    conns.len()
+}
+
+/// Returns whether the client made more resend connections than in a run in which it seemed to
+/// give up after some.
+pub(super) fn tries_more(claimed: &Evidence, other: &Evidence) -> bool {
+    resend_connections(other) > resend_connections(claimed)
+}
+
+/// Returns whether the client requested a packet again, on another connection, that was not sent
+/// for the same reason as in a run in which it seemed to give up.
+pub(super) fn asks_again(claimed: &Evidence, other: &Evidence) -> bool {
+    let mut open: std::collections::BTreeMap<Seq, usize> = std::collections::BTreeMap::new();
+    let mut again = false;
+    for (_, conn, packet_event) in other.wire.packet_events() {
+        match packet_event {
+            PacketEvent::Requested { seq, late: false } => {
+                again |= open.insert(seq, conn).is_some_and(|before| before != conn);
+            }
+            PacketEvent::Sent { seq, .. } => drop(open.remove(&seq)),
+            PacketEvent::Requested { .. } => {}
+        }
+    }
+    again && request_result(claimed) == request_result(other)
+}
+
+/// Returns whether the first stream had ended without a reset, and was followed by another one. A
+/// stream without any packet says nothing about others.
+pub(super) fn streams_again(claimed: &Evidence, other: &Evidence) -> bool {
+    let first = other.wire.conns.iter().find(|conn| conn.stream_from.is_some());
+    let is_empty = first.is_some_and(|conn| conn.frames.is_empty());
+    other.wire.streams() > 1 && !has_reset(other) && is_empty == (claimed.highest() == 0)
+}
+
+/// Returns whether the exchange reset a connection.
+fn has_reset(evidence: &Evidence) -> bool {
+    evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange)
+}
+
+/// Returns whether a stream that ended as in another run was followed by another stream.
+pub(super) fn streams_again_after_a_break(claimed: &Evidence, other: &Evidence) -> bool {
+    let first_conn = other.wire.conns.iter().position(|conn| conn.stream_from.is_some());
+    let Some(conn) = first_conn else { return false };
+    let is_inside = !other.wire.conns[conn].sent.is_multiple_of(FRAME_LEN as u64);
+    let was_reset = other
+        .wire
+        .events
+        .iter()
+        .any(|event| event.conn == conn && event.what == WireEventKind::ResetByExchange);
+    other.wire.streams() > 1 && (is_inside || was_reset) && was_reset == has_reset(claimed)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Builder of evidence for the tests of causes.
 
-use super::super::cases::PassCondition;
-use super::cause;
+use super::super::cases::{CASES, Case, PassCondition};
+use super::hypotheses::{CaseRun, settle};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::rows::{OutputRow, OutputRows};
@@ -27,6 +27,7 @@ pub(crate) struct RunBuilder {
     busy: Option<Duration>,
     unclear: Option<(String, String)>,
     foreign: bool,
+    case: Option<&'static Case>,
 }
 
 /// Begins a run on the tape of the original exercise.
@@ -54,6 +55,7 @@ pub(crate) fn run_on(tape: Tape) -> RunBuilder {
         busy: None,
         unclear: None,
         foreign: false,
+        case: None,
     }
 }
 
@@ -71,6 +73,12 @@ impl RunBuilder {
     pub(crate) fn connect(mut self) -> Self {
         let now = self.tick();
         self.conn = self.wire.open(Protocol::Betacrew, now);
+        self
+    }
+
+    /// Lets the client read everything on the connection before each write.
+    pub(crate) fn one_by_one(mut self) -> Self {
+        self.wire.conns[self.conn].read_one_by_one = true;
         self
     }
 
@@ -110,6 +118,17 @@ impl RunBuilder {
             self.wire.send(now, self.conn, piece);
         }
         self
+    }
+
+    /// Sends the first `size` bytes of a packet, after which the client ends its side, and the rest.
+    pub(crate) fn together_cut(mut self, seq: Seq, size: usize) -> Self {
+        let bytes = self.bytes(&[seq]);
+        let now = self.tick();
+        self.wire.send(now, self.conn, &bytes[..size]);
+        self = self.ends();
+        let now = self.tick();
+        self.wire.send(now, self.conn, &bytes[size..]);
+        self.finished().closed()
     }
 
     /// Sends a packet with another byte at `place`.
@@ -204,8 +223,20 @@ impl RunBuilder {
     }
 
     /// Lets a second pass without events.
-    pub(crate) fn idle(mut self) -> Self {
-        self.now += Duration::from_secs(1);
+    pub(crate) fn idle(self) -> Self {
+        self.waits(Duration::from_secs(1))
+    }
+
+    /// Lets some time pass without events.
+    pub(crate) fn waits(mut self, time: Duration) -> Self {
+        self.now += time;
+        self
+    }
+
+    /// Makes it a run of a case of the table.
+    pub(crate) fn in_case(mut self, id: &str) -> Self {
+        self.case = CASES.iter().find(|case| case.id == id);
+        assert!(self.case.is_some(), "{id}");
         self
     }
 
@@ -255,7 +286,9 @@ impl RunBuilder {
 
     /// Returns the cause of the run for another condition.
     pub(crate) fn cause_for(self, passes: PassCondition) -> (&'static str, String) {
-        let found = cause(&self.evidence(), passes).map(|cause| (cause.id, cause.text));
+        let (case, evidence) = (self.case, self.evidence());
+        let run = CaseRun { case, passes, evidence: &evidence, failed: true };
+        let found = settle(&[run]).pop().flatten().map(|cause| (cause.id, cause.text));
         found.unwrap_or(("none", String::new()))
     }
 
@@ -263,4 +296,28 @@ impl RunBuilder {
     pub(crate) fn id(self) -> &'static str {
         self.cause().0
     }
+}
+
+/// Returns the names of the causes of several runs of one client, or "none". The second member of
+/// each run is true if it failed.
+pub(crate) fn named_in(runs: Vec<(RunBuilder, bool)>) -> Vec<&'static str> {
+    causes_in(runs).into_iter().map(|(id, ..)| id).collect()
+}
+
+/// Returns the name, the text and the number of runs that show it, of the cause of each of several
+/// runs of one client.
+pub(crate) fn causes_in(runs: Vec<(RunBuilder, bool)>) -> Vec<(&'static str, String, u32)> {
+    let runs: Vec<_> =
+        runs.into_iter().map(|(run, failed)| (run.case, run.evidence(), failed)).collect();
+    let runs: Vec<CaseRun<'_>> = runs
+        .iter()
+        .map(|(case, evidence, failed)| CaseRun {
+            case: *case,
+            passes: PassCondition::InOrder,
+            evidence,
+            failed: *failed,
+        })
+        .collect();
+    let name = |cause: super::Cause| (cause.id, cause.text, cause.shown_by);
+    settle(&runs).into_iter().map(|c| c.map_or(("none", String::new(), 0), name)).collect()
 }

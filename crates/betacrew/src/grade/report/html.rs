@@ -4,7 +4,7 @@ use crate::grade::judge::verdict::Letter;
 use crate::grade::report::badge::colour;
 use crate::grade::report::json::{CaseReport, GradeReport, LineReport, PassCount, RunReport};
 use crate::text::escape::xml;
-use crate::text::formatting::took;
+use crate::text::formatting::{count, took};
 use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::Duration;
@@ -95,6 +95,11 @@ fn bar(name: &str, count: PassCount) -> String {
     )
 }
 
+/// Returns how many cases show a cause, as a remark behind it.
+fn shown_by(cases: u32) -> String {
+    format!(" <small>(shown by {})</small>", count(cases.into(), "case"))
+}
+
 /// Writes what got better and what got worse since an earlier run.
 fn baseline(page: &mut String, report: &GradeReport) {
     let Some(baseline) = &report.baseline else { return };
@@ -127,10 +132,8 @@ fn mend_first(page: &mut String, report: &GradeReport) {
     }
     page.push_str("<section class=\"panel\">\n<h2>Mend first</h2>\n<ol>\n");
     for mend in &report.mend_first {
-        let count = |number: usize, what| {
-            (number > 0).then(|| crate::text::formatting::count(number as u64, what))
-        };
-        let counts = [count(mend.must, "must"), count(mend.should, "should")];
+        let some = |number: usize, what| (number > 0).then(|| count(number as u64, what));
+        let counts = [some(mend.must, "must"), some(mend.should, "should")];
         let counts: Vec<String> = counts.into_iter().flatten().collect();
         let _ = writeln!(
             page,
@@ -156,18 +159,18 @@ fn mend_first(page: &mut String, report: &GradeReport) {
 
 /// Writes the other likely causes, each with links to its cases.
 fn causes(page: &mut String, report: &GradeReport) {
-    let mut found: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    let mut found: Vec<(&str, &str, u32, Vec<&str>)> = Vec::new();
     for case in &report.cases {
         if report.mend_first.iter().any(|mend| mend.cases.contains(&case.id)) {
             continue;
         }
         let Some(cause) = case.run.as_ref().and_then(|run| run.cause.as_ref()) else { continue };
-        let same = |known: &&mut (&str, &str, Vec<&str>)| {
+        let same = |known: &&mut (&str, &str, u32, Vec<&str>)| {
             known.0 == cause.id && (cause.id != "crash" || known.1 == cause.text)
         };
         match found.iter_mut().find(same) {
-            Some(known) => known.2.push(case.id),
-            None => found.push((cause.id, &cause.text, vec![case.id])),
+            Some(known) => known.3.push(case.id),
+            None => found.push((cause.id, &cause.text, cause.shown_by, vec![case.id])),
         }
     }
     if found.is_empty() {
@@ -175,15 +178,16 @@ fn causes(page: &mut String, report: &GradeReport) {
     }
     let is_must =
         |id: &&&str| report.cases.iter().any(|case| case.id == **id && case.severity == "must");
-    found.sort_by_key(|(_, _, cases)| Reverse(cases.iter().filter(is_must).count()));
+    found.sort_by_key(|(_, _, _, cases)| Reverse(cases.iter().filter(is_must).count()));
     let begin = report.mend_first.len() + 1;
     let _ = writeln!(page, "<section class=\"panel\">\n<h2>Then</h2>\n<ol start=\"{begin}\">");
-    for (id, text, cases) in found {
+    for (id, text, number, cases) in found {
         let fix = report.cases.iter().find(|case| case.id == cases[0]);
         let fix = fix.and_then(|case| case.run.as_ref()?.advice.as_ref()?.fix);
         let _ = writeln!(
             page,
-            "<li><code>{id}</code><p>{}</p><p class=\"fix\">{}</p><small>{}</small></li>",
+            "<li><code>{id}</code>{}<p>{}</p><p class=\"fix\">{}</p><small>{}</small></li>",
+            shown_by(number),
             xml(text),
             xml(fix.unwrap_or_default()),
             links(&cases)
@@ -248,7 +252,11 @@ fn run(page: &mut String, run: &RunReport) {
         }
     }
     if let Some(cause) = &run.cause {
-        item(page, "cause", &format!("<strong>{}</strong>", xml(&cause.text)));
+        let text = format!("<strong>{}</strong>{}", xml(&cause.text), shown_by(cause.shown_by));
+        item(page, "cause", &text);
+    }
+    if let Some(text) = &run.unexplained {
+        item(page, "cause", &xml(text));
     }
     if let Some(advice) = &run.advice {
         if let Some(fix) = advice.fix {

@@ -5,6 +5,7 @@ use crate::grade::baseline::{Comparison, RunIdentity};
 use crate::grade::cases::Severity;
 use crate::grade::diagnose::advice;
 use crate::grade::diagnose::mending::{Mending, mend_first};
+use crate::grade::diagnose::unexplained;
 use crate::grade::example::ExampleClient;
 use crate::grade::judge::end_description;
 use crate::grade::judge::verdict::{CaseOutcome, CaseTally, GradeSummary};
@@ -198,6 +199,8 @@ pub(crate) struct RunReport {
     pub(crate) not_judged: Option<String>,
     /// Likely cause, if it is known.
     pub(crate) cause: Option<CauseReport>,
+    /// Observations in a run that failed for no known cause.
+    pub(crate) unexplained: Option<String>,
     /// What to do, if the run did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advice: Option<AdviceReport>,
@@ -216,6 +219,9 @@ pub(crate) struct CauseReport {
     pub(crate) id: &'static str,
     /// Explanation.
     pub(crate) text: String,
+    /// Number of cases whose run shows the cause.
+    #[serde(rename = "shownBy")]
+    pub(crate) shown_by: u32,
 }
 
 /// Line of a timeline.
@@ -351,9 +357,14 @@ fn run_report(
             .not_judged
             .as_ref()
             .map(|reason| format!("{}. {}", reason.why, reason.remedy)),
-        cause: failure
-            .and_then(|failure| failure.cause.as_ref())
-            .map(|cause| CauseReport { id: cause.id, text: cause.text.clone() }),
+        cause: failure.and_then(|failure| failure.cause.as_ref()).map(|cause| CauseReport {
+            id: cause.id,
+            text: cause.text.clone(),
+            shown_by: cause.shown_by,
+        }),
+        unexplained: failure
+            .filter(|failure| failure.cause.is_none())
+            .map(|_| unexplained(evidence)),
         advice: None,
         observations: judged
             .observations

@@ -133,7 +133,14 @@ fn details(case: &CaseReport) -> String {
     let lines = [
         ("expected", run.expected.as_deref()),
         ("actual", run.actual.as_deref()),
-        ("cause", run.cause.as_ref().map(|cause| cause.text.as_str())),
+        (
+            "cause",
+            run.cause
+                .as_ref()
+                .map(|cause| &cause.text)
+                .or(run.unexplained.as_ref())
+                .map(String::as_str),
+        ),
         ("to do", advice.and_then(|advice| advice.fix)),
         ("as in", advice.and_then(|advice| advice.example.as_deref())),
     ];

@@ -22,7 +22,7 @@ fn requests_after_the_stream_call_are_a_cause() {
 #[test]
 fn a_client_that_requests_nothing_is_recognised() {
     let (id, text) = classic_run().stream(without(14, &[5, 6])).write(without(14, &[5, 6])).cause();
-    assert_eq!((id, &text[..26]), ("never-asks", "packets 5-6 were dropped, "));
+    assert_eq!((id, &text[..26]), ("never-asks", "packets 5-6 were missing, "));
     assert_eq!(classic_run().stream(1..=14).write(1..=14).id(), "none");
 }
 
@@ -30,7 +30,7 @@ fn a_client_that_requests_nothing_is_recognised() {
 fn an_unseen_first_gap_is_recognised() {
     let (id, text) = classic_run().stream(2..=14).write(2..=14).cause();
     assert_eq!(id, "first-gap-unseen");
-    assert!(text.starts_with("packet 1 was dropped and not requested"), "{text}");
+    assert!(text.starts_with("packet 1 was missing and not requested"), "{text}");
     let both = without(14, &[1, 2, 7]);
     let requested = classic_run().stream(both.clone()).fill([7]).write(3..=14);
     assert_eq!(requested.id(), "first-gap-unseen");

@@ -85,7 +85,7 @@ pub(crate) fn cause(
         _ if is_complete => END_CAUSES,
         _ => MESSAGE_CAUSES,
     };
-    known.iter().find_map(|(id, finder)| finder(&run).map(|text| Cause { id, text }))
+    known.iter().find_map(|(id, finder)| finder(&run).map(|text| Cause { id, text, shown_by: 1 }))
 }
 
 /// Returns the names of all causes.

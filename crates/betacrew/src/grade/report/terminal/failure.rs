@@ -2,8 +2,8 @@
 
 use super::layout::{Emphasis, Paint};
 use super::{ids, severities, stderr_lines};
-use crate::grade::diagnose::advice;
 use crate::grade::diagnose::mending::Mending;
+use crate::grade::diagnose::{advice, unexplained};
 use crate::grade::example::ExampleClient;
 use crate::grade::judge::verdict::CaseOutcome;
 use crate::grade::observe::wire::WireLog;
@@ -95,11 +95,16 @@ pub(super) fn failure(
 /// Writes the cause of a failure, and what to do about it.
 fn remedy(text: &mut String, outcome: &CaseOutcome, setup: &AttemptSetup, paint: Paint) {
     let advice = advice::on(outcome.case, outcome.cause());
-    match (outcome.cause(), advice) {
-        (Some(cause), _) => paint.item(text, "cause", &cause.text, Emphasis::Strong),
+    match (outcome.cause(), advice, &outcome.shown) {
+        (Some(cause), _, _) => {
+            let shown_by = format!(" (shown by {})", count(cause.shown_by.into(), "case"));
+            paint.item(text, "cause", &(cause.text.clone() + &shown_by), Emphasis::Strong);
+        }
         // A broken rule is its own cause.
-        (None, Some(_)) => {}
-        (None, None) => paint.item(text, "cause", "no known one", Emphasis::None),
+        (None, Some(_), _) | (None, None, None) => {}
+        (None, None, Some(shown)) => {
+            paint.item(text, "cause", &unexplained(&shown.evidence), Emphasis::None);
+        }
     }
     if let Some(advice) = advice {
         paint.item(text, "to do", advice.fix, Emphasis::Strong);

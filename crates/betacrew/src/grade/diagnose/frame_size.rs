@@ -1,0 +1,107 @@
+//! Cause in the length of a packet: the client cuts the bytes of a stream into pieces of another
+//! length than a packet has.
+
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
+use crate::grade::observe::fields::{OutputField, text_value};
+use crate::grade::observe::rows::OutputRow;
+use feed::wire::FRAME_LEN;
+
+/// Lengths in bytes that a client may take for that of a packet.
+const LENGTHS: std::ops::RangeInclusive<usize> = 13..=40;
+
+/// Minimum number of rows behind the first that show the length.
+const ROWS_MIN: usize = 2;
+
+/// Detects that the client takes another number of bytes for a packet.
+pub(super) fn frame_size(evidence: &Evidence) -> Option<String> {
+    let ClientOutput::Found { rows, .. } = &evidence.output else { return None };
+    let stream = evidence.wire.conns.iter().find(|conn| conn.stream_from == Some(0))?;
+    let bytes = stream.frames.as_flattened();
+    let fits = |length: &usize| {
+        let behind = || rows.rows.iter().skip(1);
+        behind().count() >= ROWS_MIN
+            && behind().all(|row| {
+                (0..bytes.len()).step_by(*length).any(|from| is_decoded(row, &bytes[from..]))
+            })
+    };
+    let length = LENGTHS.filter(|length| *length != FRAME_LEN).find(fits)?;
+    Some(format!(
+        "the output is what every {length} bytes of the stream mean: a packet has {FRAME_LEN} bytes, \
+         and the client takes {length}"
+    ))
+}
+
+/// Returns whether a row has the numbers of a packet that begins with these bytes. A text may have
+/// characters that the output cannot show.
+fn is_decoded(row: &OutputRow, bytes: &[u8]) -> bool {
+    let number = |from: usize| {
+        let bytes: [u8; 4] = bytes.get(from..from + 4)?.try_into().ok()?;
+        Some(bytes)
+    };
+    let numbers =
+        [(OutputField::Quantity, 5), (OutputField::Price, 9), (OutputField::Sequence, 13)];
+    numbers.into_iter().all(|(field, from)| {
+        number(from).is_some_and(|bytes| {
+            let signed = i32::from_be_bytes(bytes).to_string();
+            let unsigned = u32::from_be_bytes(bytes).to_string();
+            let written = row.get(field).map(|text| text_value(field, text));
+            written.is_some_and(|text| text == signed || text == unsigned)
+        })
+    })
+}
+
+/// Returns whether the output has a second packet as it was sent, so that the client takes the
+/// right number of bytes for a packet.
+pub(super) fn keeps_a_second(evidence: &Evidence) -> bool {
+    evidence.has_output()
+        && evidence.differences.order.len() > 1
+        && evidence.differences.made_up.is_empty()
+        && evidence.differences.wrong.is_empty()
+}
+
+/// Returns whether a stream has more than one packet, and the output is not the tape.
+pub(super) fn may_misframe(evidence: &Evidence) -> bool {
+    evidence.streamed().len() > 1 && !keeps_a_second(evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{classic_run, named_in};
+    use crate::grade::diagnose::testing::RunBuilder;
+    use feed::base::seq::Seq;
+    use feed::tape::in_memory::Tape;
+
+    /// Returns a run whose output is made of every 22 bytes of the stream.
+    fn misframed(seqs: impl IntoIterator<Item = Seq> + Clone) -> RunBuilder {
+        let tape = Tape::classic();
+        let bytes: Vec<u8> = seqs
+            .clone()
+            .into_iter()
+            .flat_map(|seq| tape.frames()[usize::try_from(seq).unwrap() - 1])
+            .collect();
+        let rows: Vec<[i32; 3]> = bytes
+            .chunks_exact(22)
+            .map(|piece| {
+                [5, 9, 13].map(|from| i32::from_be_bytes(piece[from..from + 4].try_into().unwrap()))
+            })
+            .collect();
+        let run = classic_run().stream(seqs);
+        let count = Seq::try_from(rows.len()).unwrap();
+        run.write_as(1..=count, move |packet, fields| {
+            let row = rows[usize::try_from(packet.sequence).unwrap() - 1];
+            for (place, number) in row.into_iter().enumerate() {
+                fields[place + 2].1 = Some(number.to_string());
+            }
+        })
+    }
+
+    #[test]
+    fn another_length_than_that_of_a_packet_is_recognised() {
+        let (id, text) = misframed(1..=14).cause();
+        assert_eq!(id, "frame-size");
+        assert!(text.contains("what every 22 bytes of the stream mean"), "{text}");
+        let right = classic_run().stream(1..=14).write(1..=14);
+        let runs = vec![(misframed(1..=14), true), (right, false)];
+        assert_ne!(named_in(runs)[0], "frame-size", "another run has its packets");
+    }
+}

@@ -1,0 +1,147 @@
+//! Choice among the claims about all failures of a client.
+//!
+//! Each claim is a hypothesis about the client. It is withdrawn if any run contradicts it, a passed
+//! one as well. Of the claims that stand, a failure gets one that only its mistake explains;
+//! one that explains many more failures replaces one that explains few.
+
+use super::checks::{self, CauseCheck, Contradiction};
+use super::{Cause, Claim, Strength, claims};
+use crate::grade::cases::{Case, PassCondition};
+use crate::grade::observe::evidence::Evidence;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Minimum number of runs that show a cause before it explains runs without its whole pattern.
+const ESTABLISHED_MIN: usize = 2;
+
+/// Run of a case, with what decides about it.
+#[derive(Clone, Copy)]
+pub(super) struct CaseRun<'a> {
+    /// Case, unless a test made the evidence by hand.
+    pub(super) case: Option<&'static Case>,
+    /// Condition under which the run passes.
+    pub(super) passes: PassCondition,
+    /// Evidence of the run.
+    pub(super) evidence: &'a Evidence,
+    /// True if the run failed.
+    pub(super) failed: bool,
+}
+
+/// Claims that stand, and the runs that show each cause.
+struct Standing<'a> {
+    runs: &'a [CaseRun<'a>],
+    /// Claims about each run.
+    claims: Vec<Vec<Claim>>,
+    /// Indexes of the runs that show each cause.
+    shown_by: BTreeMap<String, BTreeSet<usize>>,
+}
+
+/// Returns the cause of each run; `None` if it passed or no claim stands.
+pub(super) fn settle(runs: &[CaseRun<'_>]) -> Vec<Option<Cause>> {
+    let standing = Standing::new(runs);
+    (0..runs.len()).map(|run| standing.cause(run)).collect()
+}
+
+/// Returns the key under which equal causes are counted: all crashes have one id, but only crashes
+/// with the same message have the same cause.
+fn key(claim: &Claim) -> String {
+    match claim.id {
+        "crash" => claim.text.clone(),
+        id => id.to_owned(),
+    }
+}
+
+/// Returns whether a cause with this support replaces one with less.
+fn outweighs(support: usize, less: usize) -> bool {
+    support > 2 * less
+}
+
+impl<'a> Standing<'a> {
+    fn new(runs: &'a [CaseRun<'a>]) -> Self {
+        let of_run = |run: &CaseRun<'_>| match run.failed {
+            true => claims(run.case, run.passes, run.evidence),
+            false => Vec::new(),
+        };
+        let mut claims: Vec<Vec<Claim>> = runs.iter().map(of_run).collect();
+        // Whether any run contradicts a cause, for the causes that make the same claim each time.
+        let mut known: BTreeMap<&'static str, bool> = BTreeMap::new();
+        for (run, of_run) in runs.iter().zip(&mut claims) {
+            of_run.retain(|claim| {
+                let Some(check) = checks::of(claim.id) else { return true };
+                let refuted = match check.contradiction {
+                    Contradiction::Never => false,
+                    Contradiction::Any(by) => *known
+                        .entry(claim.id)
+                        .or_insert_with(|| runs.iter().any(|other| by(other.evidence))),
+                    Contradiction::Claim(by) => {
+                        runs.iter().any(|other| by(run.evidence, other.evidence))
+                    }
+                };
+                !refuted && check.needs.is_none_or(|needs| needs(runs))
+            });
+        }
+        let mut shown_by: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for (run, of_run) in claims.iter().enumerate() {
+            for claim in of_run {
+                shown_by.entry(key(claim)).or_default().insert(run);
+            }
+        }
+        Self { runs, claims, shown_by }
+    }
+
+    /// Returns the number of runs that show the cause of a claim.
+    fn support(&self, claim: &Claim) -> usize {
+        self.shown_by.get(&key(claim)).map_or(0, BTreeSet::len)
+    }
+
+    /// Returns the cause of a run.
+    fn cause(&self, run: usize) -> Option<Cause> {
+        let own = &self.claims[run];
+        let specific = || own.iter().filter(|claim| claim.strength == Strength::Specific);
+        let first = specific().next();
+        let broadest = specific().rev().max_by_key(|claim| self.support(claim));
+        let picked = match (first, broadest) {
+            (Some(first), Some(other)) if outweighs(self.support(other), self.support(first)) => {
+                Some(other)
+            }
+            _ => first,
+        };
+        // A crash is often only the end of what another mistake began.
+        let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
+        if let Some(cause) = self.established(run, least) {
+            return Some(cause);
+        }
+        let claim = picked.or_else(|| own.first())?;
+        let shown_by = u32::try_from(self.support(claim)).unwrap_or(u32::MAX);
+        Some(Cause { id: claim.id, text: claim.text.clone(), shown_by })
+    }
+
+    /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
+    /// a client fail, and the cause outweighs one that `least` runs show.
+    fn established(&self, run: usize, least: usize) -> Option<Cause> {
+        let CaseRun { evidence, failed, .. } = self.runs[run];
+        let may_show = |check: &&CauseCheck| {
+            check.exposed.is_some_and(|exposed| exposed(evidence))
+                && !self.claims[run].iter().any(|claim| claim.id == check.id)
+        };
+        let shown = |check: &CauseCheck| {
+            let runs = self.shown_by.get(check.id)?;
+            let first = *runs.first()?;
+            let claim = self.claims[first].iter().find(|claim| claim.id == check.id)?;
+            // Where nothing specific is known, one run that shows a specific cause is enough.
+            let enough = match least {
+                0 => claim.strength == Strength::Specific || runs.len() >= ESTABLISHED_MIN,
+                _ => runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), least),
+            };
+            enough.then_some((runs.len(), first, claim))
+        };
+        let found = checks::CHECKS.iter().filter(may_show).filter_map(shown);
+        let (support, first, claim) =
+            found.max_by_key(|(support, ..)| *support).filter(|_| failed)?;
+        let place = self.runs[first].case.map_or("another case", |case| case.id);
+        let shown_by = u32::try_from(support).unwrap_or(u32::MAX);
+        Some(Cause { id: claim.id, text: format!("as in {place}: {}", claim.text), shown_by })
+    }
+}
+
+#[cfg(test)]
+mod tests;

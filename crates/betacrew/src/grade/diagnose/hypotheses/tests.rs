@@ -1,0 +1,193 @@
+//! Tests of the choice among claims: each withdraws a claim that another run contradicts, or names
+//! the cause that explains the most.
+
+use super::super::testing::{RunBuilder, causes_in, classic_run, named_in, run_on};
+use crate::grade::run::process::ProcessEnd;
+use feed::base::seq::Seq;
+use feed::tape::in_memory::Tape;
+use feed::wire::Call;
+use std::ops::RangeInclusive;
+
+const ALL: RangeInclusive<Seq> = 1..=14;
+
+fn without(missing: &[Seq]) -> Vec<Seq> {
+    ALL.filter(|seq| !missing.contains(seq)).collect()
+}
+
+fn stream() -> RunBuilder {
+    classic_run().connect().call(Call::Stream)
+}
+
+/// Asserts that a claim stands alone and is withdrawn beside a run that passed.
+fn assert_withdrawn(id: &str, run: impl Fn() -> RunBuilder, passed: RunBuilder) {
+    assert_eq!(named_in(vec![(run(), true)]), [id]);
+    assert_ne!(named_in(vec![(run(), true), (passed, false)])[0], id);
+}
+
+#[test]
+fn a_client_that_never_requests_has_no_search_that_begins_late() {
+    let first = || classic_run().stream(2..=14).write(2..=14);
+    let inner = classic_run().stream(without(&[5])).write(without(&[5]));
+    assert_eq!(named_in(vec![(first(), true), (inner, true)]), ["never-asks"; 2]);
+    let asks = classic_run().stream(without(&[5])).fill([5]).write(ALL);
+    assert_eq!(named_in(vec![(first(), true), (asks, false)])[0], "first-gap-unseen");
+}
+
+#[test]
+fn a_search_that_begins_at_two_is_told_from_one_that_begins_at_the_first_received() {
+    let first = || classic_run().stream(2..=14).write(2..=14);
+    let three = classic_run().stream(4..=14).fill([2, 3]).write(2..=14);
+    let named = named_in(vec![(first(), true), (three, true)]);
+    assert_eq!(named, ["search-starts-late"; 2]);
+}
+
+#[test]
+fn a_request_before_the_last_packet_withdraws_a_search_that_ends_early() {
+    let missing = [10, 12, 13];
+    let run = || classic_run().stream(without(&missing)).fill([10, 12]).write(without(&[13]));
+    let passed = classic_run().stream(without(&[13])).fill([13]).write(ALL);
+    assert_withdrawn("last-gap-unseen", run, passed);
+}
+
+#[test]
+fn tries_that_end_too_early_are_no_search_that_ends_early() {
+    let gaps = [2, 4, 6, 8, 13];
+    let run = classic_run().stream(without(&gaps));
+    let run = run.ask([2]).ask([4]).send([4]).finished().closed().ask([6, 8]).send([6, 8]);
+    let run = run.finished().closed().ask([13]).finished().closed().write(without(&[2, 13]));
+    let (id, text) = run.cause();
+    assert_eq!(id, "tries-too-few");
+    assert!(text.contains("on 4 connections") && text.contains("packets 2, 13"), "{text}");
+}
+
+#[test]
+fn a_request_above_the_count_withdraws_a_search_up_to_the_count() {
+    let missing = [2, 3, 10, 11, 12];
+    let run = || classic_run().stream(without(&missing)).fill([2, 3]).write(without(&[10, 11, 12]));
+    let high = [2, 3, 4, 12];
+    let passed = classic_run().stream(without(&high)).fill(high).write(ALL);
+    assert_withdrawn("counts-packets", run, passed);
+}
+
+#[test]
+fn two_packets_of_one_read_withdraw_first_of_read() {
+    let run = || {
+        let run = stream().send(1..=3).together([4, 5]).send(6..=14).finished().closed();
+        run.write(without(&[5]))
+    };
+    let passed = stream().together([1, 2, 3]).send(4..=14).finished().closed().write(ALL);
+    assert_withdrawn("first-of-read", run, passed);
+    let answers = || {
+        let run = classic_run().stream(without(&[2, 3])).ask([2, 3]).together([2, 3]).hang_up();
+        run.write(without(&[3]))
+    };
+    let passed = classic_run().stream(without(&[2, 3])).ask([2, 3]).together([2, 3]).hang_up();
+    assert_withdrawn("first-answer-of-read", answers, passed.write(ALL));
+}
+
+#[test]
+fn a_joined_packet_withdraws_split_packet_in_the_same_place_only() {
+    let cut = || stream().one_by_one().send(1..=6).pieces([7], 9).send(8..=14).finished().closed();
+    let run = || cut().write(without(&[7]));
+    assert_withdrawn("split-packet", run, cut().write(ALL));
+    let answers = classic_run().stream(without(&[7])).connect().one_by_one();
+    let answers = answers.call(Call::Resend(7)).pieces([7], 9).hang_up().write(ALL);
+    assert_eq!(named_in(vec![(run(), true), (answers, false)])[0], "split-packet");
+}
+
+#[test]
+fn an_output_without_resends_withdraws_hangs_complete() {
+    let run = || classic_run().stream(ALL).ended(ProcessEnd::Killed);
+    assert_withdrawn("hangs-complete", run, classic_run().stream(ALL).write(ALL));
+    let resends = || classic_run().stream(without(&[5])).fill([5]).write(ALL);
+    let named = named_in(vec![(run(), true), (resends(), false), (resends(), false)]);
+    assert_eq!(named[0], "hangs-complete");
+    // A client that writes nothing after resends either has another mistake.
+    let none = || classic_run().stream(without(&[5])).fill([5]).ended(ProcessEnd::Killed);
+    let named = named_in(vec![(run(), true), (none(), true), (none(), true)]);
+    assert_eq!(named[0], "never-writes");
+}
+
+#[test]
+fn a_value_that_another_run_has_right_withdraws_a_decoding_mistake() {
+    use crate::grade::observe::fields::OutputField;
+    let absent = || {
+        let change = |_: &_, fields: &mut Vec<(OutputField, Option<String>)>| {
+            fields[OutputField::Price as usize].1 = None;
+        };
+        classic_run().stream(ALL).write_as(ALL, change)
+    };
+    assert_withdrawn("absent-field", absent, classic_run().stream(ALL).write(ALL));
+}
+
+#[test]
+fn a_closed_stream_withdraws_waits_for_stream() {
+    let silent = || stream().send(1..=6).idle().idle();
+    let run = || silent().ended(ProcessEnd::Killed);
+    assert_withdrawn("waits-for-stream", run, silent().hang_up().stream(ALL).write(ALL));
+}
+
+#[test]
+fn a_resend_connection_that_the_client_ends_withdraws_waits_for_end() {
+    let asked = || classic_run().stream(without(&[5])).ask([5]).send([5]);
+    let run = || asked().ended(ProcessEnd::Killed);
+    assert_withdrawn("waits-for-end", run, asked().hang_up().write(ALL));
+    // The exchange has ended the connection, so the client waits for something else.
+    assert_ne!(asked().finished().idle().ended(ProcessEnd::Killed).id(), "waits-for-end");
+}
+
+#[test]
+fn an_error_that_passing_runs_have_as_well_is_no_cause() {
+    let report = "Traceback (most recent call last):\nEOFError: EOF when reading a line";
+    let run = || classic_run().stream(1..=13).ended(ProcessEnd::Exited(1)).says(report);
+    let passed = classic_run().stream(ALL).write(ALL).ended(ProcessEnd::Exited(1)).says(report);
+    assert_withdrawn("crash", run, passed);
+}
+
+#[test]
+fn one_request_too_many_in_every_session_is_no_fixed_length() {
+    let short = || run_on(Tape::sample(5)).stream(1..=5).ask([6]).hang_up();
+    let usual = classic_run().stream(ALL).ask([15]).hang_up().write(ALL);
+    assert_withdrawn("fixed-length", short, usual);
+}
+
+#[test]
+fn an_established_cause_explains_runs_with_a_part_of_its_pattern() {
+    let cut = |seq| stream().one_by_one().send(1..seq).pieces([seq], 9).send(seq + 1..=14);
+    let shown = |seq| cut(seq).finished().closed().write(without(&[seq]));
+    let spins = cut(5).finished().closed().busy().ended(ProcessEnd::Killed);
+    let causes = causes_in(vec![(shown(7), true), (shown(9), true), (spins, true)]);
+    let (id, text, cases) = &causes[2];
+    assert_eq!((*id, *cases), ("split-packet", 2), "{text}");
+    assert!(text.starts_with("as in another case: packet 7 arrived in pieces"), "{text}");
+}
+
+#[test]
+fn the_number_of_runs_that_show_a_cause_is_reported() {
+    let run = |seq: Seq| classic_run().stream(without(&[seq])).write(without(&[seq]));
+    let causes = causes_in((4..=9).map(|seq| (run(seq), true)).collect());
+    assert!(causes.iter().all(|(id, _, cases)| *id == "never-asks" && *cases == 6), "{causes:?}");
+}
+
+#[test]
+fn streams_that_replace_requests_and_waits_for_no_packet_are_recognised() {
+    let again = (0..4).fold(classic_run(), |run, _| run.stream(without(&[5])));
+    let (id, text) = again.ended(ProcessEnd::Killed).cause();
+    assert_eq!(id, "streams-instead");
+    assert!(text.contains("called for 4 streams") && text.contains("packet 5 was"), "{text}");
+    let zero = classic_run().stream(without(&[5])).ask([0, 5]).send([5]).write(without(&[5]));
+    let (id, text) = zero.ended(ProcessEnd::Killed).cause();
+    assert_eq!(id, "waits-for-answer");
+    assert!(text.contains("requested packet 0, which the session does not have"), "{text}");
+    assert_eq!(classic_run().connect().idle().ended(ProcessEnd::Killed).id(), "never-calls");
+}
+
+#[test]
+fn a_client_that_ends_its_stream_is_recognised_unless_it_reads_on() {
+    let left = || stream().send(1..=2).ends().send(3..=14).closed();
+    let (id, text) = left().write(1..=2).cause();
+    assert_eq!(id, "leaves-stream");
+    assert!(text.contains("ended connection 1 directly after 2 packets"), "{text}");
+    let reads_on = left().write(ALL);
+    assert_ne!(named_in(vec![(left().write(1..=2), true), (reads_on, false)])[0], "leaves-stream");
+}

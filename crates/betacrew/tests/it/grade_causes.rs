@@ -1,0 +1,190 @@
+//! Causes that `betacrew grade` names only if all runs of a client agree: clients with a planted
+//! fault, each graded in several cases.
+
+use crate::grade::grade;
+use crate::in_time::CommandInTime;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Client with a planted fault, and the causes that its cases must have.
+struct Planted {
+    /// Replacements in the text of the client without a fault.
+    changes: &'static [(&'static str, &'static str)],
+    /// Ids of cases with the ids of their causes; `none` if the case has none, `pass` if it passes.
+    named: &'static [(&'static str, &'static str)],
+}
+
+const SORTED: &str = "packets.sort(key=lambda packet: packet[\"sequence\"])";
+
+/// Planted faults, each with a case in which its run alone would show another cause.
+#[rustfmt::skip]
+const PLANTED: &[Planted] = &[
+    // A client that requests nothing has no search that begins late.
+    Planted {
+        changes: &[("if missing:", "if False:")],
+        named: &[("gaps/first-packet", "never-asks"), ("gaps/one", "never-asks")],
+    },
+    Planted {
+        changes: &[("range(1, highest)", "range(2, highest)")],
+        named: &[("gaps/first-packet", "search-starts-late"),
+            ("gaps/first-three", "search-starts-late"), ("gaps/one", "pass")],
+    },
+    // A misread sequence keeps it busy, or fills its memory.
+    Planted {
+        changes: &[("held += chunk", "held = chunk")],
+        named: &[("framing/half-packet", "split-packet"),
+            ("framing/answers-in-pieces", "split-packet"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("while len(held) >= 17", "while len(held) >= 22"),
+            ("keep(held[:17])", "keep(held[:17])"), ("held = held[17:]", "held = held[22:]"),
+            ("if side not in (b\"B\", b\"S\"):", "if False:"), ("highest = max(seen)", "highest = 1")],
+        named: &[("basics/complete-stream", "frame-size"), ("framing/half-packet", "frame-size"),
+            ("framing/one-segment", "frame-size")],
+    },
+    Planted {
+        changes: &[("    packets.append({", "    if sequence != len(packets) + 1:\n        return\n    packets.append({")],
+        named: &[("gaps/one", "stops-at-gap"), ("gaps/burst", "stops-at-gap"),
+            ("framing/one-segment", "stops-at-gap"), ("basics/complete-stream", "pass")],
+    },
+    Planted {
+        changes: &[("            held += chunk\n", "            held += chunk\n            packets.clear()\n")],
+        named: &[("basics/complete-stream", "overwrites-output"), ("gaps/one", "overwrites-output")],
+    },
+    // The tapes of other cases have other symbols than the exercise.
+    Planted {
+        changes: &[("    if sequence in seen:",
+            "    if symbol not in (b\"AAPL\", b\"META\", b\"MSFT\", b\"AMZN\"):\n        return\n    if sequence in seen:")],
+        named: &[("basics/long-session", "rejects-valid"), ("framing/large-stream", "rejects-valid"),
+            ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("    if sequence in seen:",
+            "    if price < 0:\n        return\n    if sequence in seen:")],
+        named: &[("basics/extremes", "rejects-valid"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("settimeout(3)", "settimeout(0.5)"),
+            ("chunk = connection.recv(4096)", "try:\n                chunk = connection.recv(4096)\n            except TimeoutError:\n                break")],
+        named: &[("robustness/stall", "own-timeout"), ("basics/complete-stream", "pass")],
+    },
+    Planted {
+        changes: &[("settimeout(3)", "settimeout(0.1)"),
+            ("chunk = connection.recv(4096)", "try:\n                chunk = connection.recv(4096)\n            except TimeoutError:\n                break")],
+        named: &[("recovery/late-answers", "own-timeout"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("    if sequence in seen:", "    if sequence in seen and not missing_wanted(sequence):"),
+            ("def talk", "def missing_wanted(sequence):\n    for at, packet in enumerate(packets):\n        if packet[\"sequence\"] == sequence:\n            del packets[at]\n            return True\n    return False\n\n\ndef talk")],
+        named: &[("robustness/contradiction", "last-copy-kept"), ("gaps/one", "pass")],
+    },
+    // It writes only after resends, which is no cause for a client that never writes.
+    Planted {
+        changes: &[("    write()\n", "    if missing:\n        write()\n")],
+        named: &[("basics/complete-stream", "hangs-complete"),
+            ("framing/large-stream", "hangs-complete"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("    write()\n", "")],
+        named: &[("basics/complete-stream", "never-writes"), ("gaps/one", "never-writes"),
+            ("gaps/burst", "never-writes")],
+    },
+    Planted {
+        changes: &[("symbol.decode(\"latin-1\")", "symbol.decode(\"latin-1\")[::-1]")],
+        named: &[("basics/complete-stream", "garbled-field"), ("gaps/one", "garbled-field"),
+            ("conduct/made-up", "garbled-field")],
+    },
+    Planted {
+        changes: &[("symbol.decode(\"latin-1\")", "symbol[:2].decode(\"latin-1\")")],
+        named: &[("basics/complete-stream", "wrong-bytes"), ("gaps/one", "wrong-bytes")],
+    },
+    Planted {
+        changes: &[("\"sequence\": sequence,", "\"sequence\": sequence - 1,")],
+        named: &[("basics/complete-stream", "sequence-shifted"), ("gaps/one", "sequence-shifted")],
+    },
+    Planted {
+        changes: &[("while len(held) >= 17", "while len(held) > 17"), (SORTED, SORTED)],
+        named: &[("basics/complete-stream", "last-packet-unread")],
+    },
+    // One byte is a stream call, and the second one must not be taken from the next call.
+    Planted {
+        changes: &[("talk(bytes([1, 0]), None)", "late()"),
+            ("def write", "def late():\n    with socket.create_connection(ADDRESS) as connection:\n        connection.settimeout(3)\n        connection.sendall(b\"\\x01\")\n        held = b\"\"\n        while chunk := connection.recv(4096):\n            held += chunk\n        for at in range(0, len(held), 17):\n            keep(held[at:at + 17])\n        for seq in range(1, max(seen)):\n            if seq not in seen:\n                connection.sendall(bytes([2, seq]))\n        connection.shutdown(socket.SHUT_WR)\n        connection.recv(1)\n\n\ndef write"),
+            ("if missing:", "if False:")],
+        named: &[("gaps/one", "after-stream"), ("gaps/first-packet", "after-stream"),
+            ("conduct/whole-calls", "half-call"), ("conduct/after-stream", "after-stream")],
+    },
+    Planted {
+        changes: &[("    talk(bytes([1, 0]), None)\n",
+            "    socket.create_connection(ADDRESS)\n    raise SystemExit(\"NameError: payload\")\n")],
+        named: &[("basics/complete-stream", "never-calls"), ("gaps/one", "never-calls")],
+    },
+    Planted {
+        changes: &[("    if missing:\n        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
+            "    while missing:\n        talk(bytes([1, 0]), None)\n        missing = [seq for seq in range(1, highest) if seq not in seen]\n")],
+        named: &[("gaps/one", "streams-instead"), ("gaps/burst", "streams-instead"),
+            ("basics/complete-stream", "pass")],
+    },
+    // The exchange of this case closes a connection after each answer.
+    Planted {
+        changes: &[("    if missing:\n        talk(", "    for _ in range(3):\n        missing = [seq for seq in range(1, highest) if seq not in seen]\n        missing and talk(")],
+        named: &[("recovery/one-answer-each", "tries-too-few"), ("gaps/before-last", "pass")],
+    },
+];
+
+/// Returns the causes that the grader names for a client with a planted fault, by case.
+fn causes(python: &str, folder: &Path, number: usize) -> BTreeMap<String, String> {
+    let Planted { changes, named } = &PLANTED[number];
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plain.py");
+    let mut text = fs::read_to_string(plain).unwrap();
+    for (right, planted) in *changes {
+        assert!(text.contains(right), "{right}");
+        text = text.replacen(right, planted, 1);
+    }
+    let client = folder.join(format!("{number}.py"));
+    let report = folder.join(format!("{number}.json"));
+    fs::write(&client, text).unwrap();
+    let mut args: Vec<&str> = named.iter().map(|(case, _)| *case).collect();
+    args.extend(["--port", "any", "--timeout", "6s", "--json", report.to_str().unwrap()]);
+    let (_, stdout, stderr) = grade(&args, &[python, client.to_str().unwrap()]);
+    println!("{stdout}{stderr}");
+    let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    let found = report["cases"].as_array().unwrap().iter().map(|case| {
+        let cause = case["run"]["cause"]["id"].as_str().unwrap_or("none");
+        let cause = if case["verdict"] == "pass" { "pass" } else { cause };
+        (case["id"].as_str().unwrap().to_owned(), cause.to_owned())
+    });
+    found.collect()
+}
+
+#[test]
+fn causes_agree_with_all_runs_of_a_client() {
+    let required = std::env::var_os("BETACREW_REQUIRE_CLIENTS").is_some_and(|value| value == "1");
+    let python = "python3";
+    let version = Command::new(python).arg("--version").output_in_time();
+    if !version.is_ok_and(|output| output.status.success()) {
+        assert!(!required, "{python} is not installed, and BETACREW_REQUIRE_CLIENTS=1");
+        println!("skipped: {python} is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (number, planted) in PLANTED.iter().enumerate() {
+        let found = causes(python, folder.path(), number);
+        let expected: BTreeMap<String, String> = planted
+            .named
+            .iter()
+            .map(|(case, cause)| ((*case).to_owned(), (*cause).to_owned()))
+            .collect();
+        if found != expected {
+            wrong.push(format!(
+                "{:?}\n  expected {expected:?}\n  found    {found:?}",
+                planted.changes
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), PLANTED.len(), wrong.join("\n"));
+}
