@@ -145,8 +145,7 @@ pub struct GradeArgs {
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     badge: Option<PathBuf>,
 
-    /// Compare with an earlier report of --json, and fail only if a must got worse: exit code 10 then,
-    /// and 0 otherwise
+    /// Compare with an earlier report of --json, and fail only if a must got worse (exit code 10)
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     baseline: Option<PathBuf>,
 

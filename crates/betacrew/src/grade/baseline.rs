@@ -196,7 +196,7 @@ fn named(ids: &[&str]) -> String {
     }
 }
 
-/// What a run graded, and by which program.
+/// Identity of a run: the client that it graded, and the program that did.
 #[derive(Clone, Debug)]
 pub(crate) struct RunIdentity {
     /// Command of the client.

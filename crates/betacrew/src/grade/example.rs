@@ -173,7 +173,7 @@ impl Lesson {
             Self::StreamAgain => ("def record(address, session):", "return 3 if session.missing()"),
             Self::Silence => ("socket.create_connection(", "return None"),
             Self::Connection => ("def talk(", "return count"),
-            Self::Close => ("# Everything was read,", "pass"),
+            Self::Close => ("while not enough():", "pass"),
             Self::Write => ("packets = [session.packets[seq]", "os.replace("),
             Self::ExitCode => ("elif code == 3:", "return code"),
         }
@@ -189,7 +189,7 @@ impl Lesson {
             Self::StreamAgain => ("async function record()", "return missing().length === 0 ?"),
             Self::Silence => ("const socket = net.connect(", "socket.setTimeout("),
             Self::Connection => ("function talk(", "socket.on('close'"),
-            Self::Close => ("// Everything was read,", "socket.on('close'"),
+            Self::Close => ("socket.on('data'", "socket.on('close'"),
             Self::Write => ("const sorted =", "fs.renameSync("),
             Self::ExitCode => ("} else if (code === 3) {", "process.exitCode = code;"),
         }
@@ -205,7 +205,7 @@ impl Lesson {
             Self::StreamAgain => ("static int record(void)", "return missing(1, highest) ?"),
             Self::Silence => ("struct timeval patience", "SO_RCVTIMEO"),
             Self::Connection => ("static int talk(", "return count;"),
-            Self::Close => ("/* Everything was read,", "while (recv("),
+            Self::Close => ("while (!(fills &&", "while (recv("),
             Self::Write => ("static int save(void)", "rename("),
             Self::ExitCode => ("int code = record();", "return code;"),
         }

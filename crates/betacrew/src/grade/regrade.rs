@@ -137,12 +137,14 @@ impl Regrader<'_> {
         let (ran, changed) =
             self.watched(files, &round, || self.run_parts(&parts, &round, &mut live));
         live.end()?;
-        let outcomes = ran?;
         match changed {
             _ if self.stop.asked() => return Ok(RunEnd::Stopped),
+            // An error may come from the change: a program that is just being compiled.
             Some(path) => return Ok(RunEnd::Changed(path)),
-            None => files.on_run(outcomes.iter().filter_map(output)),
+            None => {}
         }
+        let outcomes = ran?;
+        files.on_run(outcomes.iter().filter_map(output));
         let identity = self.setup.identity();
         let before = before.map(|before| Baseline::of(before, &identity));
         let changes = before.map(|before| before.compare(&outcomes, &identity));

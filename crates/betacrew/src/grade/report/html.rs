@@ -146,8 +146,8 @@ fn mend_first(page: &mut String, report: &GradeReport) {
         if let Some(example) = &mend.example {
             let _ = writeln!(
                 page,
-                "<details class=\"example\"><summary>as in <code>{}</code></summary>\n<pre>{}</pre>\n\
-                 </details>",
+                "<details class=\"example\"><summary>as in <code>{}</code></summary>\n\
+                 <pre>{}</pre>\n</details>",
                 example.place,
                 xml(&example.code)
             );

@@ -118,7 +118,7 @@ pub(crate) struct BaselineReport {
     pub(crate) remarks: Vec<String>,
 }
 
-/// What to do about a failure.
+/// Advice on a failure.
 #[derive(Serialize, JsonSchema, Debug)]
 pub(crate) struct AdviceReport {
     /// Name of the cause, or of the case whose rule was broken; absent if the cause is not known.
@@ -201,7 +201,7 @@ pub(crate) struct RunReport {
     pub(crate) cause: Option<CauseReport>,
     /// Observations in a run that failed for no known cause.
     pub(crate) unexplained: Option<String>,
-    /// What to do, if the run did not pass.
+    /// Advice on the failure, if the run did not pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advice: Option<AdviceReport>,
     /// Observations that do not decide the case.

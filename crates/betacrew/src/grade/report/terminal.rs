@@ -166,17 +166,7 @@ pub(crate) fn details(results: &ReportInput<'_>, paint: Paint) -> String {
     for group in groups.iter().take(FAILURES_MAX) {
         failure::failure(&mut text, group, setup, paint);
     }
-    let left_out: Vec<&str> =
-        groups.iter().skip(FAILURES_MAX).filter_map(|group| Some(group.first()?.case.id)).collect();
-    if !left_out.is_empty() {
-        let told = format!(
-            "{} more: {}. Name one of these cases to see its details, or use --html FILE for all",
-            count(left_out.len() as u64, "failure"),
-            left_out.join(", ")
-        );
-        text.push('\n');
-        paint.block(&mut text, 0, &told, Emphasis::None);
-    }
+    failure::without_details(&mut text, groups.get(FAILURES_MAX..).unwrap_or_default(), paint);
     absent(&mut text, outcomes, setup, paint);
     input(&mut text, outcomes, setup, paint);
     behaviour(&mut text, outcomes, paint);
@@ -361,7 +351,10 @@ mod tests {
         };
         let input = ReportInput { outcomes: &outcomes, setup: &setup, changes: None };
         let text = details(&input, Paint::PLAIN);
-        let [first, second] = [cases[FAILURES_MAX].id, cases[FAILURES_MAX + 1].id];
-        assert!(text.contains(&format!("2 failures more: {first}, {second}. ")), "{text}");
+        assert!(text.contains("\n2 failures more, without details. "), "{text}");
+        for case in &cases[FAILURES_MAX..] {
+            let named = format!("  ✗ {}  {}\n", case.id, case.severity.as_str());
+            assert!(text.contains(&named), "{text}");
+        }
     }
 }

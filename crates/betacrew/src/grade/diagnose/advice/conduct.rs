@@ -1,4 +1,4 @@
-//! Advice on broken rules of the protocol, by the case that checks the rule.
+//! Advice on broken rules of the protocol.
 
 use super::Advice;
 use crate::grade::example::Lesson;
@@ -6,17 +6,7 @@ use crate::grade::example::Lesson;
 /// Advice on the cases of the group *conduct*.
 pub(super) const ADVICE: &[Advice] = &[
     Advice {
-        id: "conduct/original",
-        mistake: "makes the original exchange crash",
-        harm: "The crash ends the session for every client of that exchange.",
-        sign: "The original server ends with an error after one of the client's calls.",
-        fix: "Send two bytes a call, nothing after a stream call, and only sequences below the \
-              highest one received; read everything before you close a connection.",
-        lesson: Lesson::Request,
-        cases: &["conduct/original"],
-    },
-    Advice {
-        id: "conduct/whole-calls",
+        id: "half-call",
         mistake: "sends half a call",
         harm: "The original exchange waits for the second byte, and sends nothing.",
         sign: "A capture of the connection shows one byte from the client.",
@@ -26,17 +16,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/whole-calls"],
     },
     Advice {
-        id: "conduct/after-stream",
-        mistake: "sends a call after a stream call on the same connection",
-        harm: "The exchange reads nothing after a stream call, and the original may crash.",
-        sign: "The exchange logs a call on the connection of the stream.",
-        fix: "Read the stream until the exchange ends its connection, and then open a new \
-              connection for the resend calls.",
-        lesson: Lesson::Request,
-        cases: &["conduct/after-stream"],
-    },
-    Advice {
-        id: "conduct/beyond-end",
+        id: "asks-beyond-end",
         mistake: "requests packets that the session does not have",
         harm: "The original exchange crashes on a sequence that does not exist.",
         sign: "A resend call names a sequence above the highest one received.",
@@ -46,7 +26,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/beyond-end"],
     },
     Advice {
-        id: "conduct/resets",
+        id: "resets-connections",
         mistake: "closes connections by a reset",
         harm: "A socket that is closed before all bytes are read sends a reset, on which the \
                original exchange crashes.",
@@ -67,7 +47,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/made-up"],
     },
     Advice {
-        id: "conduct/only-gaps",
+        id: "asks-for-received",
         mistake: "requests packets that it has received",
         harm: "The exchange does work in vain, and answers to real gaps come later.",
         sign: "A resend call names a sequence that was in the stream.",
@@ -76,7 +56,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/only-gaps"],
     },
     Advice {
-        id: "conduct/once",
+        id: "asks-again",
         mistake: "requests packets again after their answer",
         harm: "The exchange does work in vain, and answers to real gaps come later.",
         sign: "A sequence is requested, answered and requested again.",
@@ -86,7 +66,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/once"],
     },
     Advice {
-        id: "conduct/one-connection",
+        id: "connection-each",
         mistake: "opens a connection for each packet that it requests",
         harm: "Each connection costs a round trip, so that many gaps take long.",
         sign: "The exchange logs as many connections as gaps.",
@@ -96,7 +76,7 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/one-connection"],
     },
     Advice {
-        id: "conduct/storm",
+        id: "connects-over-and-over",
         mistake: "connects over and over",
         harm: "An exchange that cannot help is flooded with connections.",
         sign: "The exchange logs more than a hundred connections.",

@@ -20,7 +20,8 @@ pub(super) const ADVICE: &[Advice] = &[
         mistake: "takes the first packet that it receives for the first of the session",
         harm: "If packet 1 is dropped, no packet before it shows the gap, so the client never \
                requests it.",
-        sign: "The first packet received has a sequence above 1, and nothing below it is requested.",
+        sign: "The first packet received has a sequence above 1, and nothing below it is \
+               requested.",
         fix: "Start the search for gaps at sequence 1, whatever the first packet received is: \
               expect 1 before anything has arrived.",
         lesson: Lesson::Gaps,
@@ -39,8 +40,8 @@ pub(super) const ADVICE: &[Advice] = &[
     Advice {
         id: "counts-packets",
         mistake: "searches for gaps up to the number of packets received",
-        harm: "If packets are missing, that number is lower than the highest sequence, so gaps near \
-               the end are not found.",
+        harm: "If packets are missing, that number is lower than the highest sequence, so gaps \
+               near the end are not found.",
         sign: "The last sequence that is requested is not above the number of packets received.",
         fix: "Search up to the highest sequence received, not up to the number of packets \
               received.",
@@ -82,8 +83,8 @@ pub(super) const ADVICE: &[Advice] = &[
     Advice {
         id: "sequence-cut",
         mistake: "cuts a sequence to the one byte of a resend call",
-        harm: "A request for packet 300 becomes one for packet 44, so the exchange resends a packet \
-               that the client has.",
+        harm: "A request for packet 300 becomes one for packet 44, so the exchange resends a \
+               packet that the client has.",
         sign: "Packets above 255 are missing, and low sequences are requested that had arrived.",
         fix: "Send resend calls only for sequences up to 127, and stream again for the packets \
               above, because each stream drops other ones.",

@@ -1,4 +1,4 @@
-//! What got better and what got worse since an earlier run.
+//! Changes since an earlier run: cases that got better, and cases that got worse.
 
 use super::layout::{Emphasis, Paint};
 use super::{ids, severities};

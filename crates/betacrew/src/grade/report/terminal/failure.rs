@@ -92,6 +92,40 @@ pub(super) fn failure(
     }
 }
 
+/// Writes failures without their details: only what to do about each.
+pub(super) fn without_details(text: &mut String, groups: &[Vec<&CaseOutcome>], paint: Paint) {
+    if groups.is_empty() {
+        return;
+    }
+    let told = format!(
+        "{} more, without details. Name one of these cases to see its details, or use --html FILE \
+         for all",
+        count(groups.len() as u64, "failure")
+    );
+    text.push('\n');
+    paint.block(text, 0, &told, Emphasis::None);
+    for group in groups {
+        let Some(first) = group.first() else { continue };
+        let mark = paint.verdict(first.verdict, "✗");
+        let _ = write!(text, "  {mark} ");
+        paint.block(
+            text,
+            4,
+            &format!("{}  {}", ids(group), first.severity.as_str()),
+            Emphasis::None,
+        );
+        let advice = advice::on(first.case, first.cause());
+        if let Some(advice) = advice {
+            let _ = write!(text, "    {:10}", "to do");
+            let told = format!("{} (betacrew grade --explain {})", advice.fix, advice.id);
+            paint.block(text, TEXT_AT, &told, Emphasis::None);
+        }
+    }
+}
+
+/// Column at which the text of an item begins.
+const TEXT_AT: usize = 14;
+
 /// Writes the cause of a failure, and what to do about it.
 fn remedy(text: &mut String, outcome: &CaseOutcome, setup: &AttemptSetup, paint: Paint) {
     let advice = advice::on(outcome.case, outcome.cause());
