@@ -188,6 +188,10 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         let chosen = select::select(std::slice::from_ref(id)).map_err(Failure::Usage)?;
         return print(&chosen.iter().map(|case| explain(case, args.seed)).collect::<String>());
     }
+    network::check_entered().map_err(|source| Failure::System {
+        action: "this process is half inside of a user namespace (--isolate never does without)",
+        source,
+    })?;
     if args.isolation_probe {
         return match network::check() {
             Ok(()) => Ok(Exit::Complete),
@@ -206,6 +210,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         jobs: args.jobs(&setup),
     };
     let reports = Reports::open(args, &setup.client)?;
+    run::other_files::note_open_files();
     run::process::adopt();
     let paint = Paint(style::of(Stream::Stdout).colours);
     print(&report::terminal::heading(&setup, cases.len(), runner.expected(), paint))?;

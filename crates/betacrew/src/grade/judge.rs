@@ -71,6 +71,7 @@ fn not_judged(case: &Case, evidence: &Evidence) -> Option<NotUnderstood> {
     let (why, remedy) = evidence.output.not_understood()?;
     let needs_output = match case.passes {
         PassCondition::FollowsRule(rule) => rule == ProtocolRule::MakesUp,
+        PassCondition::EndsAnyhow => false,
         PassCondition::Original => !evidence.wire.exchange_died,
         // The end alone may fail the client.
         PassCondition::Ends | PassCondition::EndsWithZero | PassCondition::Empty => {
@@ -100,6 +101,9 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
         PassCondition::Ends => {
             let actual = did_not_end(evidence).or_else(|| incomplete(evidence));
             actual.map(|actual| (format!("{all}, and an end by itself"), actual))
+        }
+        PassCondition::EndsAnyhow => {
+            did_not_end(evidence).map(|actual| ("an end by itself".to_owned(), actual))
         }
         PassCondition::EndsWithZero => {
             let code = || {

@@ -70,6 +70,7 @@ mod follow;
 mod gateway;
 mod grade;
 mod grade_jobs;
+mod grade_outputs;
 mod hostile;
 #[cfg(feature = "web")]
 mod http;

@@ -49,9 +49,12 @@ pub(crate) const SHORT_STREAM: Requirement = at(
 pub(crate) const SKIP: Requirement = at("1.5.4", "Skip bytes that are not a valid packet.");
 pub(crate) const REACH: Requirement =
     at("1.5.4", "Try for a while to connect to an exchange that cannot be reached.");
-pub(crate) const END: Requirement = at(
+pub(crate) const END: Requirement =
+    at("1.5.5", "End in every case, however many packets are missing.");
+pub(crate) const END_OF_SILENCE: Requirement = at(
     "1.5.5",
-    "End in every case, however many packets are missing and however the exchange behaves.",
+    "End even if the exchange falls silent for ever: wait for a limited time. The original never \
+     does so.",
 );
 pub(crate) const CLOSE_RESENDS: Requirement = at(
     "1.5.5",

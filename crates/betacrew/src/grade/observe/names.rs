@@ -184,7 +184,11 @@ impl FieldNames {
     }
 }
 
-/// Returns whether a value is of the kind of a field: text, or a number of 32 bits.
+/// Maximum length in bytes of a number with its unit.
+const NUMBER_MAX: usize = 12;
+
+/// Returns whether a value is of the kind of a field: text, or a number of 32 bits, perhaps with a
+/// unit.
 fn has_kind_of(field: OutputField, written: &Value) -> bool {
     let Some(text) = fields::value(field, written) else { return false };
     match field {

@@ -19,6 +19,7 @@ use crate::net::Stop;
 use feed::wire::packet::Packet;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// Settings that all runs of the client share.
@@ -53,6 +54,8 @@ pub(crate) struct SharedState<'a> {
     pub(crate) lingering: &'a LingerCount,
     /// Name of the output that the client has written in an earlier case.
     pub(crate) output_name: &'a OnceLock<String>,
+    /// Number of cases on whose wire nothing happens, so that they take no processor time.
+    pub(crate) resting: &'a AtomicUsize,
     /// Handle by which the user stops the grader.
     pub(crate) stop: &'a Stop,
 }
@@ -76,7 +79,7 @@ pub(crate) fn run(
     }
     let resolved = case
         .exchange_setup
-        .map(|played| exchange_host::resolve(&played, setup.seed))
+        .map(|played| exchange_host::resolve(&played, played.seed(setup.seed)))
         .transpose()?;
     let tape = resolved.as_ref().map(exchange_host::tape_packets).transpose()?.unwrap_or_default();
     let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
@@ -123,6 +126,13 @@ fn run_client(
     let limit = watch.limit();
     let ran =
         process::run(&mut command, typist(setup, host.port), limit, |client| watch.decide(client));
+    let before = watch.checks.queued_before.unwrap_or_default();
+    let ran = ran.map(|finished| {
+        finished.map(|finished| FinishedProcess {
+            queued: finished.queued.map(|queued| queued.saturating_sub(before)),
+            ..finished
+        })
+    });
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {

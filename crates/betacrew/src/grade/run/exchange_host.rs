@@ -3,16 +3,18 @@
 use crate::error::Failure;
 use crate::grade::cases::{CaseSetup, ReadOrder};
 use crate::grade::observe::activity::WireActivity;
-use crate::grade::observe::wire::{WireLog, WireRecorder};
+use crate::grade::observe::wire::{WireLog, WireRecorder, packet_of};
+use crate::grade::run::warnings;
 use crate::net::{self, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
+use feed::base::seq::Seq;
 use feed::exchange::Exchange;
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
 use feed::tape::in_memory::Tape;
 use feed::wire::packet::Packet;
-use feed::wire::{Frame, decode};
+use feed::wire::{FRAME_LEN, Frame, Protocol, decode};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -22,6 +24,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
 const PORT_TRIES: u32 = 50;
+/// Number of seeds that are tried until the original exchange drops a packet in the middle. Of a
+/// hundred seeds, two do not.
+const SEEDS_MAX: u64 = 100;
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
@@ -56,6 +61,30 @@ pub(crate) fn resolve(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, F
     }
     resolved.scenario.seed = seed;
     Ok(resolved)
+}
+
+/// Returns the first seed from `seed` on with which the first stream of the original exchange drops a
+/// packet before the highest one that it sends, so that a client has something to request.
+pub(crate) fn seed_with_gap(seed: u64) -> u64 {
+    let has_gap = |seed: &u64| {
+        let streamed = first_stream(*seed);
+        streamed.last().is_some_and(|highest| *highest > streamed.len() as u64)
+    };
+    (0..SEEDS_MAX).map(|more| seed.wrapping_add(more)).find(has_gap).unwrap_or(seed)
+}
+
+/// Returns the sequences of the first stream of the original exchange, in ascending order.
+fn first_stream(seed: u64) -> Vec<Seq> {
+    let mut original = OriginalExchange::new(Tape::classic(), seed);
+    let mut conn = original.open(Protocol::Betacrew, Duration::ZERO);
+    original.receive(&mut conn, &[1, 0], Duration::ZERO);
+    let mut sequences = Vec::new();
+    let mut frame = [0; FRAME_LEN];
+    while original.peek(&mut conn, &mut frame, Duration::ZERO) == FRAME_LEN {
+        original.sent(&mut conn, FRAME_LEN, Duration::ZERO);
+        sequences.extend(packet_of(&frame));
+    }
+    sequences
 }
 
 /// Returns the packets of a scenario's tape.
@@ -118,6 +147,11 @@ impl ExchangeHost {
         Ok(Self { port, began, activity, since, stop, thread, _reserved: reserved })
     }
 
+    /// Returns whether the client has connected at least once.
+    pub(crate) fn has_connections(&self) -> bool {
+        self.activity.last_event() > Duration::ZERO
+    }
+
     /// Returns the time since the last event on the wire.
     pub(crate) fn idle_time(&self) -> Duration {
         self.since.elapsed().saturating_sub(self.activity.last_event())
@@ -161,7 +195,8 @@ fn serve_in_thread<E: Exchange + Send + 'static>(
 ) -> JoinHandle<io::Result<WireLog>> {
     let stop = stop.clone();
     std::thread::spawn(move || {
-        net::serve(listeners, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
+        let served = warnings::counted(|| net::serve(listeners, &mut exchange, &stop, |_, _| {}));
+        served.map(|()| exchange.into_log())
     })
 }
 
@@ -227,6 +262,18 @@ mod tests {
             .map(|_| ExchangeHost::open(None, None, ReadOrder::Unordered).unwrap())
             .collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
+    }
+
+    #[test]
+    fn the_original_exchange_drops_a_packet_that_can_be_requested() {
+        let seeds: Vec<u64> = (0..300).map(seed_with_gap).collect();
+        assert!(seeds.iter().enumerate().any(|(seed, used)| seed as u64 != *used));
+        for seed in seeds {
+            let streamed = first_stream(seed);
+            let highest = streamed.iter().max().unwrap();
+            assert!((1..*highest).any(|seq| !streamed.contains(&seq)), "{seed}: {streamed:?}");
+        }
+        assert_eq!(seed_with_gap(u64::MAX / 2), seed_with_gap(seed_with_gap(u64::MAX / 2)));
     }
 
     #[test]
