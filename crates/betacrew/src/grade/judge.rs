@@ -125,7 +125,13 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
             actual.map(|actual| (expected.to_owned(), actual))
         }
         PassCondition::FollowsRule(rule) => {
-            let absent = (!has_connected(&evidence.wire)).then(|| no_output(evidence));
+            // A client that does nothing breaks no rule.
+            let is_mute = evidence.wire.calls().next().is_none();
+            let absent = if has_connected(&evidence.wire) {
+                is_mute.then(|| format!("it sent no call; {}", end_description(evidence)))
+            } else {
+                Some(no_output(evidence))
+            };
             let actual = absent.or_else(|| rule.broken(evidence));
             actual.map(|actual| (rule.expected().to_owned(), actual))
         }

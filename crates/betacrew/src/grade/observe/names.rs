@@ -194,9 +194,13 @@ fn has_kind_of(field: OutputField, written: &Value) -> bool {
     match field {
         OutputField::Symbol => text.parse::<f64>().is_err(),
         OutputField::Side => text.chars().count() <= 4,
-        OutputField::Quantity | OutputField::Price | OutputField::Sequence => text
-            .parse::<i64>()
-            .is_ok_and(|number| i32::try_from(number).is_ok() || u32::try_from(number).is_ok()),
+        OutputField::Quantity | OutputField::Price | OutputField::Sequence => {
+            let has_digits =
+                text.len() <= NUMBER_MAX && text.contains(|c: char| c.is_ascii_digit());
+            text.parse::<i64>().map_or(has_digits, |number| {
+                i32::try_from(number).is_ok() || u32::try_from(number).is_ok()
+            })
+        }
     }
 }
 

@@ -247,9 +247,10 @@ impl WireLog {
 }
 
 /// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of two
-/// bytes each, which begin with a known type.
+/// bytes each, which begin with a known type, or of five with a number of 32 bits.
 const fn begins_a_call(bytes: &[u8]) -> bool {
     matches!(bytes, [1 | 2, ..]) && bytes.len().is_multiple_of(2)
+        || matches!(bytes, [2, 0, ..]) && bytes.len().is_multiple_of(5)
 }
 
 /// Number of bytes from which no more are gathered for one write.
@@ -545,6 +546,8 @@ mod tests {
         assert_eq!(recorded(&[&[1], &[2, 5]]), (vec![stream, five], true));
         assert_eq!(recorded(&[&[1, 2, 5]]), (vec![stream, five], true), "in one read");
         assert_eq!(recorded(&[&[1], &[2, 1]]), (vec![stream, Call::Resend(1)], true));
+        let five_bytes: &[u8] = &[2, 0, 0, 0, 5];
+        assert_eq!(recorded(&[&[1], five_bytes]), (vec![stream, five], true));
         assert_eq!(recorded(&[&[1], &[0]]), (vec![stream], false));
         assert_eq!(recorded(&[&[1], &[0, 2, 5]]), (vec![stream, five], false));
         assert_eq!(recorded(&[&[1, 0], &[2, 5]]), (vec![stream, five], false));

@@ -181,7 +181,7 @@ fn search_folder(
         } else if kind.is_file()
             && could_be_output(Path::new(&name))
             && let Ok(about) = entry.metadata()
-            && !is_of_another_program(&about)
+            && !is_of_another_program(&entry.path(), &about)
         {
             found.push((entry.path(), Stamp::of(&about)));
         }
