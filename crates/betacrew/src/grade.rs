@@ -217,6 +217,10 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
         let explainer = Explainer { client, seed: args.seed, paint, cases: all };
         return print(&explainer.explain(name).map_err(Failure::Usage)?);
     }
+    network::check_entered().map_err(|source| Failure::System {
+        action: "this process is half inside of a user namespace (--isolate never does without)",
+        source,
+    })?;
     if args.isolation_probe {
         return match network::check() {
             Ok(()) => Ok(Exit::Complete),
@@ -235,6 +239,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     let folder = RunFolder::open()?;
     let runner = args.runner(&setup, &folder, &cases);
     let files = ReportFiles::open(args, &setup.client)?;
+    run::other_files::note_open_files();
     // Ctrl+C must not end this process at once, because clients and their folders would be left
     // behind.
     let orderly = signals::orderly();

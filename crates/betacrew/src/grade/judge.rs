@@ -77,6 +77,7 @@ fn not_judged(case: &Case, evidence: &Evidence) -> Option<NotUnderstood> {
     let (why, remedy) = evidence.output.not_understood()?;
     let needs_output = match case.passes {
         PassCondition::FollowsRule(rule) => rule == ProtocolRule::MakesUp,
+        PassCondition::EndsAnyhow => false,
         PassCondition::Original => !evidence.wire.exchange_died,
         // The end alone may fail the client.
         PassCondition::Ends | PassCondition::EndsWithZero | PassCondition::Empty => {
@@ -107,6 +108,9 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
             let actual = did_not_end(evidence).or_else(|| incomplete(evidence));
             actual.map(|actual| (format!("{all}, and an end by itself"), actual))
         }
+        PassCondition::EndsAnyhow => {
+            did_not_end(evidence).map(|actual| ("an end by itself".to_owned(), actual))
+        }
         PassCondition::EndsWithZero => {
             let code = || {
                 (evidence.process.ended != ProcessEnd::Exited(0)).then(|| end_description(evidence))
@@ -127,7 +131,13 @@ fn failure(case: &Case, evidence: &Evidence) -> Option<(String, String)> {
             actual.map(|actual| (expected.to_owned(), actual))
         }
         PassCondition::FollowsRule(rule) => {
-            let absent = (!has_connected(&evidence.wire)).then(|| no_output(evidence));
+            // A client that does nothing breaks no rule.
+            let is_mute = evidence.wire.calls().next().is_none();
+            let absent = if has_connected(&evidence.wire) {
+                is_mute.then(|| format!("it sent no call; {}", end_description(evidence)))
+            } else {
+                Some(no_output(evidence))
+            };
             let actual = absent.or_else(|| rule.broken(evidence));
             actual.map(|actual| (rule.expected().to_owned(), actual))
         }

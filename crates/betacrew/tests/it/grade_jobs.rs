@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Grades a client in an empty folder, and returns the exit code, stdout and stderr.
-fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
+pub(crate) fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = betacrew(&["grade"]);
     command.args(args).arg("--").args(client).current_dir(folder.path());
@@ -16,7 +16,7 @@ fn grade(args: &[&str], client: &[&str]) -> (i32, String, String) {
 }
 
 /// Grades a client, and returns the exit code, stdout and the JSON report.
-fn grade_with_report(args: &[&str], client: &[&str]) -> (i32, String, Value) {
+pub(crate) fn grade_with_report(args: &[&str], client: &[&str]) -> (i32, String, Value) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
     let args = [args, &["--json", path.to_str().unwrap()]].concat();
@@ -26,7 +26,7 @@ fn grade_with_report(args: &[&str], client: &[&str]) -> (i32, String, Value) {
 }
 
 /// Returns the client as a shell script whose arguments are the exchange's address.
-fn shell(script: &str) -> Vec<String> {
+pub(crate) fn shell(script: &str) -> Vec<String> {
     ["bash", "-c", script, "client", "{host}", "{port}"].map(str::to_owned).to_vec()
 }
 
@@ -46,7 +46,7 @@ fn a_case_that_fails_beside_others_counts_only_alone() {
     let client: Vec<&str> = client.iter().map(String::as_str).collect();
     let (code, stdout, stderr) = grade(&["gaps", "--jobs", "8"], &client);
     assert_eq!(code, 0, "{stdout}{stderr}");
-    assert!(stdout.contains("failed while others ran, and then ran again alone"), "{stdout}");
+    assert!(stdout.contains("ran again alone or beside a few"), "{stdout}");
     let (code, stdout, _) = grade(&["gaps/one", "gaps/burst", "--jobs", "1"], &client);
     assert!(code == 0 && !stdout.contains("again alone"), "none ran beside others: {stdout}");
 }
@@ -64,12 +64,14 @@ fn clients_of_a_taken_port_run_side_by_side_in_networks_of_their_own() {
     let isolated = |when| grade(&[&args[..], &["--isolate", when]].concat(), &client);
     let (code, stdout, stderr) = isolated("auto");
     if stdout.contains("none can have a network of its own") {
+        let required = std::env::var_os("BETACREW_REQUIRE_ISOLATION").is_some_and(|v| v == "1");
+        assert!(!required, "BETACREW_REQUIRE_ISOLATION=1, but {stdout}");
         println!("skipped: {stdout}");
         return;
     }
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stdout.contains("in a network for each case"), "{stdout}");
-    assert!(stdout.contains("ran again alone"), "{stdout}");
+    assert!(stdout.contains("ran again alone or beside a few"), "{stdout}");
     let (code, _, stderr) = isolated("never");
     assert!(code == 1 && stderr.contains(&format!("cannot listen on port {port}")), "{stderr}");
     // The client reaches nothing else.

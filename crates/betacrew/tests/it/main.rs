@@ -71,6 +71,7 @@ mod gateway;
 mod grade;
 mod grade_causes;
 mod grade_jobs;
+mod grade_outputs;
 #[cfg(unix)]
 mod grade_reports;
 mod hostile;

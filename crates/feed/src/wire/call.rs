@@ -113,10 +113,22 @@ impl CallDecoder {
         self.held[0] == 2 && self.len >= 2
     }
 
-    /// Returns true if the last call lacks its second byte.
+    /// Returns true if only the first byte of the last call has arrived.
     #[must_use]
     pub fn is_half(&self) -> bool {
-        self.owed || self.len % 2 == 1
+        self.owed || self.len == 1
+    }
+
+    /// Returns true if the last call was a stream call whose second byte has not arrived.
+    #[must_use]
+    pub fn owes_byte(&self) -> bool {
+        self.owed
+    }
+
+    /// Takes the next byte for the first of another call, even if the second one of a stream call
+    /// has not arrived.
+    pub fn forgive(&mut self) {
+        self.owed = false;
     }
 
     /// Takes bytes from the front of `input` up to the end of the next call, and returns the call.
@@ -205,6 +217,15 @@ mod tests {
             while decoder.next(&mut rest).is_some() {}
             assert_eq!(decoder.is_half(), half, "{bytes:?}");
         }
+        let (mut decoder, mut rest) = (CallDecoder::new(), &[3, 1, 4, 0, 0][..]);
+        while decoder.next(&mut rest).is_some() {}
+        assert!(!decoder.is_half(), "three bytes of a range call are more than one");
+        // The stream call of one byte is forgiven, so that the next byte begins a call.
+        let (mut decoder, mut rest) = (CallDecoder::new(), &[1][..]);
+        assert_eq!(decoder.next(&mut rest), Some(Call::Stream));
+        assert!(decoder.owes_byte());
+        decoder.forgive();
+        assert_eq!(decoder.next(&mut &[2, 9][..]), Some(Call::Resend(9)));
     }
 
     #[test]

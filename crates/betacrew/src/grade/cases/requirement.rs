@@ -73,10 +73,13 @@ pub(crate) const REACH: Requirement = at(
     "Try for a while to connect to an exchange that cannot be reached.",
     Lesson::StreamCall,
 );
-pub(crate) const END: Requirement = at(
+pub(crate) const END: Requirement =
+    at("1.5.5", "End in every case, however many packets are missing.", Lesson::StreamAgain);
+pub(crate) const END_OF_SILENCE: Requirement = at(
     "1.5.5",
-    "End in every case, however many packets are missing and however the exchange behaves.",
-    Lesson::StreamAgain,
+    "End even if the exchange falls silent for ever: wait for a limited time. The original never \
+     does so.",
+    Lesson::Silence,
 );
 pub(crate) const CLOSE_RESENDS: Requirement = at(
     "1.5.5",

@@ -1,14 +1,14 @@
 //! Table of all cases.
 
 use super::PassCondition::{
-    Complete, Empty, Ends, EndsWithZero, FollowsRule, InOrder, Original, ReportsFailure,
+    Complete, Empty, Ends, EndsAnyhow, EndsWithZero, FollowsRule, InOrder, Original, ReportsFailure,
 };
 use super::Severity::{Must, Should};
 use super::requirement::{
-    AGAIN, BIG_ENDIAN, CLEAN_CLOSE, CLOSE_RESENDS, COMPLETE, END, EXIT_CODE, FIRST_COPY, GAPS,
-    LENGTH, NOT_DEADLY, NOT_OVER_AND_OVER, NOTHING_AFTER_STREAM, NOTHING_MADE_UP, NOTHING_MISSING,
-    ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM, SKIP, SLOW,
-    STREAM_AGAIN, WHOLE_CALLS, WITHIN,
+    AGAIN, BIG_ENDIAN, CLEAN_CLOSE, CLOSE_RESENDS, COMPLETE, END, END_OF_SILENCE, EXIT_CODE,
+    FIRST_COPY, GAPS, LENGTH, NOT_DEADLY, NOT_OVER_AND_OVER, NOTHING_AFTER_STREAM, NOTHING_MADE_UP,
+    NOTHING_MISSING, ONCE, ONE_CONNECTION, ORDER, PACKETS, REACH, SEQUENCE_SAYS, SHORT_STREAM,
+    SKIP, SLOW, STREAM_AGAIN, WHOLE_CALLS, WITHIN,
 };
 use super::{Case, CaseSetup, PassCondition, ReadOrder, Requirement, Severity};
 use crate::grade::feeds::protocol::GradedProtocol;
@@ -261,6 +261,9 @@ pub(crate) const CASES: &[Case] = &[
         .because(
             "The exchange never ends a resend connection, so the client has to count its answers.",
         ),
+    case("termination/silent", Should, END_OF_SILENCE, apart("silent"), EndsAnyhow)
+        .with_double_timeout()
+        .because("A client that waits for ever has to be killed by hand, and nothing says why."),
     case("termination/exit-code", Should, EXIT_CODE, apart("one-gap"), EndsWithZero)
         .with_double_timeout()
         .because("Scripts read the exit code, so success must be 0."),

@@ -26,6 +26,7 @@ const LONGER: &[(&str, u64)] = &[
     ("robustness/silent", 2600),
     ("robustness/deaf", 2900),
     ("robustness/restart", 1900),
+    ("termination/silent", 2600),
     ("termination/never-resent", 3200),
     ("termination/exchange-dies", 4100),
     ("termination/no-exchange", 4000),

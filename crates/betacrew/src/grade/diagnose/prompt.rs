@@ -44,6 +44,7 @@ mod tests {
             killed_at: None,
             was_stuck: false,
             busy: None,
+            queued: None,
             stdout: stdout.into(),
             stderr: stderr.into(),
         })

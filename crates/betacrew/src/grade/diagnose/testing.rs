@@ -259,6 +259,7 @@ impl RunBuilder {
             killed_at: None,
             was_stuck: false,
             busy: self.busy,
+            queued: None,
             stdout: Vec::new(),
             stderr,
         };

@@ -101,8 +101,13 @@ fn half_call(evidence: &Evidence) -> Option<String> {
         0 => String::new(),
         more => format!(", and on {more} more"),
     };
+    // A longer read has bytes that belong to no call, such as a number of 32 bits.
+    let has = match state.read_len {
+        len if state.stream_from.is_none() && len > 2 => format!("{len} bytes in one read"),
+        _ => "one byte".to_owned(),
+    };
     Some(format!(
-        "its {call} call on connection {} has one byte{more}, which the original exchange never \
+        "its {call} call on connection {} has {has}{more}, which the original exchange never \
          answers",
         conn + 1
     ))

@@ -184,15 +184,23 @@ impl FieldNames {
     }
 }
 
-/// Returns whether a value is of the kind of a field: text, or a number of 32 bits.
+/// Maximum length in bytes of a number with its unit.
+const NUMBER_MAX: usize = 12;
+
+/// Returns whether a value is of the kind of a field: text, or a number of 32 bits, perhaps with a
+/// unit.
 fn has_kind_of(field: OutputField, written: &Value) -> bool {
     let Some(text) = fields::value(field, written) else { return false };
     match field {
         OutputField::Symbol => text.parse::<f64>().is_err(),
         OutputField::Side => text.chars().count() <= 4,
-        OutputField::Quantity | OutputField::Price | OutputField::Sequence => text
-            .parse::<i64>()
-            .is_ok_and(|number| i32::try_from(number).is_ok() || u32::try_from(number).is_ok()),
+        OutputField::Quantity | OutputField::Price | OutputField::Sequence => {
+            let has_digits =
+                text.len() <= NUMBER_MAX && text.contains(|c: char| c.is_ascii_digit());
+            text.parse::<i64>().map_or(has_digits, |number| {
+                i32::try_from(number).is_ok() || u32::try_from(number).is_ok()
+            })
+        }
     }
 }
 

@@ -5,13 +5,21 @@ use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::mold::recorder::Joining;
 use crate::grade::observe::activity::WireActivity;
 use crate::grade::observe::wire::{Decoded, WireEventKind, WireLog};
-use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
+use crate::grade::run::unread::{HELD_MAX, HeldBytes, UnreadProbe};
 use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{CallDecoder, FRAME_LEN, Protocol};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+/// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of two
+/// bytes each, which begin with a known type, or of five with a number of 32 bits.
+const fn begins_a_call(bytes: &[u8]) -> bool {
+    matches!(bytes, [1 | 2, ..]) && bytes.len().is_multiple_of(2)
+        || matches!(bytes, [2, 0, ..]) && bytes.len().is_multiple_of(5)
+}
 
 /// Number of bytes from which no more are gathered for one write.
 const GATHERED_MAX: usize = 1 << 16;
@@ -33,6 +41,8 @@ pub(crate) struct WireRecorder<E> {
     unread: Option<UnreadProbe>,
     /// True if all bytes up to the next pause of the exchange are one write.
     gathers: bool,
+    /// Times at which the exchange acts next by itself, by connection.
+    due: BTreeMap<usize, Duration>,
     /// True if each write has one packet of SoupBinTCP at most.
     splits: bool,
 }
@@ -45,6 +55,8 @@ pub(crate) struct RecordedConnection<C> {
     id: usize,
     /// Decoder of the client's calls.
     calls: CallDecoder,
+    /// True if its stream call has one byte, and another call follows it.
+    lone: bool,
     /// True if the exchange resets the connection.
     reset: bool,
     /// True if the exchange has ended its side: all that it still does is to wait for the client.
@@ -52,7 +64,7 @@ pub(crate) struct RecordedConnection<C> {
     /// Addresses of the client and of the exchange, while unread bytes can be counted.
     addresses: Option<(SocketAddr, SocketAddr)>,
     /// Time since which bytes are held back, if they are.
-    held: Option<Duration>,
+    held: Option<HeldBytes>,
     /// Bytes up to the next pause of the exchange inside, if they are gathered, that are not
     /// written yet.
     gathered: Vec<u8>,
@@ -63,8 +75,8 @@ impl<E: Exchange> WireRecorder<E> {
     pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
         let (log, peeked) = (WireLog::default(), Vec::new());
         let joining = Joining::default();
-        let (gathers, splits) = (false, false);
-        Self { inner, log, peeked, activity, joining, unread: None, gathers, splits }
+        let (gathers, splits, due) = (false, false, BTreeMap::new());
+        Self { inner, log, peeked, activity, joining, unread: None, gathers, due, splits }
     }
 
     /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
@@ -115,7 +127,7 @@ impl<E: Exchange> WireRecorder<E> {
         let can_hold = match count {
             Some(0) => true,
             // A client that has not read for HELD_MAX gets everything at once from now on.
-            Some(_) => now.saturating_sub(*conn.held.get_or_insert(now)) < HELD_MAX,
+            Some(_) => conn.held.get_or_insert(HeldBytes::since(now)).pass(now) < HELD_MAX,
             None => false,
         };
         conn.addresses = conn.addresses.filter(|_| can_hold);
@@ -147,6 +159,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             inner,
             id,
             calls,
+            lone: false,
             reset: false,
             finished: false,
             addresses: None,
@@ -173,11 +186,18 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             return self.inner.receive(&mut conn.inner, bytes, now);
         }
         let mut rest = bytes;
-        while let Some(call) = conn.calls.next(&mut rest) {
+        loop {
+            if conn.calls.owes_byte() && begins_a_call(rest) {
+                // The exchange skips the first of these bytes as the second one of the stream call.
+                conn.calls.forgive();
+                conn.lone = true;
+            }
+            let Some(call) = conn.calls.next(&mut rest) else { break };
             self.log.call(now, conn.id, call);
         }
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.half_call = conn.calls.is_half();
+            state.half_call = conn.lone || conn.calls.is_half();
+            state.read_len = bytes.len();
         }
         self.inner.receive(&mut conn.inner, bytes, now);
     }
@@ -191,6 +211,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
         self.activity.touch(now);
         self.activity.close(conn.id);
+        self.due.remove(&conn.id);
         let what = match (how, conn.reset || self.inner.down_until().is_some()) {
             (Disconnect::Reset, _) => WireEventKind::Reset,
             (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
@@ -236,6 +257,11 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
+        if self.due.get(&conn.id).is_some_and(|due| *due <= now)
+            && let Some(due) = self.due.remove(&conn.id)
+        {
+            self.log.late = self.log.late.max(now.saturating_sub(due));
+        }
         if conn.held.is_some() || !conn.gathered.is_empty() {
             return Step::Wait;
         }
@@ -253,6 +279,10 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
+        match due.filter(|_| conn.held.is_none() && !conn.finished) {
+            Some(due) => self.due.insert(conn.id, due),
+            None => self.due.remove(&conn.id),
+        };
         // No event reports that the client has read, so the driver must check again at once.
         let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
         self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
@@ -284,5 +314,54 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn tick(&mut self, now: Duration) -> Option<Duration> {
         self.inner.tick(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use feed::exchange::original::OriginalExchange;
+    use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
+
+    /// Returns the calls that are recorded if a client sends these reads, and whether one of them
+    /// is half a call.
+    fn recorded(reads: &[&[u8]]) -> (Vec<Call>, bool) {
+        let exchange = OriginalExchange::new(Tape::classic(), 1);
+        let mut recorder = WireRecorder::new(exchange, Arc::default());
+        let mut conn = recorder.open(Protocol::Betacrew, Duration::ZERO);
+        reads.iter().for_each(|read| recorder.receive(&mut conn, read, Duration::ZERO));
+        let log = recorder.into_log();
+        (log.calls().map(|(_, call, _)| call).collect(), log.conns[0].half_call)
+    }
+
+    #[test]
+    fn a_call_behind_half_a_stream_call_is_seen_as_it_was_sent() {
+        let (stream, five) = (Call::Stream, Call::Resend(5));
+        assert_eq!(recorded(&[&[1], &[2, 5]]), (vec![stream, five], true));
+        assert_eq!(recorded(&[&[1, 2, 5]]), (vec![stream, five], true), "in one read");
+        assert_eq!(recorded(&[&[1], &[2, 1]]), (vec![stream, Call::Resend(1)], true));
+        let five_bytes: &[u8] = &[2, 0, 0, 0, 5];
+        assert_eq!(recorded(&[&[1], five_bytes]), (vec![stream, five], true));
+        assert_eq!(recorded(&[&[1], &[0]]), (vec![stream], false));
+        assert_eq!(recorded(&[&[1], &[0, 2, 5]]), (vec![stream, five], false));
+        assert_eq!(recorded(&[&[1, 0], &[2, 5]]), (vec![stream, five], false));
+    }
+
+    #[test]
+    fn what_the_exchange_does_late_is_measured() {
+        let resolved = crate::scenario::open("slow-start").unwrap();
+        let tape = Arc::new(Tape::classic());
+        let exchange = feed::exchange::server::MockExchange::new(tape, resolved.scenario);
+        let mut recorder = WireRecorder::new(exchange, Arc::default());
+        let mut conn = recorder.open(Protocol::Betacrew, Duration::ZERO);
+        recorder.receive(&mut conn, &[1, 0], Duration::ZERO);
+        let nothing = recorder.peek(&mut conn, &mut [0; FRAME_LEN], Duration::ZERO);
+        assert_eq!(nothing, 0, "it is silent at first");
+        let due = recorder.deadline(&conn).unwrap();
+        recorder.step(&mut conn, due / 2);
+        assert_eq!(recorder.log.late, Duration::ZERO, "it is early");
+        recorder.step(&mut conn, due + Duration::from_millis(70));
+        assert_eq!(recorder.log.late, Duration::from_millis(70));
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct WireConnection {
     pub(crate) read_one_by_one: bool,
     /// True if the client's last call has only its first byte.
     pub(crate) half_call: bool,
+    /// Number of bytes in the last read of the exchange.
+    pub(crate) read_len: usize,
     /// Packets of both sides, if the connection speaks SoupBinTCP.
     pub(crate) soup: Option<SoupConversation>,
     /// Bytes of the frame that is not complete yet.
@@ -78,6 +80,8 @@ pub(crate) struct WireLog {
     pub(crate) events: Vec<WireEvent>,
     /// Connections in the order of connecting.
     pub(crate) conns: Vec<WireConnection>,
+    /// Maximum time for which the exchange was late with what it does by itself.
+    pub(crate) late: Duration,
     /// Number of events that were not kept.
     pub(crate) not_kept: u64,
     /// True if the exchange died of a call or a reset of the client.

@@ -3,8 +3,9 @@
 use crate::grade::feeds;
 use crate::grade::observe::evidence::{packets, packets_of_set};
 use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
-use feed::base::seq::{Seq, SeqRange, SeqSet};
+use feed::base::seq::{Seq, SeqRange};
 use feed::wire::Call;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Line of a timeline.
@@ -210,13 +211,13 @@ impl TimelineBuilder<'_> {
         let places: Vec<Option<Seq>> = places.collect();
         let seqs: Vec<Seq> = places.iter().flatten().copied().collect();
         let others = places.len() - seqs.len();
-        let distinct: SeqSet = seqs.iter().copied().map(SeqRange::one).collect();
         let ascending = seqs.windows(2).all(|pair| pair[0] < pair[1]);
         let described = match seqs.len() {
             0 => None,
-            _ if ascending || distinct.count() > 12 => Some(packets(seqs)),
+            _ if ascending => Some(packets(seqs)),
+            _ if seqs.len() > LISTED_MAX => Some(unordered(seqs)),
             _ => {
-                let list: Vec<String> = seqs.iter().take(12).map(Seq::to_string).collect();
+                let list: Vec<String> = seqs.iter().map(Seq::to_string).collect();
                 Some(format!("packets {}", list.join(", ")))
             }
         };
@@ -226,6 +227,19 @@ impl TimelineBuilder<'_> {
             (None, 1) => "a frame that is not a packet".to_owned(),
             (None, _) => format!("{others} frames that are not packets"),
         }
+    }
+}
+
+/// Maximum number of packets that are listed in the order in which they were sent.
+const LISTED_MAX: usize = 20;
+
+/// Describes packets that were not sent in ascending order, or were sent again.
+fn unordered(seqs: Vec<Seq>) -> String {
+    let mut known = BTreeSet::new();
+    let again: Vec<Seq> = seqs.iter().copied().filter(|seq| !known.insert(*seq)).collect();
+    match again.is_empty() {
+        true => format!("{}, not in order", packets(seqs)),
+        false => format!("{}, and again {}", packets(seqs), packets(again)),
     }
 }
 
@@ -280,6 +294,21 @@ mod tests {
                 "#2 RESETS the connection",
             ]
         );
+    }
+
+    #[test]
+    fn packets_that_are_sent_again_are_seen() {
+        let mut log = WireLog::default();
+        let (tape, at) = (Tape::classic(), Duration::ZERO);
+        let frames = tape.frames();
+        let conn = log.open(Protocol::Betacrew, at);
+        [0, 1, 1, 2].iter().for_each(|place| log.send(at, conn, &frames[*place]));
+        log.call(at, conn, Call::Stream);
+        let all = (0..14).chain([4, 6]).chain(0..5);
+        all.for_each(|place| log.send(at, conn, &frames[place]));
+        let lines = described(&log);
+        assert_eq!(lines[1], "#1 sends packets 1, 2, 2, 3, one write each");
+        assert_eq!(lines[3], "#1 sends packets 1-14, and again packets 1-5, 7, one write each");
     }
 
     #[test]

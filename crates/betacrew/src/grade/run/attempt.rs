@@ -23,6 +23,7 @@ use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// Settings that all runs of the client share.
@@ -59,6 +60,8 @@ pub(crate) struct SharedState<'a> {
     pub(crate) lingering: &'a LingerCount,
     /// Name of the output that the client has written in an earlier case.
     pub(crate) output_name: &'a OnceLock<String>,
+    /// Number of cases on whose wire nothing happens, so that they take no processor time.
+    pub(crate) resting: &'a AtomicUsize,
     /// Handle by which the user stops the grader.
     pub(crate) stop: &'a Stop,
 }
@@ -82,7 +85,7 @@ pub(crate) fn run(
     }
     let resolved = case
         .exchange_setup
-        .map(|played| exchange_host::resolve(&played, setup.seed))
+        .map(|played| exchange_host::resolve(&played, played.seed(setup.seed)))
         .transpose()?;
     let tape = CaseTape::open(setup.protocol, resolved.as_ref())?;
     let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
@@ -145,6 +148,13 @@ fn run_client(
     let limit = watch.limit();
     let ran =
         process::run(&mut command, typist(setup, host.port), limit, |client| watch.decide(client));
+    let before = watch.checks.queued_before.unwrap_or_default();
+    let ran = ran.map(|finished| {
+        finished.map(|finished| FinishedProcess {
+            queued: finished.queued.map(|queued| queued.saturating_sub(before)),
+            ..finished
+        })
+    });
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {

@@ -3,8 +3,8 @@
 //! The first case runs alone, because it shows whether the client connects at all, where it writes
 //! and what it costs. The others start in the order of their usual time, the longest first; those
 //! start before all others in which a client that lingers takes as long as it likes. A case
-//! that fails while others run says little, because they may have slowed it down: it runs again
-//! alone at the end, and only that run counts.
+//! that fails while others run says little, because they may have slowed it down: `suspects` says
+//! whether it runs again at the end, and which run counts.
 
 use crate::error::Failure;
 use crate::grade::cases::{Case, Severity};
@@ -15,17 +15,23 @@ use crate::grade::run::lingering::{LEARNED_AFTER, LingerCount};
 use crate::grade::run::machine::MachineProbe;
 use crate::grade::run::run_folder::RunFolder;
 use crate::grade::run::start_pacer::{JobLimit, RunningCases, StartPacer};
+use crate::grade::run::suspects::{NextStep, Rerun, Suspects};
+use crate::grade::run::warnings;
 use crate::net::Stop;
 use crate::text::formatting::count;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// Interval at which the machine is measured and the progress is shown.
 const TICK: Duration = Duration::from_millis(20);
+/// Usual time of a case that runs again, for the progress.
+const SUSPECT_TIME: Duration = Duration::from_millis(800);
 
 /// Selection of cases, with the settings of their runs.
 pub(crate) struct CaseRunner<'a> {
@@ -62,7 +68,7 @@ pub(crate) struct RunProgress {
     pub(crate) settled: usize,
     /// Number of all cases.
     pub(crate) all: usize,
-    /// Number of cases that failed beside others and wait for their run alone.
+    /// Number of cases that failed beside others and may run again.
     pub(crate) to_repeat: usize,
     /// Expected time until the end, if the client passes what is left.
     pub(crate) left: Duration,
@@ -75,6 +81,8 @@ struct RunningCase {
     began: Instant,
     /// True if another case ran at any time since its start.
     beside_others: bool,
+    /// Way in which it runs again, if it failed before.
+    again: Option<Rerun>,
 }
 
 /// Message of a case's thread: the index of the case, and its outcome.
@@ -91,7 +99,7 @@ struct RunState<'a, O> {
     queue: VecDeque<usize>,
     in_flight: Vec<RunningCase>,
     /// Cases that failed beside others.
-    to_repeat: VecDeque<usize>,
+    suspects: Suspects,
     /// Outcomes by case, until they are reported.
     waiting: Vec<Option<CaseOutcome>>,
     /// Reported outcomes.
@@ -99,8 +107,10 @@ struct RunState<'a, O> {
     settled: usize,
     ended: u32,
     last_start: Instant,
-    /// Number of cases that ran again alone, and of those among them that passed then.
+    /// Number of runs that were repeated, and of those among them that passed then.
     repeated: (u64, u64),
+    /// Number of failures that were probed alone.
+    probed: usize,
     failure: Option<Failure>,
 }
 
@@ -118,10 +128,12 @@ impl CaseRunner<'_> {
         observer: &mut impl RunObserver,
     ) -> Result<Vec<CaseOutcome>, Failure> {
         let (lingering, output_name) = (LingerCount::default(), OnceLock::new());
+        let resting = AtomicUsize::new(0);
         let shared = SharedState {
             folder: self.folder,
             lingering: &lingering,
             output_name: &output_name,
+            resting: &resting,
             stop,
         };
         let mut order: Vec<usize> = (1..self.cases.len()).collect();
@@ -134,22 +146,26 @@ impl CaseRunner<'_> {
             machine: MachineProbe::new(),
             queue: (0..self.cases.len().min(1)).collect(),
             in_flight: Vec::new(),
-            to_repeat: VecDeque::new(),
+            suspects: Suspects::default(),
             waiting: vec![None; self.cases.len()],
             reported: Vec::new(),
             settled: 0,
             ended: 0,
             last_start: Instant::now(),
             repeated: (0, 0),
+            probed: 0,
             failure: None,
         };
         std::thread::scope(|scope| {
             let (sender, receiver) = channel();
-            state.run(scope, &sender, &receiver);
+            // A client that lingers shows everything before it ends.
+            state.run(scope, &sender, &receiver, |state| {
+                state.shared.output_name.get().is_some() && state.pacer.limit != JobLimit::One
+            });
             if state.first_connected() {
                 state.queue.extend(order);
                 state.limit_shared_output();
-                state.run(scope, &sender, &receiver);
+                state.run(scope, &sender, &receiver, |_| false);
             }
         });
         state.finish()
@@ -188,20 +204,22 @@ impl CaseRunner<'_> {
 }
 
 impl<'a, O: RunObserver> RunState<'a, O> {
-    /// Runs all cases of the queue, and those again alone that failed beside others.
+    /// Runs all cases of the queue, and those again that failed beside others, until all have ended
+    /// or `is_enough`.
     fn run<'scope>(
         &mut self,
         scope: &'scope Scope<'scope, '_>,
         sender: &Sender<Done>,
         receiver: &Receiver<Done>,
+        is_enough: impl Fn(&Self) -> bool,
     ) where
         'a: 'scope,
     {
         loop {
-            while let Some(index) = self.next_case() {
-                self.start(index, scope, sender);
+            while let Some((index, again)) = self.next_case() {
+                self.start(index, again, scope, sender);
             }
-            if self.in_flight.is_empty() {
+            if self.in_flight.is_empty() || is_enough(self) {
                 return;
             }
             self.show_progress();
@@ -213,31 +231,47 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         }
     }
 
-    /// Returns the case to start now, if one may start.
-    fn next_case(&mut self) -> Option<usize> {
+    /// Returns the case to start now, if one may start, and the way in which it runs again, if it
+    /// does.
+    fn next_case(&mut self) -> Option<(usize, Option<Rerun>)> {
         if self.failure.is_some() || self.shared.stop.asked() {
             self.queue.clear();
-            self.to_repeat.clear();
+            self.suspects.clear();
         }
         if self.queue.is_empty() {
-            // A case that failed beside others runs again alone.
-            let index = self.in_flight.is_empty().then(|| self.to_repeat.pop_front()).flatten();
-            self.repeated.0 += u64::from(index.is_some());
-            return index;
+            return self.next_suspect().map(|(index, again)| (index, Some(again)));
         }
         let running = RunningCases {
             in_flight: self.in_flight.len(),
+            resting: self.shared.resting.load(Ordering::Relaxed),
             ended: self.ended,
             since_start: self.last_start.elapsed(),
         };
         let may_start = self.pacer.may_start(running, self.machine.state());
-        may_start.then(|| self.queue.pop_front()).flatten()
+        may_start.then(|| self.queue.pop_front()).flatten().map(|index| (index, None))
+    }
+
+    /// Returns the failed case to run again now, if one may start.
+    fn next_suspect(&mut self) -> Option<(usize, Rerun)> {
+        let few = self.pacer.few();
+        while let Some(step) = self.suspects.next(self.in_flight.len(), few) {
+            match step {
+                NextStep::Settle(index, outcome) => self.settle(index, outcome),
+                NextStep::Run(index, again) => {
+                    self.repeated.0 += 1;
+                    self.probed += usize::from(again == Rerun::Probe);
+                    return Some((index, again));
+                }
+            }
+        }
+        None
     }
 
     /// Starts a case on a thread of its own.
     fn start<'scope>(
         &mut self,
         index: usize,
+        again: Option<Rerun>,
         scope: &'scope Scope<'scope, '_>,
         sender: &Sender<Done>,
     ) where
@@ -249,7 +283,7 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         }
         let began = Instant::now();
         self.last_start = began;
-        self.in_flight.push(RunningCase { index, began, beside_others: others });
+        self.in_flight.push(RunningCase { index, began, beside_others: others, again });
         let (runner, shared, sender) = (self.runner, self.shared, sender.clone());
         let run = move || {
             // An error means that the runner has gone, which waits for this thread.
@@ -264,19 +298,27 @@ impl<'a, O: RunObserver> RunState<'a, O> {
     /// Takes the outcome of a case that has ended.
     fn on_done(&mut self, (index, done): Done) {
         let place = self.in_flight.iter().position(|case| case.index == index);
-        let beside_others =
-            place.is_some_and(|place| self.in_flight.swap_remove(place).beside_others);
+        let case = place.map(|place| self.in_flight.swap_remove(place));
+        let (beside_others, again) =
+            case.map_or((false, None), |case| (case.beside_others, case.again));
         self.ended += 1;
-        match done {
-            Err(failure) => self.fail(failure),
-            Ok(outcome) if beside_others && !is_certain(&outcome) => {
-                self.to_repeat.push_back(index);
-            }
-            Ok(outcome) => {
-                let passed_alone = self.repeated.0 > 0 && outcome.verdict == Verdict::Pass;
-                self.repeated.1 += u64::from(passed_alone);
+        let outcome = match done {
+            Err(failure) => return self.fail(failure),
+            Ok(outcome) => outcome,
+        };
+        if let Some(again) = again {
+            self.repeated.1 += u64::from(outcome.verdict == Verdict::Pass);
+            // Side by side, an output in a shared folder may be that of another case.
+            if again == Rerun::Confirmation && has_shared_output(&outcome) {
+                self.suspects.add_for_alone(index);
+            } else if let Some(outcome) = self.suspects.on_done(index, again, outcome, self.probed)
+            {
                 self.settle(index, outcome);
             }
+        } else if beside_others && !is_certain(&outcome) {
+            self.suspects.add(index, outcome);
+        } else {
+            self.settle(index, outcome);
         }
     }
 
@@ -298,14 +340,16 @@ impl<'a, O: RunObserver> RunState<'a, O> {
     /// Returns whether the client has connected in the first case, if that case has an exchange.
     fn first_connected(&self) -> bool {
         let first = self.reported.first();
-        first.is_some_and(|first| first.verdict != Verdict::NotRun)
+        let has_output = self.shared.output_name.get().is_some();
+        (has_output || first.is_some_and(|first| first.verdict != Verdict::NotRun))
             && !self.shared.stop.asked()
             && self.failure.is_none()
     }
 
     /// Runs one case after another if the client has written into a folder that all cases share.
     fn limit_shared_output(&mut self) {
-        let written_outside = self.reported.iter().any(has_shared_output);
+        let early = self.shared.output_name.get().is_some_and(|name| Path::new(name).is_absolute());
+        let written_outside = early || self.reported.iter().any(has_shared_output);
         if written_outside && self.pacer.limit != JobLimit::One {
             self.pacer.limit = JobLimit::One;
             self.observer.on_remark(
@@ -321,7 +365,8 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         let rest = |case: &RunningCase| usual(case.index).saturating_sub(case.began.elapsed());
         let running = self.in_flight.iter().map(rest);
         let queued = self.queue.iter().copied().map(usual);
-        let alone: Duration = self.to_repeat.iter().copied().map(usual).sum();
+        let few = u32::try_from(self.pacer.few()).unwrap_or(1);
+        let again = SUSPECT_TIME * u32::try_from(self.suspects.len()).unwrap_or(0) / few;
         let progress = RunProgress {
             in_flight: self
                 .in_flight
@@ -330,8 +375,8 @@ impl<'a, O: RunObserver> RunState<'a, O> {
                 .collect(),
             settled: self.settled,
             all: self.runner.cases.len(),
-            to_repeat: self.to_repeat.len(),
-            left: self.pacer.expected(running.chain(queued)) + alone,
+            to_repeat: self.suspects.len(),
+            left: self.pacer.expected(running.chain(queued)) + again,
         };
         self.observer.on_progress(&progress);
     }
@@ -341,10 +386,14 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         let (repeated, passed) = self.repeated;
         if repeated > 0 {
             self.observer.on_remark(&format!(
-                "{} failed while others ran, and then ran again alone: {passed} passed; only the \
-                 run alone counts",
+                "of the cases that failed while others ran, {} ran again alone or beside a few: \
+                 {passed} passed; only the last run counts",
                 count(repeated, "case")
             ));
+        }
+        for (warning, times) in warnings::take() {
+            let times = count(times, "time");
+            self.observer.on_remark(&format!("exchanges of the cases warned {times}: {warning}"));
         }
         if self.shared.lingering.is_learned() {
             self.observer.on_remark(&format!(
@@ -377,7 +426,7 @@ impl<'a, O: RunObserver> RunState<'a, O> {
 
 /// Returns whether other cases that ran at the same time cannot have changed an outcome.
 fn is_certain(outcome: &CaseOutcome) -> bool {
-    outcome.verdict == Verdict::Pass && !has_shared_output(outcome)
+    matches!(outcome.verdict, Verdict::Pass | Verdict::NotJudged) && !has_shared_output(outcome)
 }
 
 /// Returns whether the client's output lies outside of the folder of its case, where other cases

@@ -91,7 +91,7 @@ impl CopyShared {
     /// # Errors
     /// Returns an error if the folder is too large and clients need it.
     pub(crate) fn make(from: &Path, to: PathBuf, name: &OsStr) -> Result<Self, Failure> {
-        fs::create_dir(&to).map_err(|source| failed(from, &source))?;
+        fs::create_dir_all(&to).map_err(|source| failed(from, &source))?;
         let bounds = (SHARED_FILES_MAX, SHARED_BYTES_MAX);
         match FolderCopier::new(from, &to, None, bounds)?.all() {
             Ok(()) => Ok(Self::Copied(to)),

@@ -6,10 +6,12 @@ use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::mold::sockets::{self, CaseLines, Delivery};
 use crate::grade::observe::activity::WireActivity;
 use crate::grade::observe::recorder::WireRecorder;
-use crate::grade::observe::wire::WireLog;
+use crate::grade::observe::wire::{WireLog, packet_of};
+use crate::grade::run::warnings;
 use crate::net::{self, Listener, Sockets, Stop};
 use crate::scenario::{self, EngineSection, ResolvedScenario};
 use crate::tape::name::AnyTape;
+use feed::base::seq::Seq;
 use feed::exchange::Exchange;
 use feed::exchange::original::OriginalExchange;
 use feed::exchange::server::MockExchange;
@@ -18,7 +20,7 @@ use feed::tape::in_memory::Tape;
 use feed::tape::source::TapeSource;
 use feed::wire::mold::Session;
 use feed::wire::packet::Packet;
-use feed::wire::{Frame, Protocol, decode};
+use feed::wire::{FRAME_LEN, Frame, Protocol, decode};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -32,6 +34,9 @@ const PORT_TRIES: u32 = 50;
 const LEAD: Duration = Duration::from_millis(300);
 /// Time that a message waits for its datagram to fill.
 const FLUSH: Duration = Duration::from_millis(5);
+/// Number of seeds that are tried until the original exchange drops a packet in the middle. Of a
+/// hundred seeds, two do not.
+const SEEDS_MAX: u64 = 100;
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
@@ -83,6 +88,30 @@ pub(crate) fn resolve(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, F
     }
     resolved.scenario.seed = seed;
     Ok(resolved)
+}
+
+/// Returns the first seed from `seed` on with which the first stream of the original exchange drops a
+/// packet before the highest one that it sends, so that a client has something to request.
+pub(crate) fn seed_with_gap(seed: u64) -> u64 {
+    let has_gap = |seed: &u64| {
+        let streamed = first_stream(*seed);
+        streamed.last().is_some_and(|highest| *highest > streamed.len() as u64)
+    };
+    (0..SEEDS_MAX).map(|more| seed.wrapping_add(more)).find(has_gap).unwrap_or(seed)
+}
+
+/// Returns the sequences of the first stream of the original exchange, in ascending order.
+fn first_stream(seed: u64) -> Vec<Seq> {
+    let mut original = OriginalExchange::new(Tape::classic(), seed);
+    let mut conn = original.open(Protocol::Betacrew, Duration::ZERO);
+    original.receive(&mut conn, &[1, 0], Duration::ZERO);
+    let mut sequences = Vec::new();
+    let mut frame = [0; FRAME_LEN];
+    while original.peek(&mut conn, &mut frame, Duration::ZERO) == FRAME_LEN {
+        original.sent(&mut conn, FRAME_LEN, Duration::ZERO);
+        sequences.extend(packet_of(&frame));
+    }
+    sequences
 }
 
 /// Returns the packets of a scenario's tape.
@@ -175,6 +204,11 @@ impl ExchangeHost {
         Ok(Self { placeholders, port, began, activity, since, stop, thread, _reserved: Vec::new() })
     }
 
+    /// Returns whether the client has connected at least once.
+    pub(crate) fn has_connections(&self) -> bool {
+        self.activity.last_event() > Duration::ZERO
+    }
+
     /// Returns the time since the last event on the wire.
     pub(crate) fn idle_time(&self) -> Duration {
         self.since.elapsed().saturating_sub(self.activity.last_event())
@@ -218,7 +252,8 @@ fn serve_in_thread<E: Exchange + Send + 'static>(
 ) -> JoinHandle<io::Result<WireLog>> {
     let stop = stop.clone();
     std::thread::spawn(move || {
-        net::serve(sockets, &mut exchange, &stop, |_, _| {}).map(|()| exchange.into_log())
+        let served = warnings::counted(|| net::serve(sockets, &mut exchange, &stop, |_, _| {}));
+        served.map(|()| exchange.into_log())
     })
 }
 
@@ -294,6 +329,18 @@ mod tests {
         let others: Vec<ExchangeHost> =
             (0..50).map(|_| ExchangeHost::open(None, on(None)).unwrap()).collect();
         assert!(others.iter().all(|other| other.port != nobody.port));
+    }
+
+    #[test]
+    fn the_original_exchange_drops_a_packet_that_can_be_requested() {
+        let seeds: Vec<u64> = (0..300).map(seed_with_gap).collect();
+        assert!(seeds.iter().enumerate().any(|(seed, used)| seed as u64 != *used));
+        for seed in seeds {
+            let streamed = first_stream(seed);
+            let highest = streamed.iter().max().unwrap();
+            assert!((1..*highest).any(|seq| !streamed.contains(&seq)), "{seed}: {streamed:?}");
+        }
+        assert_eq!(seed_with_gap(u64::MAX / 2), seed_with_gap(seed_with_gap(u64::MAX / 2)));
     }
 
     #[test]

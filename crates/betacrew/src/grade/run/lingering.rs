@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Time after which a client that has all packets and does nothing more is killed, unless the case
-/// is about its end. The report says that it did not end by itself.
+/// is about its end. The report says that it did not end by itself. It is halved with each case in
+/// which the client has lingered.
 const LINGER_MAX: Duration = Duration::from_secs(2);
-/// Number of cases in which a client has lingered before it is killed sooner.
+/// Number of cases in which a client has lingered before it is known to linger.
 pub(crate) const LEARNED_AFTER: u32 = 3;
 /// Time after which a client that is known to linger is killed.
 pub(crate) const LINGER_LEARNED: Duration = Duration::from_millis(200);
@@ -26,7 +27,10 @@ impl LingerCount {
 
     /// Returns the time for which a client with all packets may linger.
     pub(crate) fn patience(&self) -> Duration {
-        if self.is_learned() { LINGER_LEARNED } else { LINGER_MAX }
+        match self.0.load(Ordering::Relaxed) {
+            count if count >= LEARNED_AFTER => LINGER_LEARNED,
+            count => LINGER_MAX / 2u32.pow(count),
+        }
     }
 
     /// Returns whether the client is known to linger.
@@ -42,10 +46,11 @@ mod tests {
     #[test]
     fn a_client_that_lingers_again_and_again_is_killed_sooner() {
         let lingering = LingerCount::default();
-        for _ in 0..LEARNED_AFTER {
-            assert_eq!(lingering.patience(), LINGER_MAX);
+        for patience in [LINGER_MAX, LINGER_MAX / 2, LINGER_MAX / 4] {
+            assert_eq!(lingering.patience(), patience);
             lingering.add();
         }
+        assert!(lingering.is_learned());
         assert_eq!(lingering.patience(), LINGER_LEARNED);
     }
 }

@@ -50,6 +50,18 @@ impl NoNetwork {
 /// Reason why this process has no user namespace of its own, if it tried to enter one.
 static REFUSED: OnceLock<NoNetwork> = OnceLock::new();
 
+/// Error of the step at which this process was left half inside of a user namespace.
+static HALF_ENTERED: OnceLock<String> = OnceLock::new();
+
+/// Returns an error if this process is half inside of a user namespace: it cannot leave, and has no
+/// rights to its own files there, so that clients would fail in it.
+///
+/// # Errors
+/// Returns the error of the step that failed.
+pub(crate) fn check_entered() -> io::Result<()> {
+    HALF_ENTERED.get().map_or(Ok(()), |why| Err(io::Error::other(why.clone())))
+}
+
 /// Enters a user namespace, unless this process may make networks without one. `probe` starts
 /// another process that tries it, and returns its error message if it fails. Must be called while
 /// the process has one thread.
@@ -57,9 +69,17 @@ pub(crate) fn enter_user_namespace(probe: impl FnOnce() -> Result<(), String>) {
     if system::may_make_networks() {
         return;
     }
-    let entered = probe().and_then(|()| system::enter_user_namespace().map_err(|e| e.to_string()));
-    if let Err(why) = entered {
-        let _ = REFUSED.set(NoNetwork { why, remedy: system::remedy() });
+    let entered = probe().and_then(|()| system::unshare_user().map_err(|e| e.to_string()));
+    let maps = match entered {
+        Ok(maps) => maps,
+        Err(why) => {
+            let _ = REFUSED.set(NoNetwork { why, remedy: system::remedy() });
+            return;
+        }
+    };
+    // The probe has done the same, so that only a change of the system in between can fail here.
+    if let Err(error) = system::write_maps(maps) {
+        let _ = HALF_ENTERED.set(error.to_string());
     }
 }
 
@@ -112,17 +132,27 @@ mod system {
         set.is_some_and(|set| set & SYS_ADMIN != 0)
     }
 
-    /// Enters a user namespace in which this process has the same user and group as before.
-    pub(super) fn enter_user_namespace() -> io::Result<()> {
+    /// Maps of a user namespace: each file of this process with its text.
+    pub(super) type Maps = [(&'static str, String); 3];
+
+    /// Enters a user namespace, and returns what gives this process the same user and group as
+    /// before in it.
+    pub(super) fn unshare_user() -> io::Result<Maps> {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         unshare(CloneFlags::CLONE_NEWUSER).map_err(|e| failed("no user namespace", e))?;
-        let write = |file: &str, text: String| {
+        Ok([
+            // Without this the system refuses the map of groups.
+            ("setgroups", "deny".to_owned()),
+            ("uid_map", format!("{0} {0} 1", user.as_raw())),
+            ("gid_map", format!("{0} {0} 1", group.as_raw())),
+        ])
+    }
+
+    /// Writes the maps of the user namespace that this process has entered.
+    pub(super) fn write_maps(maps: Maps) -> io::Result<()> {
+        maps.into_iter().try_for_each(|(file, text)| {
             fs::write(format!("/proc/self/{file}"), text).map_err(|e| failed(file, e))
-        };
-        // Without this the system refuses the map of groups.
-        write("setgroups", "deny".to_owned())?;
-        write("uid_map", format!("{0} {0} 1", user.as_raw()))?;
-        write("gid_map", format!("{0} {0} 1", group.as_raw()))
+        })
     }
 
     /// Moves the current thread into a new network and starts its loopback interface.
@@ -179,8 +209,12 @@ mod system {
         false
     }
 
-    pub(super) fn enter_user_namespace() -> io::Result<()> {
+    pub(super) fn unshare_user() -> io::Result<()> {
         enter_new_network()
+    }
+
+    pub(super) fn write_maps(_: ()) -> io::Result<()> {
+        Ok(())
     }
 
     pub(super) fn enter_new_network() -> io::Result<()> {
@@ -281,12 +315,14 @@ mod messages {
 #[cfg(all(test, target_os = "linux", target_endian = "little"))]
 mod tests {
     use super::*;
+    use crate::grade::run::testing::{REQUIRED, is_required};
     use std::net::{TcpListener, TcpStream};
 
     #[test]
     fn each_thread_has_its_port_and_reaches_no_other() {
         if let Err(refused) = check() {
-            println!("skipped: {refused}");
+            assert!(!is_required(), "{refused}, and {REQUIRED}=1");
+            println!("skipped: a case cannot have a network of its own: {refused}");
             return;
         }
         let outside = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -302,6 +338,13 @@ mod tests {
         });
         inside.join().unwrap();
         TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+
+    #[test]
+    fn a_namespace_that_was_entered_by_half_is_an_error() {
+        check_entered().unwrap();
+        let gone = system::write_maps(["no_such_map"; 3].map(|file| (file, String::new())));
+        assert!(gone.unwrap_err().to_string().starts_with("no_such_map: "));
     }
 
     #[test]

@@ -44,9 +44,12 @@ pub(crate) struct FinishedProcess {
     pub(crate) killed_at: Option<Instant>,
     /// True if the grader killed the client before the time limit, because nothing could wake it.
     pub(crate) was_stuck: bool,
-    /// Processor time that the client had used when it was killed, including time spent waiting for
-    /// a processor; `None` if unknown.
+    /// Time for which the busiest thread of the client computed until it was killed, including time
+    /// spent waiting for a processor; `None` if it was not killed, or if unknown.
     pub(crate) busy: Option<Duration>,
+    /// Time for which the client's first thread waited for a processor since it first connected;
+    /// `None` if unknown.
+    pub(crate) queued: Option<Duration>,
     /// Beginning of the standard output.
     pub(crate) stdout: Vec<u8>,
     /// End of the standard error output.
@@ -92,6 +95,11 @@ pub(crate) struct RunningClient<'a> {
 }
 
 impl RunningClient<'_> {
+    /// Returns the time for which its first thread was ready to run but waited for a processor.
+    pub(crate) fn queued(&self) -> Option<Duration> {
+        strays::queued(self.id)
+    }
+
     /// Returns the beginning of what it has printed so far.
     pub(crate) fn printed(&self) -> Vec<u8> {
         self.stdout.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -142,6 +150,7 @@ pub(crate) fn run(
     let took = began.elapsed();
     let at = killed_at.map(|_| Instant::now());
     let busy = at.and_then(|_| child.busy());
+    let queued = strays::queued(child.child.id());
     let code = child.end()?;
     if stopped {
         return Ok(None);
@@ -153,6 +162,7 @@ pub(crate) fn run(
         killed_at: at,
         was_stuck,
         busy,
+        queued,
         stdout,
         stderr,
     }))
@@ -196,12 +206,10 @@ impl Running {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Returns the time for which the process and its group have used a processor or waited for
-    /// one. Waiting counts, because a busy machine gives a client that computes only part of a
-    /// processor.
+    /// Returns the time for which the busiest thread of the process and its group has computed.
     #[cfg(target_os = "linux")]
     fn busy(&self) -> Option<Duration> {
-        strays::used(self.child.id()).map(|(used, queued)| used + queued)
+        strays::busiest(self.child.id())
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -403,44 +411,68 @@ mod strays {
         (fields.len() > FIELDS_MIN).then_some(fields)
     }
 
-    /// Returns the processor time of a group of processes, and the time for which they waited for a
-    /// processor.
-    pub(crate) fn used(group: u32) -> Option<(Duration, Duration)> {
+    /// Returns the time for which the busiest thread of a group of processes has computed, including
+    /// the time for which it waited for a processor. Threads that wait for something again and
+    /// again do not count, because work in small parts is no endless loop, even if there is much.
+    pub(crate) fn busiest(group: u32) -> Option<Duration> {
         let group = group.to_string();
-        let (mut ticks, mut waited) = (0, Duration::ZERO);
-        for id in ids() {
-            let Some(stat) = stat(id).filter(|stat| stat.get(2) == Some(&group)) else {
-                continue;
-            };
-            let used = stat[11..13].iter().filter_map(|ticks| ticks.parse::<u64>().ok());
-            ticks += used.sum::<u64>();
-            waited += queued(id);
-        }
-        let tick = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-        Some((Duration::from_secs(ticks) / tick, waited))
+        let in_group = ids().filter(|id| stat(*id).is_some_and(|stat| stat[2] == group));
+        in_group.flat_map(threads).filter_map(|thread| computed(&thread)).max()
     }
 
-    /// Returns the time for which the threads of a process were ready to run but waited for a
+    /// Returns the folders of a process's threads.
+    fn threads(id: u32) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        threads.map(|thread| thread.path().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Returns the time for which a thread has computed, if it hardly ever waited.
+    fn computed(thread: &str) -> Option<Duration> {
+        let status = std::fs::read_to_string(format!("{thread}/status")).ok()?;
+        let waits =
+            status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        let waits: u32 = waits.trim().parse().ok()?;
+        let (used, queued) = times(thread)?;
+        let computed = used + queued;
+        // The start of a runtime has waits too, so that a few are always allowed.
+        let allowed = WAITS_MIN + u32::try_from(computed.as_millis()).ok()? / COMPUTED_PER_WAIT;
+        (waits <= allowed).then_some(computed)
+    }
+
+    /// Returns the time for which a thread has had a processor, and the time for which it was ready
+    /// to run but waited for one.
+    fn times(thread: &str) -> Option<(Duration, Duration)> {
+        // The file has three numbers: nanoseconds on a processor, nanoseconds waiting for one, and
+        // the number of time slices.
+        let text = std::fs::read_to_string(format!("{thread}/schedstat")).ok()?;
+        let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+        let mut next = || Some(Duration::from_nanos(numbers.next()?.ok()?));
+        Some((next()?, next()?))
+    }
+
+    /// Returns the time for which the first thread of a process was ready to run but waited for a
     /// processor.
-    pub(crate) fn queued(id: u32) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
-        let waited = threads.flatten().filter_map(|thread| {
-            // The file has three numbers: nanoseconds on a processor, nanoseconds waiting for one,
-            // and the number of time slices.
-            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split_whitespace().nth(1)?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(waited.sum())
+    pub(crate) fn queued(id: u32) -> Option<Duration> {
+        times(&format!("/proc/{id}/task/{id}")).map(|(_, queued)| queued)
     }
 
-    /// Minimum number of fields, up to the times of processor use.
-    const FIELDS_MIN: usize = 13;
+    /// Number of waits that a thread may have in any case.
+    const WAITS_MIN: u32 = 200;
+    /// Minimum computing time between two further waits, in milliseconds.
+    const COMPUTED_PER_WAIT: u32 = 50;
+
+    /// Minimum number of fields, up to the group.
+    const FIELDS_MIN: usize = 3;
 }
 
 #[cfg(not(target_os = "linux"))]
 mod strays {
     pub(crate) fn adopt() {}
     pub(crate) fn end() {}
+
+    pub(crate) fn queued(_: u32) -> Option<std::time::Duration> {
+        None
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -498,8 +530,13 @@ mod tests {
         let processors = std::thread::available_parallelism().unwrap().get();
         let crowd = "for i in $(seq {}); do while :; do :; done & done; while :; do :; done";
         let crowded = ran(&crowd.replace("{}", &(processors * 2).to_string()), SHORT * 3);
-        let all = u32::try_from(processors * 2 + 1).unwrap();
-        assert!(crowded.busy.unwrap() / all > crowded.took / 2, "{crowded:?}");
+        assert!(crowded.busy.unwrap() > crowded.took / 2, "{crowded:?}");
+        assert!(crowded.queued.unwrap() > Duration::ZERO, "{crowded:?}");
+        // Much work in small parts is no endless loop, nor are many processes that do a little.
+        let parts = "i=0; while [ $i -lt 300 ]; do sleep 0.001; i=$((i+1)); done; sleep 60";
+        let many = format!("for i in 1 2 3 4 5 6 7 8; do ({parts}) & done; wait");
+        let working = ran(&many, SHORT * 10);
+        assert!(working.busy.unwrap_or_default() < working.took / 2, "{working:?}");
     }
 
     #[test]

@@ -93,11 +93,10 @@ impl RunFolder {
             return Ok(known.clone());
         }
         let name = original.file_name().unwrap_or_default();
-        let parent = self.path().join("shared").join(shared.len().to_string());
-        fs::create_dir(&parent).map_err(|source| unusable(&parent, source))?;
-        // Programs resolve the link to the copy, and then search by the folder's name: a package of
-        // Node.js finds other packages only below a folder named `node_modules`.
-        let made = CopyShared::make(original, parent.join(name), name)?;
+        // The copy keeps its name, because Node.js looks for the dependencies of a package in the
+        // folder `node_modules` around its real path.
+        let place = self.path().join("shared").join(shared.len().to_string()).join(name);
+        let made = CopyShared::make(original, place, name)?;
         shared.insert(original.to_owned(), made.clone());
         Ok(made)
     }
@@ -247,6 +246,18 @@ mod tests {
         fs::set_permissions(case.path().join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         drop((case, run));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_shared_copy_keeps_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let original = place.path().join("node_modules");
+        fs::create_dir_all(original.join("top")).unwrap();
+        let run = RunFolder::open_in(place.path()).unwrap();
+        let CopyShared::Copied(copy) = run.shared_copy(&original).unwrap() else {
+            panic!("an empty folder is not too large");
+        };
+        assert!(copy.ends_with("node_modules") && copy.join("top").is_dir(), "{copy:?}");
     }
 
     #[test]

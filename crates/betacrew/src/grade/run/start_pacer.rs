@@ -19,6 +19,11 @@ const MANY_JOBS: usize = 16;
 /// Number of cases for each processor that run side by side even on a busy machine.
 const BUSY_JOBS: usize = 4;
 
+/// Number of cases for each processor that hardly disturb each other.
+const FEW_JOBS: usize = 3;
+/// Time between two starts before any case has shown what the client costs.
+const FIRST_INTERVAL: Duration = Duration::from_millis(60);
+
 /// Number of cases that run side by side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum JobLimit {
@@ -44,6 +49,8 @@ pub(crate) struct StartPacer {
 pub(crate) struct RunningCases {
     /// Number of cases that run.
     pub(crate) in_flight: usize,
+    /// Number of those on whose wire nothing happens. Their clients linger or wait.
+    pub(crate) resting: usize,
     /// Number of cases that have ended.
     pub(crate) ended: u32,
     /// Time since the last case started.
@@ -75,7 +82,8 @@ impl StartPacer {
             return measured < self.processors;
         };
         let is_busy = idle < IDLE_MIN_PERCENT;
-        if is_busy && measured >= self.processors.saturating_mul(BUSY_JOBS) {
+        let active = measured.saturating_sub(running.resting);
+        if is_busy && active >= self.processors.saturating_mul(BUSY_JOBS) {
             return false;
         }
         running.since_start >= self.interval(used, running.ended)
@@ -85,7 +93,10 @@ impl StartPacer {
     /// processors.
     fn interval(&self, used: Duration, ended: u32) -> Duration {
         let processors = u32::try_from(self.processors).unwrap_or(u32::MAX);
-        let one = used.checked_div(ended.max(1)).unwrap_or_default();
+        if ended == 0 {
+            return FIRST_INTERVAL;
+        }
+        let one = used.checked_div(ended).unwrap_or_default();
         one / processors.max(1) * 100 / PLANNED_PERCENT
     }
 
@@ -96,6 +107,11 @@ impl StartPacer {
             JobLimit::Fixed(jobs) => jobs,
             JobLimit::Measured => self.processors.saturating_mul(MANY_JOBS).min(JOBS_MAX),
         }
+    }
+
+    /// Returns the number of cases that run side by side without disturbing each other.
+    pub(crate) fn few(&self) -> usize {
+        self.most().min(self.processors.saturating_mul(FEW_JOBS))
     }
 
     /// Returns the time that cases of these usual times take together, before anything is known
@@ -121,7 +137,7 @@ mod tests {
     }
 
     fn running(in_flight: usize, since_start: Duration) -> RunningCases {
-        RunningCases { in_flight, ended: 10, since_start }
+        RunningCases { in_flight, resting: 0, ended: 10, since_start }
     }
 
     #[test]
@@ -151,6 +167,11 @@ mod tests {
         let may = |jobs, state| measured(2).may_start(running(jobs, 1000 * MS), state);
         assert!(may(7, state(0, 100)) && !may(8, state(0, 100)) && may(8, state(50, 100)));
         assert!(may(2, state(50, 3)) && !may(3, state(50, 3)));
+        let lingering = RunningCases { resting: 3, ..running(10, 1000 * MS) };
+        assert!(
+            measured(2).may_start(lingering, state(0, 100)),
+            "clients that linger do not count"
+        );
         let unknown = MachineState::default();
         assert!(may(1, unknown) && !may(2, unknown));
     }

@@ -264,6 +264,7 @@ mod calls {
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod tests {
     use crate::grade::run::process::{PollDecision, ProcessEnd, run};
+    use crate::grade::run::testing::{REQUIRED, is_required};
     use std::net::TcpListener;
     use std::process::Command;
     use std::time::{Duration, Instant};
@@ -291,6 +292,7 @@ mod tests {
             }
         });
         let Ok(Some(done)) = done else {
+            assert!(!is_required(), "python3 is not installed, and {REQUIRED}=1");
             println!("skipped: python3 is not installed");
             return None;
         };

@@ -10,6 +10,32 @@ use std::time::Duration;
 
 /// Maximum time for which bytes are held back from a client that does not read.
 pub(crate) const HELD_MAX: Duration = Duration::from_secs(1);
+/// Maximum time that counts between two looks at a client. On a busy machine looks are rarer, and
+/// the client had no more chances to read than the exchange to look.
+const LOOK_MAX: Duration = Duration::from_millis(10);
+
+/// Bytes that are held back from a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldBytes {
+    looked_at: Duration,
+    /// Time for which they have been held back, as far as it counts.
+    held_for: Duration,
+}
+
+impl HeldBytes {
+    /// Begins to hold bytes back.
+    pub(crate) fn since(now: Duration) -> Self {
+        Self { looked_at: now, held_for: Duration::ZERO }
+    }
+
+    /// Counts the time since the last look, and returns the time for which the bytes have been held
+    /// back.
+    pub(crate) fn pass(&mut self, now: Duration) -> Duration {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.looked_at, now));
+        self.held_for += passed.min(LOOK_MAX);
+        self.held_for
+    }
+}
 
 /// Socket that asks the system about other sockets (`man 7 sock_diag`). Requests and answers have
 /// the machine's byte order; only little-endian machines are supported.
@@ -145,6 +171,13 @@ mod tests {
             drop(own);
             assert_eq!(asked.count(exchange, exchange), None);
         }
+    }
+
+    #[test]
+    fn a_client_without_a_processor_has_more_time_to_read() {
+        let mut held = HeldBytes::since(Duration::ZERO);
+        assert_eq!(held.pass(LOOK_MAX / 2), LOOK_MAX / 2);
+        assert_eq!(held.pass(HELD_MAX * 9), LOOK_MAX / 2 + LOOK_MAX, "a late look counts once");
     }
 
     #[test]

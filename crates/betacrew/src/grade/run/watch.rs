@@ -12,13 +12,14 @@ use crate::grade::run::exchange_host::ExchangeHost;
 use crate::grade::run::process::{PollDecision, RunningClient};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Interval at which a running client is checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Time without an event on the wire after which a client can count as stuck. On a busy machine
 /// the exchange may need part of it to take what the client has sent.
-const SILENT_MIN: Duration = Duration::from_secs(1);
+const SILENT_MIN: Duration = Duration::from_millis(600);
 
 /// Watch over the client of one case.
 pub(crate) struct ClientWatch<'a> {
@@ -37,8 +38,18 @@ pub(crate) struct ClientChecks {
     checked_at: Option<Instant>,
     /// Time since which the output has been complete.
     complete_since: Option<Instant>,
+    /// Time for which the client had waited for a processor when it first connected.
+    pub(crate) queued_before: Option<Duration>,
+    /// True if the case counts as one that rests.
+    rests: bool,
     /// State of a client that seemed to wait for ever at the last check.
     standstill: Option<Standstill>,
+}
+
+impl Drop for ClientWatch<'_> {
+    fn drop(&mut self) {
+        self.set_rests(false);
+    }
 }
 
 impl ClientWatch<'_> {
@@ -52,12 +63,16 @@ impl ClientWatch<'_> {
         if self.shared.stop.asked() {
             return PollDecision::Stop;
         }
+        if self.checks.queued_before.is_none() && self.host.has_connections() {
+            self.checks.queued_before = client.queued();
+        }
         let is_recent = self.checks.checked_at.is_some_and(|at| at.elapsed() < CHECK_INTERVAL);
         if is_recent || self.host.idle_time() < CHECK_INTERVAL {
             return PollDecision::Wait;
         }
         let now = Instant::now();
         self.checks.checked_at = Some(now);
+        self.set_rests(self.host.idle_time() >= SILENT_MIN);
         let is_silent = self.setup.stdin.is_none()
             && self.host.idle_time() >= SILENT_MIN
             && self.host.rests_for(self.limit());
@@ -78,6 +93,15 @@ impl ClientWatch<'_> {
         }
     }
 
+    /// Notes whether the case rests: nothing happens on its wire.
+    fn set_rests(&mut self, rests: bool) {
+        match (std::mem::replace(&mut self.checks.rests, rests), rests) {
+            (false, true) => drop(self.shared.resting.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.shared.resting.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
     /// Returns whether nothing has run since the last check, and nothing ever will.
     fn is_stuck(&mut self, id: u32) -> bool {
         let now = stuck::standstill(id, self.host.port);
@@ -94,8 +118,13 @@ impl ClientWatch<'_> {
                 let earlier = self.shared.output_name.get().map(String::as_str);
                 let reading = Reading { names: &self.setup.fields, tape, earlier };
                 match output_finder::output(self.workdir, named, &printed, began, reading) {
-                    ClientOutput::Found { rows, .. } => {
-                        Differences::between(tape, &rows).is_complete()
+                    ClientOutput::Found { name, rows, .. } => {
+                        let is_complete = Differences::between(tape, &rows).is_complete();
+                        if is_complete && !tape.is_empty() {
+                            // Another case may have set it.
+                            let _ = self.shared.output_name.set(name);
+                        }
+                        is_complete
                     }
                     ClientOutput::None
                     | ClientOutput::Unclear { .. }

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::grade::run::copying::{self, is_personal, is_shared};
+use crate::grade::run::other_files::is_of_another_program;
 use crate::grade::run::run_folder::{self, RunFolder};
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -180,6 +181,7 @@ fn search_folder(
         } else if kind.is_file()
             && could_be_output(Path::new(&name))
             && let Ok(about) = entry.metadata()
+            && !is_of_another_program(&entry.path(), &about)
         {
             found.push((entry.path(), Stamp::of(&about)));
         }
