@@ -38,13 +38,14 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("heartbeat-as-message", heartbeat_as_message),
     ("end-as-count", end_as_count),
     ("damaged-kept", damaged_kept),
-    ("stops-in-silence", stops_in_silence),
     ("end-believed", end_believed),
+    ("stops-in-silence", stops_in_silence),
     ("first-of-datagram", first_of_datagram),
     ("never-requests", never_requests),
     ("first-gap-only", first_gap_only),
     ("start-unseen", start_unseen),
     ("tail-unseen", tail_unseen),
+    ("one-server-only", one_server_only),
     ("partial-answer", partial_answer),
     ("not-asked-again", not_asked_again),
     ("answers-unread", answers_unread),
@@ -100,6 +101,17 @@ impl Run<'_> {
         !self.feed.differences.missing.contains(seq)
     }
 
+    /// Returns whether a datagram of the exchange was damaged.
+    fn has_damaged(&self) -> bool {
+        self.log.events.iter().any(|event| {
+            matches!(
+                event.what,
+                MoldEventKind::Sent(DatagramKind::Damaged)
+                    | MoldEventKind::Answered(DatagramKind::Damaged)
+            )
+        })
+    }
+
     fn missing(&self) -> &SeqSet {
         &self.feed.differences.missing
     }
@@ -139,7 +151,8 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
     let is_empty = run.feed.differences.foreign.iter().any(Vec::is_empty);
     let has_empty = (1..=run.feed.tape.last())
         .any(|seq| run.feed.tape.message(seq).is_some_and(<[u8]>::is_empty));
-    (is_empty && !has_empty).then(|| {
+    // A datagram that was cut short may have left such a row, too.
+    (is_empty && !has_empty && !run.has_damaged()).then(|| {
         "it writes a message of 0 bytes for a datagram without messages: a count of 0 is a \
          heartbeat, and one of 65,535 the end of the session"
             .to_owned()
@@ -166,16 +179,9 @@ fn end_as_count(run: &Run<'_>) -> Option<String> {
 
 /// Detects contents of damaged datagrams in the output.
 fn damaged_kept(run: &Run<'_>) -> Option<String> {
-    let has_damaged = run.log.events.iter().any(|event| {
-        matches!(
-            event.what,
-            MoldEventKind::Sent(DatagramKind::Damaged)
-                | MoldEventKind::Answered(DatagramKind::Damaged)
-        )
-    });
     let is_wrong =
         !run.feed.differences.foreign.is_empty() || !run.feed.differences.misnumbered.is_empty();
-    (has_damaged && is_wrong).then(|| {
+    (run.has_damaged() && is_wrong).then(|| {
         "it writes what is in damaged datagrams: check that the count and the lengths fill a \
          datagram exactly before taking anything out of it"
             .to_owned()
@@ -238,7 +244,11 @@ fn never_requests(run: &Run<'_>) -> Option<String> {
     let is_gap = !run.gaps.is_empty() && run.missing_although_sent().is_empty();
     let nothing =
         !run.log.events.iter().any(|event| matches!(event.what, MoldEventKind::Requested(_)));
-    (is_gap && nothing && !run.missing().is_empty()).then(|| {
+    // A gap at the start or at the end may be one that the client does not see.
+    let last = run.feed.tape.last();
+    let is_inside = |gap: &SeqRange| gap.first() > 1 && gap.last() < last;
+    let has_inside = run.gaps.ranges().iter().any(is_inside);
+    (is_gap && nothing && has_inside && !run.missing().is_empty()).then(|| {
         format!("{} dropped and not requested: the client requests nothing", with_verb(&run.gaps))
     })
 }
@@ -264,10 +274,8 @@ fn start_unseen(run: &Run<'_>) -> Option<String> {
     let start: SeqSet = std::iter::once(*first).collect();
     (*run.missing() == start && !run.requested.contains(1)).then(|| {
         format!(
-            "{} dropped and not requested: the client takes the first message that it receives ({}) \
-             for the first of the session",
-            with_verb(&start),
-            first.last() + 1
+            "{} dropped and not requested: a session begins with message 1, whatever comes first",
+            with_verb(&start)
         )
     })
 }
@@ -282,6 +290,20 @@ fn tail_unseen(run: &Run<'_>) -> Option<String> {
             "{} dropped and not requested: no later message shows such a gap, but the heartbeats and \
              the end of the session have the next sequence",
             with_verb(&set)
+        )
+    })
+}
+
+/// Detects a client that asks only a request server that never answers.
+fn one_server_only(run: &Run<'_>) -> Option<String> {
+    let lines = run.log.ports.len();
+    let asked: Vec<usize> = (0..lines).filter(|line| run.log.asks(*line)).collect();
+    let [only] = asked[..] else { return None };
+    (lines > 1 && run.answered.is_empty() && !run.missing().is_empty()).then(|| {
+        format!(
+            "it requested messages only from the server of line {}, which answered nothing: the \
+             server of the other line has the same messages",
+            only + 1
         )
     })
 }

@@ -100,6 +100,13 @@ impl Run<'_> {
         !self.feed.differences.missing.contains(seq)
     }
 
+    /// Returns whether the output has a message, or a row that begins with it.
+    fn takes(&self, seq: Seq) -> bool {
+        let message = self.feed.tape.message(seq).unwrap_or_default();
+        let begins = |row: &Vec<u8>| !message.is_empty() && row.starts_with(message);
+        self.has(seq) || self.feed.differences.foreign.iter().any(begins)
+    }
+
     fn was_killed(&self) -> bool {
         self.evidence.process.ended == ProcessEnd::Killed
     }
@@ -251,7 +258,7 @@ fn first_missing(run: &Run<'_>) -> Option<(Seq, Place)> {
     let all = places(run);
     // A message that was sent twice may be missing for another reason.
     let seq = (1..=run.feed.tape.last())
-        .filter(|seq| !run.has(*seq))
+        .filter(|seq| !run.takes(*seq))
         .find(|seq| all.iter().any(|(sent, _)| sent == seq))?;
     let mut sent = all.into_iter().filter(|(sent, _)| *sent == seq);
     sent.next()
@@ -261,7 +268,7 @@ fn first_missing(run: &Run<'_>) -> Option<(Seq, Place)> {
 fn first_of_read(run: &Run<'_>) -> Option<String> {
     let (seq, place) = first_missing(run)?;
     let all = places(run);
-    let is_kept = |wanted| all.iter().all(|(seq, place)| *place != wanted || run.has(*seq));
+    let is_kept = |wanted| all.iter().all(|(seq, place)| *place != wanted || run.takes(*seq));
     let none_behind = all.iter().all(|(seq, place)| *place != Place::Behind || !run.has(*seq));
     (place == Place::Behind && is_kept(Place::First) && none_behind).then(|| {
         format!(
@@ -430,6 +437,17 @@ fn ends_early(run: &Run<'_>) -> Option<String> {
 
 /// Detects a client that takes no notice of the end of the session.
 fn end_ignored(run: &Run<'_>) -> Option<String> {
+    // A client that takes a read for a packet does not see an end behind another packet.
+    let is_behind = |soup: &&&SoupConversation| {
+        let end = soup.sent.iter().find(|packet| packet.what == SentKind::End);
+        end.is_some_and(|end| {
+            let write = soup.writes.get(soup.writes_of(end).0);
+            write.is_some_and(|(_, bytes)| bytes.start != end.bytes.start)
+        })
+    };
+    if run.all.iter().any(|soup| is_behind(&soup)) && !run.feed.differences.is_complete() {
+        return None;
+    }
     let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
     let again = run.all.iter().flat_map(|soup| soup.logins()).any(|(at, ..)| at > ended);
     let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
