@@ -20,7 +20,7 @@
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
 //! * `terminal`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
-//! * `grade`, `grade_jobs`: clients graded;
+//! * `grade`, `grade_jobs`: clients graded; `grade_feeds`: clients of SoupBinTCP and MoldUDP64;
 //! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
@@ -69,6 +69,7 @@ mod follow;
 #[cfg(feature = "nats")]
 mod gateway;
 mod grade;
+mod grade_feeds;
 mod grade_jobs;
 mod hostile;
 #[cfg(feature = "web")]

@@ -153,6 +153,8 @@ pub(crate) const CASES: &[Case] = &[
     case("robustness/recovered-in-order", Must, ORDER, few("every-second"), Complete),
     case("robustness/goes-back", Should, ONCE, play("mold-sequence-back"), AnyOrder),
     case("robustness/other-session", Must, SESSION, play("mold-other-session"), AnyOrder),
+    case("robustness/only-this-session", Must, SESSION, play("mold-other-session"),
+        Mold(MoldRule::OtherSession)),
     case("robustness/cut-short", Should, DAMAGED, play("mold-cut-short"), AnyOrder),
     case("robustness/count-too-high", Should, DAMAGED, play("mold-count-too-high"), AnyOrder),
     case("robustness/length-too-high", Should, DAMAGED, play("mold-length-too-high"), AnyOrder),

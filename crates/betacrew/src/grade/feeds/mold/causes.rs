@@ -4,7 +4,8 @@
 use crate::grade::diagnose::{Cause, crashed};
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
-use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog};
+use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog, RequestKind};
+use crate::grade::feeds::mold::rules::MoldRule;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
@@ -56,8 +57,12 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the output has every message.
-const END_CAUSES: &[(&str, CauseFinder)] =
-    &[("crash", crash), ("arrival-order", arrival_order), ("end-ignored", end_ignored)];
+const END_CAUSES: &[(&str, CauseFinder)] = &[
+    ("crash", crash),
+    ("end-as-count", end_as_count),
+    ("arrival-order", arrival_order),
+    ("end-ignored", end_ignored),
+];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
 const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] =
@@ -80,7 +85,10 @@ pub(crate) fn cause(
     let run = Run { evidence, feed, log, gaps: log.gaps(), requested, answered };
     let is_complete = evidence.has_output() && feed.differences.is_complete();
     let known: &[(&str, CauseFinder)] = match condition {
-        // A broken rule explains itself.
+        FeedCondition::Mold(MoldRule::OtherSession) => {
+            &[("other-session-kept", other_session_kept)]
+        }
+        // Another broken rule explains itself.
         FeedCondition::Mold(_) => return None,
         FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
@@ -93,7 +101,7 @@ pub(crate) fn cause(
 #[cfg(test)]
 pub(crate) fn ids() -> std::collections::BTreeSet<&'static str> {
     let lists = [MESSAGE_CAUSES, END_CAUSES, EXIT_CODE_CAUSES].concat();
-    lists.iter().map(|(id, _)| *id).collect()
+    lists.iter().map(|(id, _)| *id).chain(["other-session-kept"]).collect()
 }
 
 impl Run<'_> {
@@ -163,7 +171,7 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
 fn end_as_count(run: &Run<'_>) -> Option<String> {
     let last = run.feed.tape.last();
     let beyond = run.log.events.iter().any(|event| match &event.what {
-        MoldEventKind::Requested(super::log::RequestKind::Wrong(what)) => {
+        MoldEventKind::Requested(RequestKind::Wrong(what)) => {
             what.contains("messages from")
                 && run.log.ended_at().is_some_and(|ended| ended <= event.at)
         }
@@ -396,6 +404,12 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
             took(waited)
         )
     })
+}
+
+fn other_session_kept(run: &Run<'_>) -> Option<String> {
+    MoldRule::OtherSession
+        .broken(run.evidence)
+        .map(|text| text + ": compare the session of each datagram with that of the first")
 }
 
 fn never_gives_up(run: &Run<'_>) -> Option<String> {

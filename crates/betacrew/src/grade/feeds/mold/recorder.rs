@@ -12,8 +12,8 @@ use feed::wire::Protocol;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Maximum time for which a line waits for its client.
-const JOIN_MAX: Duration = Duration::from_secs(4);
+/// Time after which a line begins where the system does not tell whether its client is there.
+const START_AFTER: Duration = Duration::from_secs(2);
 /// Interval at which a line that waits looks for its client.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -48,8 +48,8 @@ impl<E: Exchange> WireRecorder<E> {
         let port = mold.ports.first().copied().unwrap_or(0);
         match has_socket(port) {
             Some(true) => self.join(now),
-            // A client that nobody sees may still be there.
-            Some(false) | None => self.joining.has_joined = now >= JOIN_MAX,
+            None if now >= START_AFTER => self.join(now),
+            Some(false) | None => {}
         }
         self.joining.has_joined
     }

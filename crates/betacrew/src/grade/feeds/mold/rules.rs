@@ -22,12 +22,19 @@ pub(crate) enum MoldRule {
     NoStorm,
     /// Messages dropped at the end are requested as soon as a heartbeat shows them.
     TailByHeartbeat,
+    /// Messages under the name of another session are requested from this one.
+    OtherSession,
 }
 
 impl MoldRule {
     /// All rules.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::LegalRequests, Self::OnlyMissing, Self::NoStorm, Self::TailByHeartbeat];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::LegalRequests,
+        Self::OnlyMissing,
+        Self::NoStorm,
+        Self::TailByHeartbeat,
+        Self::OtherSession,
+    ];
 
     /// Returns what the rule expects, as a noun.
     pub(crate) const fn expected(self) -> &'static str {
@@ -36,6 +43,7 @@ impl MoldRule {
             Self::OnlyMissing => "requests for missing messages only",
             Self::NoStorm => "pauses between requests for the same message",
             Self::TailByHeartbeat => "a request for the last messages before the session ends",
+            Self::OtherSession => "no message from datagrams of another session",
         }
     }
 
@@ -52,8 +60,24 @@ impl MoldRule {
             Self::OnlyMissing => needless(log),
             Self::NoStorm => storm(log),
             Self::TailByHeartbeat => late_tail(log),
+            Self::OtherSession => other_session(evidence, log),
         }
     }
+}
+
+/// Describes messages of the output that came only under the name of another session.
+fn other_session(evidence: &Evidence, log: &MoldLog) -> Option<String> {
+    let feed = evidence.feed.as_ref()?;
+    let mut foreign = SeqSet::new();
+    for event in &log.events {
+        if let MoldEventKind::Sent(DatagramKind::OtherSession(Some(range))) = event.what {
+            foreign.insert(range);
+        }
+    }
+    log.sent().chain(log.answered()).for_each(|(_, range)| foreign.remove(range));
+    feed.differences.missing.ranges().iter().for_each(|range| foreign.remove(*range));
+    (evidence.has_output() && !foreign.is_empty())
+        .then(|| format!("it took messages {foreign:.6} from datagrams of another session"))
 }
 
 fn needless(log: &MoldLog) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
 use crate::grade::feeds::soup::rules::{SoupRule, conversations};
 use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
@@ -459,8 +460,12 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
     }
     let waited = run.evidence.process.took.saturating_sub(ended);
     let lasts = is_alive && waited > GAVE_UP_AFTER;
-    // What the client was busy with is not known if it went on to send packets.
-    (lasts && run.last_event() <= ended + GAVE_UP_AFTER * 20).then(|| {
+    // A client that has ended its side has noticed the end.
+    let leaves = run
+        .evidence
+        .events_before_kill()
+        .any(|event| event.at >= ended && event.what == WireEventKind::ClientEnded);
+    (lasts && !leaves).then(|| {
         format!(
             "the end of the session (type Z) came after {}, and the client went on waiting",
             took(ended)
