@@ -1,5 +1,5 @@
-//! `betacrew grade` in SoupBinTCP and MoldUDP64: the examples, their naive versions, and the examples
-//! with planted faults.
+//! `betacrew grade` in SoupBinTCP and MoldUDP64: the examples, their naive versions, and the
+//! examples with planted faults.
 
 use crate::grade::BETACREW;
 use crate::in_time::CommandInTime;
@@ -154,7 +154,7 @@ const PLANTED: &[Planted] = &[
     ("soup", &[("except (OSError, ValueError)", "except (ValueError)")], "breaks/reset", "crash"),
     ("soup", &[("elif kind == b\"Z\":", "elif kind in b\"ZH\":")],
         "heartbeats/of-the-exchange", "ends-early"),
-    ("soup", &[("                if sequence == self.next:", "                time.sleep(1)\n                if sequence == self.next:")],
+    ("soup", &[("if sequence > self.next:", "if True:"), ("TRIES = 7", "TRIES = 10 ** 6")],
         "basics/complete-stream", "too-slow"),
     ("soup", &[("raise OSError(\"the connection ended\")",
         "part = self.held[3:]\n            FILE.write(struct.pack(\">H\", len(part)) + part)\n            raise OSError(\"ended\")"),
@@ -185,13 +185,14 @@ const PLANTED: &[Planted] = &[
     ("mold", &[("while not handler.is_complete() and", "while"), ("GIVE_UP = 5.0", "GIVE_UP = 1e9")],
         "end/of-the-session", "end-ignored"),
     ("mold", &[("servers[turn % len(servers)]", "servers[0]")], "lines/one-server-silent", "one-server-only"),
-    ("mold", &[("if at == len(datagram) else None", "if True else None")],
-        "robustness/length-too-high", "damaged-kept"),
+    ("mold", &[("if at == len(datagram) else None", "if True else None"),
+        ("if at + 2 > len(datagram):\n            return None", "if at + 2 > len(datagram):\n            break")],
+        "robustness/cut-short", "damaged-kept"),
     ("mold", &[("        for offset, message in enumerate",
         "        if not self.messages:\n            self.lowest = sequence\n        for offset, message in enumerate")],
         "gaps/first", "start-unseen"),
-    ("mold", &[("asker.sendto(request", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(request")],
-        "gaps/one", "answers-unread"),
+    ("mold", &[("asker.sendto(request", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(request"),
+        ("GIVE_UP = 5.0", "GIVE_UP = 1.0")], "gaps/one", "answers-unread"),
 ];
 
 /// Grades a client with a planted fault, and returns a message if the cause is not named.

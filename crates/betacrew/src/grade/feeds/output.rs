@@ -223,6 +223,10 @@ fn object(
     tape: &FeedTape,
 ) -> Option<FeedRow> {
     let texts = || members.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    // An object of several payloads is not one message.
+    if texts().filter(|(_, text)| decoded(text, tape).is_some()).nth(1).is_some() {
+        return None;
+    }
     let known = texts().find_map(|(_, text)| decoded(text, tape));
     let named = || {
         let payload = texts().find(|(name, _)| PAYLOADS.contains(&bare(name).as_str()));

@@ -295,8 +295,8 @@ fn tail_unseen(run: &Run<'_>) -> Option<String> {
     let unasked = run.requested.ranges().iter().all(|r| r.intersect(*tail).is_none());
     (*run.missing() == set && unasked).then(|| {
         format!(
-            "{} dropped and not requested: no later message shows such a gap, but the heartbeats and \
-             the end of the session have the next sequence",
+            "{} dropped and not requested: no later message shows such a gap, but the heartbeats \
+             and the end of the session have the next sequence",
             with_verb(&set)
         )
     })
@@ -328,8 +328,8 @@ fn partial_answer(run: &Run<'_>) -> Option<String> {
         (lacks && !again).then_some((at, *answer, rest))
     })?;
     Some(format!(
-        "a request from message {} was answered with messages up to {}, and the rest (up to {}) not \
-         requested again: an answer is one datagram",
+        "a request from message {} was answered with messages up to {}, and the rest (up to {}) \
+         not requested again: an answer is one datagram",
         partial.first(),
         partial.last(),
         rest.last()

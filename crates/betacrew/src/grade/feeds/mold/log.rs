@@ -125,8 +125,8 @@ impl MoldLog {
         }
     }
 
-    /// Returns the datagrams of messages that the lines sent to which the client listens, with their
-    /// times.
+    /// Returns the datagrams of messages that the lines sent to which the client listens, with
+    /// their times.
     pub(crate) fn sent(&self) -> impl Iterator<Item = (Duration, SeqRange)> {
         let heard: Vec<bool> = (0..self.ports.len()).map(|line| self.listens(line)).collect();
         self.events.iter().filter_map(move |event| match event.what {

@@ -154,7 +154,8 @@ pub(crate) const CASES: &[Case] = &[
     case("packets/no-length", Should, NO_LENGTH, apart("soup-no-length"), Complete),
 
     case("heartbeats/of-the-client", Must, BEATS, slow("clean"), Soup(SoupRule::Heartbeats)),
-    case("heartbeats/of-the-exchange", Must, PATIENCE, apart("stall"), Complete),
+    case("heartbeats/of-the-exchange", Must, PATIENCE, 
+        CaseSetup { tape: Some("itch:3"), pace: Some("16B/s"), ..apart("clean") }, Complete),
     case("heartbeats/none", Should, PATIENCE, apart("soup-no-heartbeats"), Complete)
         .with_double_timeout(),
 

@@ -5,6 +5,7 @@ use crate::grade::diagnose::{Cause, crashed};
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
+use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
 use crate::grade::feeds::soup::rules::{SoupRule, conversations};
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::WireEventKind;
@@ -19,10 +20,10 @@ use std::time::Duration;
 const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
 
 /// Evidence of a run, with the connections in their order.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     evidence: &'a Evidence,
-    feed: &'a FeedEvidence,
-    all: Vec<&'a SoupConversation>,
+    pub(super) feed: &'a FeedEvidence,
+    pub(super) all: Vec<&'a SoupConversation>,
 }
 
 /// Function that returns the explanation of one cause, if the evidence has its pattern.
@@ -97,12 +98,12 @@ impl Run<'_> {
     }
 
     /// Returns whether the output has no message that is missing, repeated or under another number.
-    fn has(&self, seq: Seq) -> bool {
+    pub(super) fn has(&self, seq: Seq) -> bool {
         !self.feed.differences.missing.contains(seq)
     }
 
     /// Returns whether the output has a message, or a row that begins with it.
-    fn takes(&self, seq: Seq) -> bool {
+    pub(super) fn takes(&self, seq: Seq) -> bool {
         let message = self.feed.tape.message(seq).unwrap_or_default();
         let begins = |row: &Vec<u8>| !message.is_empty() && row.starts_with(message);
         self.has(seq) || self.feed.differences.foreign.iter().any(begins)
@@ -218,76 +219,9 @@ fn part_kept(run: &Run<'_>) -> Option<String> {
     };
     let seq = run.feed.differences.foreign.iter().find_map(is_part)?;
     Some(format!(
-        "it writes the first bytes of message {seq}, whose connection ended inside it: only a whole \
-         packet is a message"
+        "it writes the first bytes of message {seq}, whose connection ended inside it: only a \
+         whole packet is a message"
     ))
-}
-
-/// Place of a message in the exchange's writes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Behind another packet in its write.
-    Behind,
-    /// In more than one write.
-    Cut,
-    /// First in a write that has all of it.
-    First,
-}
-
-/// Returns the place of each message that was sent whole, by connection and in order.
-fn places(run: &Run<'_>) -> Vec<(Seq, Place)> {
-    let mut found = Vec::new();
-    for soup in &run.all {
-        for (seq, packet) in soup.messages() {
-            let (first, last) = soup.writes_of(packet);
-            let begins = soup.writes.get(first).is_some_and(|(_, w)| w.start == packet.bytes.start);
-            found.push((
-                seq,
-                match (first == last, begins) {
-                    (false, _) => Place::Cut,
-                    (true, true) => Place::First,
-                    (true, false) => Place::Behind,
-                },
-            ));
-        }
-    }
-    found
-}
-
-/// Returns the first message that the output lacks although it was sent whole, with its place.
-fn first_missing(run: &Run<'_>) -> Option<(Seq, Place)> {
-    let all = places(run);
-    // A message that was sent twice may be missing for another reason.
-    let seq = (1..=run.feed.tape.last())
-        .filter(|seq| !run.takes(*seq))
-        .find(|seq| all.iter().any(|(sent, _)| sent == seq))?;
-    let mut sent = all.into_iter().filter(|(sent, _)| *sent == seq);
-    sent.next()
-}
-
-/// Detects that a client takes only the first packet of each read.
-fn first_of_read(run: &Run<'_>) -> Option<String> {
-    let (seq, place) = first_missing(run)?;
-    let all = places(run);
-    let is_kept = |wanted| all.iter().all(|(seq, place)| *place != wanted || run.takes(*seq));
-    let none_behind = all.iter().all(|(seq, place)| *place != Place::Behind || !run.has(*seq));
-    (place == Place::Behind && is_kept(Place::First) && none_behind).then(|| {
-        format!(
-            "message {seq} was sent in one write behind another packet, and is missing like all \
-             such: the client takes a read for a packet; split it by the lengths in it"
-        )
-    })
-}
-
-/// Detects that a client does not join the parts of a packet.
-fn split_packet(run: &Run<'_>) -> Option<String> {
-    let (seq, place) = first_missing(run)?;
-    (place == Place::Cut).then(|| {
-        format!(
-            "message {seq} was sent in several writes, and is missing: the client does not join the \
-             bytes of two reads; keep what is left of a read for the next one"
-        )
-    })
 }
 
 /// Returns the logins that were accepted, each with the requested and the accepted sequence.
@@ -439,14 +373,14 @@ fn ends_early(run: &Run<'_>) -> Option<String> {
 /// Detects a client that takes no notice of the end of the session.
 fn end_ignored(run: &Run<'_>) -> Option<String> {
     // A client that takes a read for a packet does not see an end behind another packet.
-    let is_behind = |soup: &&&SoupConversation| {
+    let hides_end = |soup: &&SoupConversation| {
         let end = soup.sent.iter().find(|packet| packet.what == SentKind::End);
         end.is_some_and(|end| {
             let write = soup.writes.get(soup.writes_of(end).0);
             write.is_some_and(|(_, bytes)| bytes.start != end.bytes.start)
         })
     };
-    if run.all.iter().any(|soup| is_behind(&soup)) && !run.feed.differences.is_complete() {
+    if run.all.iter().any(hides_end) && !run.feed.differences.is_complete() {
         return None;
     }
     let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
@@ -465,7 +399,9 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
         .evidence
         .events_before_kill()
         .any(|event| event.at >= ended && event.what == WireEventKind::ClientEnded);
-    (lasts && !leaves).then(|| {
+    // Without an output, the client may not have read the end yet.
+    let is_idle = run.feed.differences.is_complete() || run.evidence.process.was_stuck;
+    (lasts && !leaves && is_idle).then(|| {
         format!(
             "the end of the session (type Z) came after {}, and the client went on waiting",
             took(ended)
@@ -503,7 +439,7 @@ fn always_zero(run: &Run<'_>) -> Option<String> {
 
 fn too_slow(run: &Run<'_>) -> Option<String> {
     let took = run.evidence.process.took;
-    let recent = run.last_event() + Duration::from_secs(1) > took;
+    let recent = run.last_event() + Duration::from_millis(1500) > took;
     (run.was_killed() && recent).then(|| {
         format!(
             "{} were not written at the time limit, and it was still active",
