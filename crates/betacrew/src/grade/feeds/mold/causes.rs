@@ -42,6 +42,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("end-believed", end_believed),
     ("stops-in-silence", stops_in_silence),
     ("first-of-datagram", first_of_datagram),
+    ("damaged-counted", damaged_counted),
     ("never-requests", never_requests),
     ("first-gap-only", first_gap_only),
     ("start-unseen", start_unseen),
@@ -196,6 +197,21 @@ fn damaged_kept(run: &Run<'_>) -> Option<String> {
     })
 }
 
+/// Detects a client that takes the sequence and the count of damaged datagrams.
+fn damaged_counted(run: &Run<'_>) -> Option<String> {
+    let asks =
+        |range: &SeqRange| run.requested.ranges().iter().any(|r| r.intersect(*range).is_some());
+    let unasked = !run.missing().ranges().iter().any(asks);
+    let is_gap = run.missing_although_sent().is_empty() && !run.missing().is_empty();
+    (run.has_damaged() && is_gap && unasked).then(|| {
+        format!(
+            "{} in damaged datagrams, and not requested: take nothing from such a datagram, not even \
+             its sequence and count",
+            with_verb(run.missing())
+        )
+    })
+}
+
 /// Detects a client that ends in a silence of the line.
 fn stops_in_silence(run: &Run<'_>) -> Option<String> {
     let left = run.evidence.process.took;
@@ -256,7 +272,8 @@ fn never_requests(run: &Run<'_>) -> Option<String> {
     let last = run.feed.tape.last();
     let is_inside = |gap: &SeqRange| gap.first() > 1 && gap.last() < last;
     let has_inside = run.gaps.ranges().iter().any(is_inside);
-    (is_gap && nothing && has_inside && !run.missing().is_empty()).then(|| {
+    let is_certain = has_inside && !run.has_damaged() && !run.missing().is_empty();
+    (is_gap && nothing && is_certain).then(|| {
         format!("{} dropped and not requested: the client requests nothing", with_verb(&run.gaps))
     })
 }
@@ -394,7 +411,8 @@ fn arrival_order(run: &Run<'_>) -> Option<String> {
 
 /// Detects a client that takes no notice of the end of the session.
 fn end_ignored(run: &Run<'_>) -> Option<String> {
-    let ended = run.log.ended_at().filter(|_| run.was_killed())?;
+    // What a damaged datagram makes a client expect is not known.
+    let ended = run.log.ended_at().filter(|_| run.was_killed() && !run.has_damaged())?;
     let waited = run.evidence.process.took.saturating_sub(ended);
     let is_all_sent = run.missing().is_empty() || run.missing_although_sent() == *run.missing();
     (is_all_sent && waited > Duration::from_secs(1)).then(|| {

@@ -7,7 +7,7 @@ use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
 use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
 use crate::grade::feeds::soup::rules::{SoupRule, conversations};
-use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
@@ -43,6 +43,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("mixes-sessions", mixes_sessions),
     ("gives-up", gives_up),
     ("waits-for-login", waits_for_login),
+    ("no-length-ignored", no_length_ignored),
     ("waits-in-silence", waits_in_silence),
     ("ends-early", ends_early),
     ("end-ignored", end_ignored),
@@ -111,6 +112,25 @@ impl Run<'_> {
 
     fn was_killed(&self) -> bool {
         self.evidence.process.ended == ProcessEnd::Killed
+    }
+
+    /// Returns whether the client ended its last connection before the exchange did.
+    fn has_left(&self) -> bool {
+        let conn = conversations(self.evidence).last().map(|(conn, _)| *conn);
+        let ends = self.evidence.wire.events.iter().find(|event| {
+            Some(event.conn) == conn
+                && matches!(
+                    event.what,
+                    WireEventKind::ClientEnded
+                        | WireEventKind::Finished
+                        | WireEventKind::Closed
+                        | WireEventKind::Reset
+                        | WireEventKind::ResetByExchange
+                )
+        });
+        ends.is_some_and(|end| {
+            matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
+        })
     }
 
     /// Returns the time of the last event of the client or the exchange before the grader's kill.
@@ -288,7 +308,7 @@ fn mixes_sessions(run: &Run<'_>) -> Option<String> {
 /// Detects that a client does not log in again after a break or a rejection.
 fn gives_up(run: &Run<'_>) -> Option<String> {
     let last = run.all.last()?;
-    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some());
+    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some()) || run.has_left();
     let had = run.sent().last().copied().unwrap_or(0);
     let missing = &run.feed.differences.missing;
     let rest = SeqRange::new(had + 1, run.feed.tape.last());
@@ -330,6 +350,17 @@ fn waits_for_login(run: &Run<'_>) -> Option<String> {
             took(waited)
         )
     })
+}
+
+/// Detects a client that keeps a connection behind a length of 0.
+fn no_length_ignored(run: &Run<'_>) -> Option<String> {
+    let last = run.all.last().filter(|_| run.was_killed())?;
+    let broken = last.sent.iter().find(|packet| packet.what == SentKind::NoLength)?;
+    Some(format!(
+        "a length of 0 came after {}, and the client kept the connection: nothing behind it can be \
+         read, so close it and log in again",
+        took(broken.at)
+    ))
 }
 
 /// Detects a client that keeps a connection on which nothing arrives any more.
@@ -439,7 +470,11 @@ fn always_zero(run: &Run<'_>) -> Option<String> {
 
 fn too_slow(run: &Run<'_>) -> Option<String> {
     let took = run.evidence.process.took;
-    let recent = run.last_event() + Duration::from_millis(1500) > took;
+    let written = match run.feed.output {
+        ClientOutput::Found { written, .. } => written.unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    let recent = run.last_event().max(written) + Duration::from_millis(1500) > took;
     (run.was_killed() && recent).then(|| {
         format!(
             "{} were not written at the time limit, and it was still active",
