@@ -266,8 +266,8 @@ impl WireLog {
 /// Answer to whether bytes of a client were decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Decoded {
-    /// The log has the packets in them.
+    /// Bytes whose packets are in the log.
     Yes,
-    /// They are of the exercise's protocol.
+    /// Bytes of the exercise's protocol.
     No,
 }

@@ -205,8 +205,8 @@ fn damaged_counted(run: &Run<'_>) -> Option<String> {
     let is_gap = run.missing_although_sent().is_empty() && !run.missing().is_empty();
     (run.has_damaged() && is_gap && unasked).then(|| {
         format!(
-            "{} in damaged datagrams, and not requested: take nothing from such a datagram, not even \
-             its sequence and count",
+            "{} in damaged datagrams, and not requested: take nothing from such a datagram, not \
+             even its sequence and count",
             with_verb(run.missing())
         )
     })

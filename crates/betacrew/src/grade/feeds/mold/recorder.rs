@@ -105,7 +105,7 @@ impl<E: Exchange> WireRecorder<E> {
 enum Answers {
     /// Datagrams of the line.
     No { before: usize },
-    /// Answers of its request server.
+    /// Answers of the line's request server.
     Yes { before: usize },
 }
 
