@@ -114,8 +114,12 @@ impl Run<'_> {
         self.evidence.process.ended == ProcessEnd::Killed
     }
 
-    /// Returns whether the client ended its last connection before the exchange did.
+    /// Returns whether the client ended its last connection before the exchange did, after its login
+    /// was accepted.
     fn has_left(&self) -> bool {
+        if self.all.last().is_none_or(|soup| soup.accepted().is_none()) {
+            return false;
+        }
         let conn = conversations(self.evidence).last().map(|(conn, _)| *conn);
         let ends = self.evidence.wire.events.iter().find(|event| {
             Some(event.conn) == conn
@@ -387,7 +391,7 @@ fn ends_early(run: &Run<'_>) -> Option<String> {
     let is_rest = SeqRange::new(had + 1, run.feed.tape.last())
         .is_some_and(|rest| *missing == [rest].into_iter().collect());
     let is_left = matches!(run.evidence.process.ended, ProcessEnd::Exited(_));
-    (is_left && is_rest && !has_ended && !run.all.is_empty()).then(|| {
+    (is_left && is_rest && !has_ended && run.has_left()).then(|| {
         let heartbeats = run.all.iter().flat_map(|soup| &soup.sent);
         let heartbeats = heartbeats.filter(|packet| packet.what == SentKind::Heartbeat).count();
         let idle = match heartbeats {
