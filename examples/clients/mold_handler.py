@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A MoldUDP64 handler that records a session completely. No dependencies.
 
-    python3 mold_handler.py GROUP:PORT SERVER:PORT OUT.itch [--no-requests]
+    python3 mold_handler.py GROUP:PORT[,...] SERVER:PORT[,...] OUT.itch [--no-requests]
 
 Receives the datagrams that are sent to GROUP:PORT, requests what is missing from SERVER:PORT, and
-writes each message to OUT.itch, behind its length in 16 bits. With --no-requests it requests
-nothing, as a first draft of a handler does. Exit codes: 0 complete, 3 incomplete.
+writes each message to OUT.itch, behind its length in 16 bits. Several groups are lines of one
+session, and requests go to their servers in turn. With --no-requests it requests nothing, as a
+first draft of a handler does. Exit codes: 0 complete, 3 incomplete.
 """
 
 import ipaddress
@@ -19,12 +20,13 @@ HEADER = struct.Struct(">10sQH")  # session, sequence of the first message, numb
 END_OF_SESSION = 0xFFFF
 ANSWER_WAIT = 0.05  # seconds until a request is sent again
 IN_FLIGHT = 64  # requests at once
-GIVE_UP = 10.0  # seconds in which nothing new arrives
+GIVE_UP = 5.0  # seconds in which nothing new arrives
+END_STANDS = 0.25  # seconds for which no message must follow the end of the session
 
 
-def address(text):
-    host, port = text.rsplit(":", 1)
-    return host, int(port)
+def addresses(text):
+    pairs = [one.rsplit(":", 1) for one in text.split(",")]
+    return [(host, int(port)) for host, port in pairs]
 
 
 def open_group(host, port):
@@ -79,8 +81,8 @@ class Handler:
                 self.recovered += by_request
         # A heartbeat and an end of session show the last messages, too.
         self.next = max(self.next, sequence + len(messages))
-        if count == END_OF_SESSION and not by_request:
-            self.end = sequence
+        if count == END_OF_SESSION and not by_request and self.end != sequence:
+            self.end, self.ended_at = sequence, time.monotonic()
 
     def missing(self, most):
         """Returns up to `most` gaps, each as its first sequence and the number of messages."""
@@ -96,31 +98,36 @@ class Handler:
             at += max(count, 1)
         return gaps
 
-    def is_complete(self):
+    def has_ended(self):
         # An end in the middle of the stream is a mistake: messages behind it disprove it.
-        return self.end is not None and self.end >= self.next and not self.missing(1)
+        stands = self.end is not None and self.end >= self.next
+        return stands and time.monotonic() >= self.ended_at + END_STANDS
+
+    def is_complete(self):
+        return self.has_ended() and not self.missing(1)
 
 
-def main(group, server, out, requests):
+def main(groups, servers, out, requests):
     handler = Handler()
-    downstream = open_group(*address(group))
+    lines = [open_group(*address) for address in addresses(groups)]
     asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server = address(server)
-    asked_at, new_at, known = 0.0, time.monotonic(), 0
+    servers = addresses(servers)
+    asked_at, turn, new_at, known = 0.0, 0, time.monotonic(), 0
     while not handler.is_complete() and time.monotonic() < new_at + GIVE_UP:
-        ready, _, _ = select.select([downstream, asker], [], [], ANSWER_WAIT)
+        ready, _, _ = select.select([*lines, asker], [], [], ANSWER_WAIT)
         for one in ready:
             datagram, sender = one.recvfrom(65_535)
-            if one is downstream or sender == server:
+            if one is not asker or sender in servers:
                 handler.take(datagram, by_request=one is asker)
         now = time.monotonic()
         if len(handler.messages) > known:
             known, new_at = len(handler.messages), now
         if requests and handler.session and now >= asked_at + ANSWER_WAIT:
-            asked_at = now
+            asked_at, turn = now, turn + 1
             for first, count in handler.missing(IN_FLIGHT):
-                asker.sendto(HEADER.pack(handler.session, first, count), server)
-        if not requests and handler.end is not None and handler.end >= handler.next:
+                request = HEADER.pack(handler.session, first, count)
+                asker.sendto(request, servers[turn % len(servers)])
+        if not requests and handler.has_ended():
             break
     with open(out, "wb") as file:
         for sequence in sorted(handler.messages):

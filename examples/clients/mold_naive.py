@@ -12,7 +12,7 @@ import sys
 def main(host, port, server, out):
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind((host, port))
-    receiver.settimeout(1.5)  # mistake: a silent line is taken for the end
+    receiver.settimeout(0.8)  # mistake: a silent line is taken for the end
     expected = None
     requested = False
     with open(out, "wb") as file:

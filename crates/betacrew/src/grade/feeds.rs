@@ -1,9 +1,9 @@
 //! Graded protocols besides the exercise's: messages over SoupBinTCP and MoldUDP64.
 //!
 //! A protocol has a folder of its own: `cases` is its table, `conversation` or `log` has what both
-//! sides sent, `rules` are what its specification asks of a client, `causes` names likely causes, and
-//! `timeline` describes the wire. All protocols share how messages are read from a client's output
-//! (`output`), compared with the tape (`compare`) and judged (`judge`).
+//! sides sent, `rules` are what its specification asks of a client, `causes` names likely causes,
+//! and `timeline` describes the wire. All protocols share how messages are read from a client's
+//! output (`output`), compared with the tape (`compare`) and judged (`judge`).
 
 pub(crate) mod compare;
 pub(crate) mod conditions;

@@ -2,7 +2,8 @@
 
 use super::cases::Case;
 
-/// Returns those of `cases` that match any of the patterns: an id, a group, or either with `*` and `?`.
+/// Returns those of `cases` that match any of the patterns: an id, a group, or either with `*` and
+/// `?`.
 /// Without patterns, returns all cases.
 ///
 /// # Errors

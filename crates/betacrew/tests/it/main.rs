@@ -20,7 +20,8 @@
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
 //! * `terminal`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
-//! * `grade`, `grade_causes`, `grade_jobs`: clients graded;
+//! * `grade`, `grade_causes`, `grade_jobs`: clients graded; `grade_feeds`: clients of SoupBinTCP and
+//!   MoldUDP64;
 //! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
@@ -70,6 +71,7 @@ mod follow;
 mod gateway;
 mod grade;
 mod grade_causes;
+mod grade_feeds;
 mod grade_jobs;
 mod grade_outputs;
 #[cfg(unix)]

@@ -15,6 +15,8 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::SystemTime;
 
+/// Maximum number of messages that are read; further ones are left out.
+const ROWS_MAX: usize = 200_000;
 /// Maximum depth of objects and arrays around the messages.
 const DEPTH_MAX: u32 = 4;
 
@@ -151,7 +153,9 @@ pub(crate) fn read(bytes: &[u8], tape: &FeedTape) -> Result<FeedRows, String> {
 fn lengths(bytes: &[u8]) -> Option<FeedRows> {
     let mut rows = Vec::new();
     let mut rest = bytes;
-    while let Some((&length, after)) = rest.split_first_chunk::<2>() {
+    while let Some((&length, after)) = rest.split_first_chunk::<2>()
+        && rows.len() < ROWS_MAX
+    {
         let length = usize::from(u16::from_be_bytes(length));
         let (message, after) = after.split_at(length.min(after.len()));
         rows.push(FeedRow { sequence: None, content: message.to_vec() });
@@ -190,6 +194,9 @@ fn bare(name: &str) -> String {
 
 /// Adds the messages in a JSON value. `key` is its name in the object around it.
 fn json(value: &Value, key: Option<&str>, tape: &FeedTape, depth: u32, rows: &mut Vec<FeedRow>) {
+    if rows.len() >= ROWS_MAX {
+        return;
+    }
     match value {
         Value::Object(members) => {
             if let Some(row) = object(members, key, tape) {
@@ -225,6 +232,10 @@ fn object(
     tape: &FeedTape,
 ) -> Option<FeedRow> {
     let texts = || members.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    // An object of several payloads is not one message.
+    if texts().filter(|(_, text)| decoded(text, tape).is_some()).nth(1).is_some() {
+        return None;
+    }
     let known = texts().find_map(|(_, text)| decoded(text, tape));
     let named = || {
         let payload = texts().find(|(name, _)| PAYLOADS.contains(&bare(name).as_str()));

@@ -36,8 +36,8 @@ impl GradedProtocol {
         }
     }
 
-    /// Returns the usual times in milliseconds of cases that take longer than others; `None` for the
-    /// exercise's, which has its own table.
+    /// Returns the usual times in milliseconds of cases that take longer than others; `None` for
+    /// the exercise's, which has its own table.
     pub(crate) const fn usual_times(self) -> Option<&'static [(&'static str, u64)]> {
         match self {
             Self::Betacrew => None,
@@ -65,10 +65,8 @@ impl GradedProtocol {
             Self::Mold => (0..lines).fold(" --flush 5ms".to_owned(), |flags, line| {
                 let receiver = usize::from(port) + 2 * line;
                 let server = receiver + 1;
-                flags
-                    + &format!(
-                        " --listen 'mold://127.0.0.1:{receiver}?request=127.0.0.1:{server}&start=3s'"
-                    )
+                let query = format!("request=127.0.0.1:{server}&start=3s");
+                flags + &format!(" --listen 'mold://127.0.0.1:{receiver}?{query}'")
             }),
         }
     }

@@ -3,5 +3,6 @@
 pub(crate) mod cases;
 pub(crate) mod causes;
 pub(crate) mod conversation;
+mod framing;
 pub(crate) mod rules;
 pub(crate) mod timeline;

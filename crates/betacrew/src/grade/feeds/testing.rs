@@ -29,7 +29,9 @@ fn the_tables_of_the_page_match_the_code() {
     let mut page = std::fs::read_to_string(PLACE).unwrap();
     if std::env::var_os("BETACREW_BLESS").is_some_and(|value| value == "1") {
         for (name, text) in &made {
-            page = page.replace(table(&page.clone(), name), text);
+            let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+            let before = format!("{start}{}{end}", table(&page, name));
+            page = page.replace(&before, &format!("{start}{text}{end}"));
         }
         std::fs::write(PLACE, &page).unwrap();
     }

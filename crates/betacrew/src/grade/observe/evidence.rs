@@ -81,7 +81,7 @@ pub(crate) struct Evidence {
     pub(crate) output: ClientOutput,
     /// Differences between output and tape; without an output, every packet is missing.
     pub(crate) differences: Differences,
-    /// Evidence of a case in another protocol than the exercise's, which has its own tape and output.
+    /// Evidence of a case in another protocol than the exercise's, with its own tape and output.
     pub(crate) feed: Option<FeedEvidence>,
     /// Sets of sequences computed once, because many rules need them.
     facts: CaseFacts,

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub(crate) const EVENTS_MAX: usize = 20_000;
 /// Maximum number of connections kept.
 pub(crate) const CONNS_MAX: usize = 10_000;
-/// Maximum number of frames kept of all connections together; further frames are not decoded.
+/// Maximum number of frames, or packets of SoupBinTCP, kept of all connections together; further
+/// ones are not decoded.
 pub(crate) const FRAMES_MAX: usize = 200_000;
 
 /// Event on a connection.
@@ -230,7 +231,12 @@ impl WireLog {
     pub(crate) fn receive(&mut self, at: Duration, conn: usize, bytes: &[u8]) -> Decoded {
         let soup = self.conns.get_mut(conn).and_then(|state| state.soup.as_mut());
         let Some(soup) = soup else { return Decoded::No };
-        for packet in soup.receive(at, bytes) {
+        if self.frames >= FRAMES_MAX {
+            return Decoded::Yes;
+        }
+        let packets = soup.receive(at, bytes);
+        self.frames += packets.len();
+        for packet in packets {
             self.add_event(at, conn, WireEventKind::Received(packet));
         }
         Decoded::Yes
@@ -249,7 +255,7 @@ impl WireLog {
         state.sent += bytes.len() as u64;
         let to = state.sent;
         if let Some(soup) = &mut state.soup {
-            soup.send(at, bytes);
+            self.frames += soup.send(at, bytes, FRAMES_MAX.saturating_sub(self.frames));
             return self.add_event(at, conn, WireEventKind::Sent { from, to });
         }
         let mut rest = bytes;
@@ -270,8 +276,8 @@ impl WireLog {
 /// Answer to whether bytes of a client were decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Decoded {
-    /// The log has the packets in them.
+    /// Bytes whose packets are in the log.
     Yes,
-    /// They are of the exercise's protocol.
+    /// Bytes of the exercise's protocol.
     No,
 }

@@ -30,7 +30,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of free ports tried until one is free in both IPv4 and IPv6.
 const PORT_TRIES: u32 = 50;
-/// Time of heartbeats before the first message of a line, in which a client opens its other sockets.
+/// Time of heartbeats before the first message of a line, in which a client opens its other
+/// sockets.
 const LEAD: Duration = Duration::from_millis(300);
 /// Time that a message waits for its datagram to fill.
 const FLUSH: Duration = Duration::from_millis(5);

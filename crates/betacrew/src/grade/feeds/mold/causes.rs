@@ -4,7 +4,8 @@
 use crate::grade::diagnose::{Cause, crashed};
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
-use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog};
+use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog, RequestKind};
+use crate::grade::feeds::mold::rules::MoldRule;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
@@ -38,13 +39,15 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("heartbeat-as-message", heartbeat_as_message),
     ("end-as-count", end_as_count),
     ("damaged-kept", damaged_kept),
-    ("stops-in-silence", stops_in_silence),
     ("end-believed", end_believed),
+    ("stops-in-silence", stops_in_silence),
     ("first-of-datagram", first_of_datagram),
+    ("damaged-counted", damaged_counted),
     ("never-requests", never_requests),
     ("first-gap-only", first_gap_only),
     ("start-unseen", start_unseen),
     ("tail-unseen", tail_unseen),
+    ("one-server-only", one_server_only),
     ("partial-answer", partial_answer),
     ("not-asked-again", not_asked_again),
     ("answers-unread", answers_unread),
@@ -55,8 +58,12 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the output has every message.
-const END_CAUSES: &[(&str, CauseFinder)] =
-    &[("crash", crash), ("arrival-order", arrival_order), ("end-ignored", end_ignored)];
+const END_CAUSES: &[(&str, CauseFinder)] = &[
+    ("crash", crash),
+    ("end-as-count", end_as_count),
+    ("arrival-order", arrival_order),
+    ("end-ignored", end_ignored),
+];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
 const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] =
@@ -79,7 +86,10 @@ pub(crate) fn cause(
     let run = Run { evidence, feed, log, gaps: log.gaps(), requested, answered };
     let is_complete = evidence.has_output() && feed.differences.is_complete();
     let known: &[(&str, CauseFinder)] = match condition {
-        // A broken rule explains itself.
+        FeedCondition::Mold(MoldRule::OtherSession) => {
+            &[("other-session-kept", other_session_kept)]
+        }
+        // Another broken rule explains itself.
         FeedCondition::Mold(_) => return None,
         FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
@@ -92,12 +102,23 @@ pub(crate) fn cause(
 #[cfg(test)]
 pub(crate) fn ids() -> std::collections::BTreeSet<&'static str> {
     let lists = [MESSAGE_CAUSES, END_CAUSES, EXIT_CODE_CAUSES].concat();
-    lists.iter().map(|(id, _)| *id).collect()
+    lists.iter().map(|(id, _)| *id).chain(["other-session-kept"]).collect()
 }
 
 impl Run<'_> {
     fn has(&self, seq: Seq) -> bool {
         !self.feed.differences.missing.contains(seq)
+    }
+
+    /// Returns whether a datagram of the exchange was damaged.
+    fn has_damaged(&self) -> bool {
+        self.log.events.iter().any(|event| {
+            matches!(
+                event.what,
+                MoldEventKind::Sent(DatagramKind::Damaged)
+                    | MoldEventKind::Answered(DatagramKind::Damaged)
+            )
+        })
     }
 
     fn missing(&self) -> &SeqSet {
@@ -139,7 +160,8 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
     let is_empty = run.feed.differences.foreign.iter().any(Vec::is_empty);
     let has_empty = (1..=run.feed.tape.last())
         .any(|seq| run.feed.tape.message(seq).is_some_and(<[u8]>::is_empty));
-    (is_empty && !has_empty).then(|| {
+    // A datagram that was cut short may have left such a row, too.
+    (is_empty && !has_empty && !run.has_damaged()).then(|| {
         "it writes a message of 0 bytes for a datagram without messages: a count of 0 is a \
          heartbeat, and one of 65,535 the end of the session"
             .to_owned()
@@ -150,7 +172,7 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
 fn end_as_count(run: &Run<'_>) -> Option<String> {
     let last = run.feed.tape.last();
     let beyond = run.log.events.iter().any(|event| match &event.what {
-        MoldEventKind::Requested(super::log::RequestKind::Wrong(what)) => {
+        MoldEventKind::Requested(RequestKind::Wrong(what)) => {
             what.contains("messages from")
                 && run.log.ended_at().is_some_and(|ended| ended <= event.at)
         }
@@ -166,19 +188,27 @@ fn end_as_count(run: &Run<'_>) -> Option<String> {
 
 /// Detects contents of damaged datagrams in the output.
 fn damaged_kept(run: &Run<'_>) -> Option<String> {
-    let has_damaged = run.log.events.iter().any(|event| {
-        matches!(
-            event.what,
-            MoldEventKind::Sent(DatagramKind::Damaged)
-                | MoldEventKind::Answered(DatagramKind::Damaged)
-        )
-    });
     let is_wrong =
         !run.feed.differences.foreign.is_empty() || !run.feed.differences.misnumbered.is_empty();
-    (has_damaged && is_wrong).then(|| {
+    (run.has_damaged() && is_wrong).then(|| {
         "it writes what is in damaged datagrams: check that the count and the lengths fill a \
          datagram exactly before taking anything out of it"
             .to_owned()
+    })
+}
+
+/// Detects a client that takes the sequence and the count of damaged datagrams.
+fn damaged_counted(run: &Run<'_>) -> Option<String> {
+    let asks =
+        |range: &SeqRange| run.requested.ranges().iter().any(|r| r.intersect(*range).is_some());
+    let unasked = !run.missing().ranges().iter().any(asks);
+    let is_gap = run.missing_although_sent().is_empty() && !run.missing().is_empty();
+    (run.has_damaged() && is_gap && unasked).then(|| {
+        format!(
+            "{} in damaged datagrams, and not requested: take nothing from such a datagram, not \
+             even its sequence and count",
+            with_verb(run.missing())
+        )
     })
 }
 
@@ -238,7 +268,12 @@ fn never_requests(run: &Run<'_>) -> Option<String> {
     let is_gap = !run.gaps.is_empty() && run.missing_although_sent().is_empty();
     let nothing =
         !run.log.events.iter().any(|event| matches!(event.what, MoldEventKind::Requested(_)));
-    (is_gap && nothing && !run.missing().is_empty()).then(|| {
+    // A gap at the start or at the end may be one that the client does not see.
+    let last = run.feed.tape.last();
+    let is_inside = |gap: &SeqRange| gap.first() > 1 && gap.last() < last;
+    let has_inside = run.gaps.ranges().iter().any(is_inside);
+    let is_certain = has_inside && !run.has_damaged() && !run.missing().is_empty();
+    (is_gap && nothing && is_certain).then(|| {
         format!("{} dropped and not requested: the client requests nothing", with_verb(&run.gaps))
     })
 }
@@ -264,10 +299,8 @@ fn start_unseen(run: &Run<'_>) -> Option<String> {
     let start: SeqSet = std::iter::once(*first).collect();
     (*run.missing() == start && !run.requested.contains(1)).then(|| {
         format!(
-            "{} dropped and not requested: the client takes the first message that it receives ({}) \
-             for the first of the session",
-            with_verb(&start),
-            first.last() + 1
+            "{} dropped and not requested: a session begins with message 1, whatever comes first",
+            with_verb(&start)
         )
     })
 }
@@ -279,9 +312,23 @@ fn tail_unseen(run: &Run<'_>) -> Option<String> {
     let unasked = run.requested.ranges().iter().all(|r| r.intersect(*tail).is_none());
     (*run.missing() == set && unasked).then(|| {
         format!(
-            "{} dropped and not requested: no later message shows such a gap, but the heartbeats and \
-             the end of the session have the next sequence",
+            "{} dropped and not requested: no later message shows such a gap, but the heartbeats \
+             and the end of the session have the next sequence",
             with_verb(&set)
+        )
+    })
+}
+
+/// Detects a client that asks only a request server that never answers.
+fn one_server_only(run: &Run<'_>) -> Option<String> {
+    let lines = run.log.ports.len();
+    let asked: Vec<usize> = (0..lines).filter(|line| run.log.asks(*line)).collect();
+    let [only] = asked[..] else { return None };
+    (lines > 1 && run.answered.is_empty() && !run.missing().is_empty()).then(|| {
+        format!(
+            "it requested messages only from the server of line {}, which answered nothing: the \
+             server of the other line has the same messages",
+            only + 1
         )
     })
 }
@@ -298,8 +345,8 @@ fn partial_answer(run: &Run<'_>) -> Option<String> {
         (lacks && !again).then_some((at, *answer, rest))
     })?;
     Some(format!(
-        "a request from message {} was answered with messages up to {}, and the rest (up to {}) not \
-         requested again: an answer is one datagram",
+        "a request from message {} was answered with messages up to {}, and the rest (up to {}) \
+         not requested again: an answer is one datagram",
         partial.first(),
         partial.last(),
         rest.last()
@@ -364,7 +411,8 @@ fn arrival_order(run: &Run<'_>) -> Option<String> {
 
 /// Detects a client that takes no notice of the end of the session.
 fn end_ignored(run: &Run<'_>) -> Option<String> {
-    let ended = run.log.ended_at().filter(|_| run.was_killed())?;
+    // What a damaged datagram makes a client expect is not known.
+    let ended = run.log.ended_at().filter(|_| run.was_killed() && !run.has_damaged())?;
     let waited = run.evidence.process.took.saturating_sub(ended);
     let is_all_sent = run.missing().is_empty() || run.missing_although_sent() == *run.missing();
     (is_all_sent && waited > Duration::from_secs(1)).then(|| {
@@ -374,6 +422,12 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
             took(waited)
         )
     })
+}
+
+fn other_session_kept(run: &Run<'_>) -> Option<String> {
+    MoldRule::OtherSession
+        .broken(run.evidence)
+        .map(|text| text + ": compare the session of each datagram with that of the first")
 }
 
 fn never_gives_up(run: &Run<'_>) -> Option<String> {

@@ -125,10 +125,16 @@ impl MoldLog {
         }
     }
 
-    /// Returns the datagrams of messages that the lines sent, with their times.
+    /// Returns the datagrams of messages that the lines sent to which the client listens, with
+    /// their times.
     pub(crate) fn sent(&self) -> impl Iterator<Item = (Duration, SeqRange)> {
-        self.events.iter().filter_map(|event| match event.what {
-            MoldEventKind::Sent(DatagramKind::Messages(range)) => Some((event.at, range)),
+        let heard: Vec<bool> = (0..self.ports.len()).map(|line| self.listens(line)).collect();
+        self.events.iter().filter_map(move |event| match event.what {
+            MoldEventKind::Sent(DatagramKind::Messages(range))
+                if heard.get(event.line) == Some(&true) =>
+            {
+                Some((event.at, range))
+            }
             _ => None,
         })
     }
@@ -158,7 +164,22 @@ impl MoldLog {
         self.events.iter().find(|event| is_end(&event.what)).map(|event| event.at)
     }
 
-    /// Returns the messages that no line has sent.
+    /// Returns whether the client listens to a line, as far as is known.
+    pub(crate) fn listens(&self, line: usize) -> bool {
+        let joins = |line| {
+            move |event: &MoldEvent| event.line == line && event.what == MoldEventKind::Joined
+        };
+        let is_known = self.events.iter().any(joins(0));
+        !is_known || self.events.iter().any(joins(line))
+    }
+
+    /// Returns whether the client has sent a request to the server of a line.
+    pub(crate) fn asks(&self, line: usize) -> bool {
+        let mut of_line = self.events.iter().filter(|event| event.line == line);
+        of_line.any(|event| matches!(event.what, MoldEventKind::Requested(_)))
+    }
+
+    /// Returns the messages that no line has sent to which the client listens.
     pub(crate) fn gaps(&self) -> SeqSet {
         let mut gaps: SeqSet = SeqRange::new(1, self.last).into_iter().collect();
         self.sent().for_each(|(_, range)| gaps.remove(range));

@@ -12,10 +12,13 @@ use feed::wire::Protocol;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Maximum time for which a line waits for its client.
-const JOIN_MAX: Duration = Duration::from_secs(4);
+/// Time after which a line begins where the system does not tell whether its client is there.
+const START_AFTER: Duration = Duration::from_secs(2);
 /// Interval at which a line that waits looks for its client.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Time after the client was seen in which it may open the sockets of further lines.
+const FURTHER_MAX: Duration = Duration::from_millis(300);
 
 /// Client of the lines, as far as it was seen.
 #[derive(Clone, Copy, Default, Debug)]
@@ -23,6 +26,10 @@ pub(crate) struct Joining {
     /// True once the lines may send.
     has_joined: bool,
     looked_at: Duration,
+    /// Time at which the client was seen.
+    joined_at: Duration,
+    /// Number of lines that were looked for.
+    lines: usize,
 }
 
 impl<E: Exchange> WireRecorder<E> {
@@ -30,6 +37,7 @@ impl<E: Exchange> WireRecorder<E> {
     fn may_send(&mut self, now: Duration) -> bool {
         self.note_began(now);
         if self.joining.has_joined {
+            self.look_for_further(now);
             return true;
         }
         if now < self.joining.looked_at + LOOK_INTERVAL && now > Duration::ZERO {
@@ -40,8 +48,8 @@ impl<E: Exchange> WireRecorder<E> {
         let port = mold.ports.first().copied().unwrap_or(0);
         match has_socket(port) {
             Some(true) => self.join(now),
-            // A client that nobody sees may still be there.
-            Some(false) | None => self.joining.has_joined = now >= JOIN_MAX,
+            None if now >= START_AFTER => self.join(now),
+            Some(false) | None => {}
         }
         self.joining.has_joined
     }
@@ -49,8 +57,22 @@ impl<E: Exchange> WireRecorder<E> {
     /// Notes that the client is there.
     fn join(&mut self, now: Duration) {
         if !std::mem::replace(&mut self.joining.has_joined, true) {
+            (self.joining.joined_at, self.joining.lines) = (now, 1);
             self.log.open(Protocol::Mold, now);
             self.add_mold(now, 0, MoldEventKind::Joined);
+        }
+    }
+
+    /// Notes to which further lines the client listens, once it had the time to open its sockets.
+    fn look_for_further(&mut self, now: Duration) {
+        let line = self.joining.lines;
+        let port = self.log.mold.as_ref().and_then(|mold| mold.ports.get(line).copied());
+        let Some(port) = port.filter(|_| now >= self.joining.joined_at + FURTHER_MAX) else {
+            return;
+        };
+        self.joining.lines += 1;
+        if has_socket(port) == Some(true) {
+            self.add_mold(now, line, MoldEventKind::Joined);
         }
     }
 
@@ -83,7 +105,7 @@ impl<E: Exchange> WireRecorder<E> {
 enum Answers {
     /// Datagrams of the line.
     No { before: usize },
-    /// Answers of its request server.
+    /// Answers of the line's request server.
     Yes { before: usize },
 }
 

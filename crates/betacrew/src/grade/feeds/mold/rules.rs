@@ -4,6 +4,7 @@ use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog, Reque
 use crate::grade::observe::evidence::Evidence;
 use crate::text::formatting::took;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Time that a datagram may take to be read. A request before is no request for a known message.
@@ -22,12 +23,19 @@ pub(crate) enum MoldRule {
     NoStorm,
     /// Messages dropped at the end are requested as soon as a heartbeat shows them.
     TailByHeartbeat,
+    /// Messages under the name of another session are requested from this one.
+    OtherSession,
 }
 
 impl MoldRule {
     /// All rules.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::LegalRequests, Self::OnlyMissing, Self::NoStorm, Self::TailByHeartbeat];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::LegalRequests,
+        Self::OnlyMissing,
+        Self::NoStorm,
+        Self::TailByHeartbeat,
+        Self::OtherSession,
+    ];
 
     /// Returns what the rule expects, as a noun.
     pub(crate) const fn expected(self) -> &'static str {
@@ -36,6 +44,7 @@ impl MoldRule {
             Self::OnlyMissing => "requests for missing messages only",
             Self::NoStorm => "pauses between requests for the same message",
             Self::TailByHeartbeat => "a request for the last messages before the session ends",
+            Self::OtherSession => "no message from datagrams of another session",
         }
     }
 
@@ -52,16 +61,36 @@ impl MoldRule {
             Self::OnlyMissing => needless(log),
             Self::NoStorm => storm(log),
             Self::TailByHeartbeat => late_tail(log),
+            Self::OtherSession => other_session(evidence, log),
         }
     }
 }
 
+/// Describes messages of the output that came only under the name of another session.
+fn other_session(evidence: &Evidence, log: &MoldLog) -> Option<String> {
+    let feed = evidence.feed.as_ref()?;
+    let mut foreign = SeqSet::new();
+    for event in &log.events {
+        if let MoldEventKind::Sent(DatagramKind::OtherSession(Some(range))) = event.what {
+            foreign.insert(range);
+        }
+    }
+    log.sent().chain(log.answered()).for_each(|(_, range)| foreign.remove(range));
+    feed.differences.missing.ranges().iter().for_each(|range| foreign.remove(*range));
+    (evidence.has_output() && !foreign.is_empty())
+        .then(|| format!("it took messages {foreign:.6} from datagrams of another session"))
+}
+
+/// Describes a request for messages that the client had received.
 fn needless(log: &MoldLog) -> Option<String> {
-    let had: Vec<(Duration, SeqRange)> = log.sent().chain(log.answered()).collect();
+    let mut had: Vec<(Duration, SeqRange)> = log.sent().chain(log.answered()).collect();
+    had.sort_by_key(|(at, _)| *at);
+    let mut had = had.into_iter().peekable();
+    let mut known = SeqSet::new();
     for (at, range) in log.requested() {
-        let mut known = SeqSet::new();
-        let before = had.iter().filter(|(sent, _)| *sent + READ_MAX < at);
-        before.for_each(|(_, range)| known.insert(*range));
+        while let Some((_, range)) = had.next_if(|(sent, _)| *sent + READ_MAX < at) {
+            known.insert(range);
+        }
         if known.covers(range) {
             let what = match range.first() == range.last() {
                 true => format!("message {}", range.first()),
@@ -73,17 +102,21 @@ fn needless(log: &MoldLog) -> Option<String> {
     None
 }
 
+/// Describes a message that was requested over and over.
 fn storm(log: &MoldLog) -> Option<String> {
-    let all: Vec<(Duration, SeqRange)> = log.requested().collect();
-    let firsts: Vec<(Duration, Seq)> = all.iter().map(|(at, range)| (*at, range.first())).collect();
-    for (place, (from, first)) in firsts.iter().enumerate() {
-        let within =
-            |(at, seq): &&(Duration, Seq)| seq == first && *at < *from + Duration::from_secs(1);
-        let times =
-            firsts[place..].iter().take_while(|(at, _)| *at < *from + Duration::from_secs(1));
-        let times = times.filter(within).count();
-        if times > REPEATS_MAX {
-            return Some(format!("it requested message {first} {times} times within a second"));
+    let mut recent: HashMap<Seq, VecDeque<Duration>> = HashMap::new();
+    for (at, range) in log.requested() {
+        let times = recent.entry(range.first()).or_default();
+        times.push_back(at);
+        while times.front().is_some_and(|first| *first + Duration::from_secs(1) <= at) {
+            times.pop_front();
+        }
+        if times.len() > REPEATS_MAX {
+            let (seq, times) = (range.first(), times.len());
+            return Some(format!(
+                "it requested message {seq} more than {} times within a second",
+                times - 1
+            ));
         }
     }
     None

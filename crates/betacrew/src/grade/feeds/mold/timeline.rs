@@ -16,7 +16,7 @@ pub(crate) fn timeline(log: &MoldLog) -> Vec<TimelineLine> {
         let (at, conn) = (event.at, event.line);
         let mut put = |from, text| lines.push(TimelineLine { at, until: at, conn, from, text });
         match &event.what {
-            MoldEventKind::Joined => put(SentBy::Client, "opens the port of the line".to_owned()),
+            MoldEventKind::Joined => put(SentBy::Client, "has opened the line's port".to_owned()),
             MoldEventKind::Requested(RequestKind::Messages(range)) => {
                 put(SentBy::Client, format!("requests {}", messages(*range)));
             }

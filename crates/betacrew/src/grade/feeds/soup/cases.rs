@@ -121,7 +121,7 @@ pub(crate) const LONGER: &[(&str, u64)] = &[
 pub(crate) const CASES: &[Case] = &[
     case("basics/complete-stream", Must, ALL, apart("clean"), Complete),
     case("basics/as-fast-as-possible", Must, FRAMES, play("clean"), Complete),
-    case("basics/long-session", Must, ALL, play("clean").on("itch:5000"), Complete),
+    case("basics/long-session", Must, ALL, play("clean").on("itch:2000"), Complete),
     case("basics/one-message", Must, ALL, apart("clean").on("itch:1"), Complete),
 
     case("login/form", Should, LOGIN_FORM, apart("clean"), Soup(SoupRule::LoginForm)),
@@ -143,7 +143,7 @@ pub(crate) const CASES: &[Case] = &[
     case("framing/one-write", Must, FRAMES, in_pieces("coalesced"), Complete),
     case("framing/odd-pieces", Must, FRAMES, in_pieces("odd-pieces"), Complete),
     case("framing/byte-by-byte", Must, FRAMES, in_pieces("byte-by-byte"), Complete),
-    case("framing/large", Must, FRAMES, play("clean").on("itch:2000"), Complete),
+    case("framing/large", Must, FRAMES, play("clean").on("itch:1000"), Complete),
 
     case("packets/debug", Must, SKIP, apart("soup-debug"), Complete),
     case("packets/unsequenced", Must, SKIP, apart("soup-unsequenced"), Complete),
@@ -155,7 +155,8 @@ pub(crate) const CASES: &[Case] = &[
     case("packets/no-length", Should, NO_LENGTH, apart("soup-no-length"), Complete),
 
     case("heartbeats/of-the-client", Must, BEATS, slow("clean"), Soup(SoupRule::Heartbeats)),
-    case("heartbeats/of-the-exchange", Must, PATIENCE, apart("stall"), Complete),
+    case("heartbeats/of-the-exchange", Must, PATIENCE, 
+        CaseSetup { tape: Some("itch:3"), pace: Some("16B/s"), ..apart("clean") }, Complete),
     case("heartbeats/none", Should, PATIENCE, apart("soup-no-heartbeats"), Complete)
         .with_double_timeout(),
 

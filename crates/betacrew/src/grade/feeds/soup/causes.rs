@@ -5,8 +5,10 @@ use crate::grade::diagnose::{Cause, crashed};
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
+use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
 use crate::grade::feeds::soup::rules::{SoupRule, conversations};
-use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
+use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
@@ -18,10 +20,10 @@ use std::time::Duration;
 const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
 
 /// Evidence of a run, with the connections in their order.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     evidence: &'a Evidence,
-    feed: &'a FeedEvidence,
-    all: Vec<&'a SoupConversation>,
+    pub(super) feed: &'a FeedEvidence,
+    pub(super) all: Vec<&'a SoupConversation>,
 }
 
 /// Function that returns the explanation of one cause, if the evidence has its pattern.
@@ -41,6 +43,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("mixes-sessions", mixes_sessions),
     ("gives-up", gives_up),
     ("waits-for-login", waits_for_login),
+    ("no-length-ignored", no_length_ignored),
     ("waits-in-silence", waits_in_silence),
     ("ends-early", ends_early),
     ("end-ignored", end_ignored),
@@ -96,12 +99,42 @@ impl Run<'_> {
     }
 
     /// Returns whether the output has no message that is missing, repeated or under another number.
-    fn has(&self, seq: Seq) -> bool {
+    pub(super) fn has(&self, seq: Seq) -> bool {
         !self.feed.differences.missing.contains(seq)
+    }
+
+    /// Returns whether the output has a message, or a row that begins with it.
+    pub(super) fn takes(&self, seq: Seq) -> bool {
+        let message = self.feed.tape.message(seq).unwrap_or_default();
+        let begins = |row: &Vec<u8>| !message.is_empty() && row.starts_with(message);
+        self.has(seq) || self.feed.differences.foreign.iter().any(begins)
     }
 
     fn was_killed(&self) -> bool {
         self.evidence.process.ended == ProcessEnd::Killed
+    }
+
+    /// Returns whether the client ended its last connection before the exchange did, after its login
+    /// was accepted.
+    fn has_left(&self) -> bool {
+        if self.all.last().is_none_or(|soup| soup.accepted().is_none()) {
+            return false;
+        }
+        let conn = conversations(self.evidence).last().map(|(conn, _)| *conn);
+        let ends = self.evidence.wire.events.iter().find(|event| {
+            Some(event.conn) == conn
+                && matches!(
+                    event.what,
+                    WireEventKind::ClientEnded
+                        | WireEventKind::Finished
+                        | WireEventKind::Closed
+                        | WireEventKind::Reset
+                        | WireEventKind::ResetByExchange
+                )
+        });
+        ends.is_some_and(|end| {
+            matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
+        })
     }
 
     /// Returns the time of the last event of the client or the exchange before the grader's kill.
@@ -210,76 +243,9 @@ fn part_kept(run: &Run<'_>) -> Option<String> {
     };
     let seq = run.feed.differences.foreign.iter().find_map(is_part)?;
     Some(format!(
-        "it writes the first bytes of message {seq}, whose connection ended inside it: only a whole \
-         packet is a message"
+        "it writes the first bytes of message {seq}, whose connection ended inside it: only a \
+         whole packet is a message"
     ))
-}
-
-/// Place of a message in the exchange's writes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Behind another packet in its write.
-    Behind,
-    /// In more than one write.
-    Cut,
-    /// First in a write that has all of it.
-    First,
-}
-
-/// Returns the place of each message that was sent whole, by connection and in order.
-fn places(run: &Run<'_>) -> Vec<(Seq, Place)> {
-    let mut found = Vec::new();
-    for soup in &run.all {
-        for (seq, packet) in soup.messages() {
-            let (first, last) = soup.writes_of(packet);
-            let begins = soup.writes.get(first).is_some_and(|(_, w)| w.start == packet.bytes.start);
-            found.push((
-                seq,
-                match (first == last, begins) {
-                    (false, _) => Place::Cut,
-                    (true, true) => Place::First,
-                    (true, false) => Place::Behind,
-                },
-            ));
-        }
-    }
-    found
-}
-
-/// Returns the first message that the output lacks although it was sent whole, with its place.
-fn first_missing(run: &Run<'_>) -> Option<(Seq, Place)> {
-    let all = places(run);
-    // A message that was sent twice may be missing for another reason.
-    let seq = (1..=run.feed.tape.last())
-        .filter(|seq| !run.has(*seq))
-        .find(|seq| all.iter().any(|(sent, _)| sent == seq))?;
-    let mut sent = all.into_iter().filter(|(sent, _)| *sent == seq);
-    sent.next()
-}
-
-/// Detects that a client takes only the first packet of each read.
-fn first_of_read(run: &Run<'_>) -> Option<String> {
-    let (seq, place) = first_missing(run)?;
-    let all = places(run);
-    let is_kept = |wanted| all.iter().all(|(seq, place)| *place != wanted || run.has(*seq));
-    let none_behind = all.iter().all(|(seq, place)| *place != Place::Behind || !run.has(*seq));
-    (place == Place::Behind && is_kept(Place::First) && none_behind).then(|| {
-        format!(
-            "message {seq} was sent in one write behind another packet, and is missing like all \
-             such: the client takes a read for a packet; split it by the lengths in it"
-        )
-    })
-}
-
-/// Detects that a client does not join the parts of a packet.
-fn split_packet(run: &Run<'_>) -> Option<String> {
-    let (seq, place) = first_missing(run)?;
-    (place == Place::Cut).then(|| {
-        format!(
-            "message {seq} was sent in several writes, and is missing: the client does not join the \
-             bytes of two reads; keep what is left of a read for the next one"
-        )
-    })
 }
 
 /// Returns the logins that were accepted, each with the requested and the accepted sequence.
@@ -346,7 +312,7 @@ fn mixes_sessions(run: &Run<'_>) -> Option<String> {
 /// Detects that a client does not log in again after a break or a rejection.
 fn gives_up(run: &Run<'_>) -> Option<String> {
     let last = run.all.last()?;
-    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some());
+    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some()) || run.has_left();
     let had = run.sent().last().copied().unwrap_or(0);
     let missing = &run.feed.differences.missing;
     let rest = SeqRange::new(had + 1, run.feed.tape.last());
@@ -390,6 +356,17 @@ fn waits_for_login(run: &Run<'_>) -> Option<String> {
     })
 }
 
+/// Detects a client that keeps a connection behind a length of 0.
+fn no_length_ignored(run: &Run<'_>) -> Option<String> {
+    let last = run.all.last().filter(|_| run.was_killed())?;
+    let broken = last.sent.iter().find(|packet| packet.what == SentKind::NoLength)?;
+    Some(format!(
+        "a length of 0 came after {}, and the client kept the connection: nothing behind it can be \
+         read, so close it and log in again",
+        took(broken.at)
+    ))
+}
+
 /// Detects a client that keeps a connection on which nothing arrives any more.
 fn waits_in_silence(run: &Run<'_>) -> Option<String> {
     let last = run.all.last().filter(|_| run.was_killed())?;
@@ -414,7 +391,7 @@ fn ends_early(run: &Run<'_>) -> Option<String> {
     let is_rest = SeqRange::new(had + 1, run.feed.tape.last())
         .is_some_and(|rest| *missing == [rest].into_iter().collect());
     let is_left = matches!(run.evidence.process.ended, ProcessEnd::Exited(_));
-    (is_left && is_rest && !has_ended && !run.all.is_empty()).then(|| {
+    (is_left && is_rest && !has_ended && run.has_left()).then(|| {
         let heartbeats = run.all.iter().flat_map(|soup| &soup.sent);
         let heartbeats = heartbeats.filter(|packet| packet.what == SentKind::Heartbeat).count();
         let idle = match heartbeats {
@@ -430,6 +407,17 @@ fn ends_early(run: &Run<'_>) -> Option<String> {
 
 /// Detects a client that takes no notice of the end of the session.
 fn end_ignored(run: &Run<'_>) -> Option<String> {
+    // A client that takes a read for a packet does not see an end behind another packet.
+    let hides_end = |soup: &&SoupConversation| {
+        let end = soup.sent.iter().find(|packet| packet.what == SentKind::End);
+        end.is_some_and(|end| {
+            let write = soup.writes.get(soup.writes_of(end).0);
+            write.is_some_and(|(_, bytes)| bytes.start != end.bytes.start)
+        })
+    };
+    if run.all.iter().any(hides_end) && !run.feed.differences.is_complete() {
+        return None;
+    }
     let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
     let again = run.all.iter().flat_map(|soup| soup.logins()).any(|(at, ..)| at > ended);
     let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
@@ -441,8 +429,14 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
     }
     let waited = run.evidence.process.took.saturating_sub(ended);
     let lasts = is_alive && waited > GAVE_UP_AFTER;
-    // What the client was busy with is not known if it went on to send packets.
-    (lasts && run.last_event() <= ended + GAVE_UP_AFTER * 20).then(|| {
+    // A client that has ended its side has noticed the end.
+    let leaves = run
+        .evidence
+        .events_before_kill()
+        .any(|event| event.at >= ended && event.what == WireEventKind::ClientEnded);
+    // Without an output, the client may not have read the end yet.
+    let is_idle = run.feed.differences.is_complete() || run.evidence.process.was_stuck;
+    (lasts && !leaves && is_idle).then(|| {
         format!(
             "the end of the session (type Z) came after {}, and the client went on waiting",
             took(ended)
@@ -480,7 +474,11 @@ fn always_zero(run: &Run<'_>) -> Option<String> {
 
 fn too_slow(run: &Run<'_>) -> Option<String> {
     let took = run.evidence.process.took;
-    let recent = run.last_event() + Duration::from_secs(1) > took;
+    let written = match run.feed.output {
+        ClientOutput::Found { written, .. } => written.unwrap_or_default(),
+        _ => Duration::ZERO,
+    };
+    let recent = run.last_event().max(written) + Duration::from_millis(1500) > took;
     (run.was_killed() && recent).then(|| {
         format!(
             "{} were not written at the time limit, and it was still active",

@@ -97,12 +97,15 @@ impl Default for SideDecoder {
 }
 
 impl SoupConversation {
-    /// Adds bytes that the exchange sent in one write.
-    pub(crate) fn send(&mut self, at: Duration, bytes: &[u8]) {
+    /// Adds bytes that the exchange sent in one write, and decodes at most about `most` packets of
+    /// them. Returns the number of packets.
+    pub(crate) fn send(&mut self, at: Duration, bytes: &[u8], most: usize) -> usize {
         let before = self.writes.last().map_or(0, |(_, bytes)| bytes.end);
         self.writes.push((at, before..before + bytes.len() as u64));
         let mut rest = bytes;
         let mut from = self.sent.last().map_or(0, |packet| packet.bytes.end);
+        let count = self.sent.len();
+        self.sender.is_over |= most == 0;
         while !self.sender.is_over && self.sent.len() < PACKETS_MAX {
             let mut add = |length: usize, what| {
                 let bytes = from..from + length as u64;
@@ -110,7 +113,7 @@ impl SoupConversation {
                 self.sent.push(SentPacket { at, bytes, what });
             };
             match self.sender.framer.next(&mut rest) {
-                Ok(None) => return,
+                Ok(None) => break,
                 Ok(Some(Received::Sequenced(run))) => {
                     for message in run.messages() {
                         add(HEADER_BYTES + message.len(), SentKind::Message(self.next));
@@ -130,6 +133,7 @@ impl SoupConversation {
                 }
             }
         }
+        self.sent.len() - count
     }
 
     /// Returns how many of the bytes that are to be sent belong to the first packet among them.
