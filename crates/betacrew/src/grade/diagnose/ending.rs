@@ -281,8 +281,8 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
     (is_waiting && is_between && !was_busy(evidence)).then(|| {
         format!(
-            "at the time limit, {}, the client had requested {} and got them, and not yet requested \
-             {}: it waits too long between its requests",
+            "at the time limit, {}, the client had requested {} and not yet {}, although all answers \
+             had arrived: it waits too long between its requests",
             took(evidence.process.took),
             packets(requested.iter().copied()),
             packets(left)

@@ -163,6 +163,21 @@ fn an_established_cause_explains_runs_with_a_part_of_its_pattern() {
 }
 
 #[test]
+fn a_read_that_ends_inside_a_packet_explains_what_follows_from_it() {
+    let gaps = [5, 6, 7];
+    let unread = || {
+        let ask = classic_run().stream(without(&gaps)).ask(gaps).send([5]);
+        ask.ends().send([6, 7]).closed().write(without(&[6, 7]))
+    };
+    // The misread packet has made the client request others, and close the connection too early.
+    let cut = stream().one_by_one().send(1..=6).pieces([7], 9).send(8..=14).finished().closed();
+    let cut = cut.ask([2, 9]).send([2]).ends().send([9]).closed().write(without(&[7, 9]));
+    let runs = vec![(cut, true), (unread(), true), (unread(), true), (unread(), true)];
+    let named = named_in(runs);
+    assert_eq!(named[..2], ["split-packet", "answers-unread"]);
+}
+
+#[test]
 fn the_number_of_runs_that_show_a_cause_is_reported() {
     let run = |seq: Seq| classic_run().stream(without(&[seq])).write(without(&[seq]));
     let causes = causes_in((4..=9).map(|seq| (run(seq), true)).collect());
