@@ -92,7 +92,7 @@ impl<'a> Standing<'a> {
                         runs.iter().any(|other| by(run.evidence, other.evidence))
                     }
                 };
-                !refuted && check.needs.is_none_or(|needs| needs(runs))
+                !refuted && check.needs.is_none_or(|needs| needs(run.evidence, runs))
             });
         }
         let mut shown_by: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();

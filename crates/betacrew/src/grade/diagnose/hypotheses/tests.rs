@@ -198,6 +198,18 @@ fn streams_that_replace_requests_and_waits_for_no_packet_are_recognised() {
 }
 
 #[test]
+fn a_stream_that_a_client_always_ends_shows_no_split_packet() {
+    let part = || stream().send(1..=5).together_cut(6, 9);
+    assert_eq!(named_in(vec![(part(), true)]), ["split-packet"]);
+    let whole = stream().send(1..=2).ends().send(3..=14).closed();
+    assert_eq!(named_in(vec![(part(), true), (whole, true)]), ["leaves-stream"; 2]);
+    // A crash ends the connections of a client, too.
+    let report = "Traceback (most recent call last):\nIndexError: list index out of range";
+    let crash = part().ended(ProcessEnd::Exited(1)).says(report);
+    assert_eq!(crash.id(), "crash-in-packet");
+}
+
+#[test]
 fn a_client_that_ends_its_stream_is_recognised_unless_it_reads_on() {
     let left = || stream().send(1..=2).ends().send(3..=14).closed();
     let (id, text) = left().write(1..=2).cause();
