@@ -16,9 +16,12 @@ pub(super) struct CauseCheck {
     /// Returns whether the cause explains a failure without its whole pattern, once other runs show
     /// the cause.
     pub(super) exposed: Option<fn(&Evidence) -> bool>,
-    /// Returns whether the runs together show what one run alone cannot show.
-    pub(super) needs: Option<fn(&[CaseRun<'_>]) -> bool>,
+    /// Returns whether all runs together show what the run of the claim alone cannot show.
+    pub(super) needs: Option<Need>,
 }
+
+/// Test whether all runs together support a claim about one of them.
+pub(super) type Need = fn(&Evidence, &[CaseRun<'_>]) -> bool;
 
 /// Test whether a run contradicts a claim.
 #[derive(Clone, Copy)]
@@ -48,7 +51,7 @@ impl CauseCheck {
         Self { exposed: Some(exposed), ..self }
     }
 
-    const fn needing(self, needs: fn(&[CaseRun<'_>]) -> bool) -> Self {
+    const fn needing(self, needs: Need) -> Self {
         Self { needs: Some(needs), ..self }
     }
 }
@@ -56,7 +59,7 @@ impl CauseCheck {
 /// Tests of causes. Those without a test are shown by their own run alone.
 pub(super) const CHECKS: &[CauseCheck] = &[
     any("frame-size", frame_size::keeps_a_second).exposed_by(frame_size::may_misframe),
-    claim("split-packet", framing::joins_parts).exposed_by(framing::may_not_join),
+    claim("split-packet", framing::has_no_split).exposed_by(framing::may_not_join),
     claim("crash", crashes::crashes_when_complete),
     claim("reports-error", crashes::crashes_when_complete),
     claim("crash-in-packet", crashes::crashes_otherwise).exposed_by(framing::may_not_join),

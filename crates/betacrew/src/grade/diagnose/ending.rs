@@ -281,8 +281,8 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
     (is_waiting && is_between && !was_busy(evidence)).then(|| {
         format!(
-            "at the time limit, {}, the client had requested {} and got them, and not yet requested \
-             {}: it waits too long between its requests",
+            "at the time limit, {}, the client had requested {} and not yet {}, although all answers \
+             had arrived: it waits too long between its requests",
             took(evidence.process.took),
             packets(requested.iter().copied()),
             packets(left)
@@ -313,7 +313,7 @@ pub(super) fn no_output(evidence: &Evidence) -> Option<String> {
 }
 
 /// Returns whether several runs have no packets in their outputs, and no run has any.
-pub(super) fn never_writes(runs: &[CaseRun<'_>]) -> bool {
+pub(super) fn never_writes(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
     runs.len() >= RUNS_MIN && runs.iter().all(|run| run.evidence.differences.rows == 0)
 }
 
@@ -375,7 +375,7 @@ pub(super) fn writes_without_resends(evidence: &Evidence) -> bool {
 }
 
 /// Returns whether the client writes an output after resends, if there are other runs.
-pub(super) fn writes_after_resends(runs: &[CaseRun<'_>]) -> bool {
+pub(super) fn writes_after_resends(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
     let mut resent = runs.iter().filter(|run| !run.evidence.resent().is_empty());
     runs.len() < RUNS_MIN || resent.any(|run| run.evidence.differences.rows > 0)
 }

@@ -1,6 +1,7 @@
 //! Causes in the splitting of reads into packets.
 
 use super::kept::is_kept;
+use super::leaving;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{PacketEvent, Segment};
 use feed::base::seq::Seq;
@@ -168,7 +169,7 @@ fn framed_well(evidence: &Evidence) -> bool {
 
 /// Detects that the client does not join the parts of packets that were cut between two reads.
 pub(super) fn split(evidence: &Evidence) -> Option<String> {
-    if let Some(text) = super::leaving::at_a_part(evidence) {
+    if let Some(text) = leaving::at_a_part(evidence) {
         return Some(text);
     }
     let FramingCuts { whole, halves, before } = cuts(evidence);
@@ -242,6 +243,13 @@ pub(super) fn joins_parts(claimed: &Evidence, other: &Evidence) -> bool {
         is_kept(other, *seq) && other.streamed().contains(seq) != other.resent().contains(seq)
     };
     is_certain && cut_packets(other, place).iter().any(joined)
+}
+
+/// Returns whether a run shows that the client joins the parts of a packet, or ends its streams for
+/// another reason than a part of a packet.
+pub(super) fn has_no_split(claimed: &Evidence, other: &Evidence) -> bool {
+    let left = || leaving::at_a_part(claimed).is_some() && leaving::leaves_anyway(other);
+    joins_parts(claimed, other) || left()
 }
 
 /// Returns whether the run gives a client an occasion not to join the parts of a packet, and

@@ -225,7 +225,7 @@ pub(super) fn search_starts_late(evidence: &Evidence) -> Option<String> {
 
 /// Returns whether the client requests packets in some run, or no run has a gap behind the first
 /// received packet. A client that never requests any has no search that begins at the wrong place.
-pub(super) fn asks_elsewhere(runs: &[CaseRun<'_>]) -> bool {
+pub(super) fn asks_elsewhere(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
     let has_inner = |evidence: &Evidence| {
         evidence.gaps().iter().any(|seq| *seq > first_streamed(evidence))
             && could_see_gaps(evidence)

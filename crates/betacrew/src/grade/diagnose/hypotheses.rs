@@ -50,6 +50,22 @@ fn key(claim: &Claim) -> String {
     }
 }
 
+/// Mistakes after which nothing that a client does is right, so that other patterns follow from
+/// them.
+const ROOTS: [&str; 6] = [
+    "never-calls",
+    "too-large-to-ask",
+    "frame-size",
+    "crash-in-packet",
+    "split-packet",
+    "read-size",
+];
+
+/// Returns whether no other claim explains what a claim explains.
+fn is_root(claim: &Claim) -> bool {
+    ROOTS.contains(&claim.id)
+}
+
 /// Returns whether a cause with this support replaces one with less.
 fn outweighs(support: usize, less: usize) -> bool {
     support > 2 * less
@@ -76,7 +92,7 @@ impl<'a> Standing<'a> {
                         runs.iter().any(|other| by(run.evidence, other.evidence))
                     }
                 };
-                !refuted && check.needs.is_none_or(|needs| needs(runs))
+                !refuted && check.needs.is_none_or(|needs| needs(run.evidence, runs))
             });
         }
         let mut shown_by: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
@@ -100,7 +116,9 @@ impl<'a> Standing<'a> {
         let first = specific().next();
         let broadest = specific().rev().max_by_key(|claim| self.support(claim));
         let picked = match (first, broadest) {
-            (Some(first), Some(other)) if outweighs(self.support(other), self.support(first)) => {
+            (Some(first), Some(other))
+                if !is_root(first) && outweighs(self.support(other), self.support(first)) =>
+            {
                 Some(other)
             }
             _ => first,

@@ -1,8 +1,10 @@
 //! Causes that show in the moment at which a client ends a connection before the exchange does.
 
+use super::crashes::is_crash_report;
 use super::kept::{REJECT_RULES, RejectRule, is_kept};
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{Segment, WireEventKind, packet_of};
+use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::count;
 use feed::base::seq::{Seq, to_index};
 use feed::wire::{Call, RawFrame};
@@ -27,6 +29,10 @@ struct Departure {
 
 /// Returns the connections that the client ended first and directly after some bytes had arrived.
 fn departures(evidence: &Evidence) -> Vec<Departure> {
+    // The end of a process ends its connections.
+    if is_crash_report(evidence) || matches!(evidence.process.ended, ProcessEnd::Signal(_)) {
+        return Vec::new();
+    }
     let of_conn = |conn: usize| {
         let (mut last, mut requests) = (None, 0);
         for event in evidence.events_before_kill().filter(|event| event.conn == conn) {
@@ -74,6 +80,15 @@ pub(super) fn reads_on(evidence: &Evidence) -> bool {
                 _ => false,
             })
     })
+}
+
+/// Returns whether the client ended a stream in the middle for no reason that its packets show, so
+/// that such an end proves nothing about the packets of other runs.
+pub(super) fn leaves_anyway(evidence: &Evidence) -> bool {
+    let is_whole = |d: &Departure| d.is_stream && !d.last.cut_after && is_early(evidence, d);
+    departures(evidence).iter().any(is_whole)
+        && rejected_packet(evidence).is_none()
+        && at_a_broken_frame(evidence).is_none()
 }
 
 /// Detects that the client ended a stream in the middle, for no reason that its packets show.

@@ -394,11 +394,19 @@ pub(super) fn asks_again(claimed: &Evidence, other: &Evidence) -> bool {
     again && request_result(claimed) == request_result(other)
 }
 
-/// Returns whether the first stream had ended without a reset, and was followed by another one. A
-/// stream without any packet says nothing about others.
+/// Returns the first connection with a stream, if its packets have no gap. A client that has seen a
+/// gap may stream again for that reason.
+fn first_stream_without_gap(evidence: &Evidence) -> Option<usize> {
+    let conn = evidence.wire.conns.iter().position(|conn| conn.stream_from.is_some())?;
+    let seqs = evidence.wire.conns[conn].frames.iter().filter_map(packet_of);
+    (1..).zip(seqs).all(|(expected, seq)| expected == seq).then_some(conn)
+}
+
+/// Returns whether the first stream had no gap and ended without a reset, and was followed by
+/// another one. A stream without any packet says nothing about others.
 pub(super) fn streams_again(claimed: &Evidence, other: &Evidence) -> bool {
-    let first = other.wire.conns.iter().find(|conn| conn.stream_from.is_some());
-    let is_empty = first.is_some_and(|conn| conn.frames.is_empty());
+    let Some(conn) = first_stream_without_gap(other) else { return false };
+    let is_empty = other.wire.conns[conn].frames.is_empty();
     other.wire.streams() > 1 && !has_reset(other) && is_empty == (claimed.highest() == 0)
 }
 
@@ -409,8 +417,7 @@ fn has_reset(evidence: &Evidence) -> bool {
 
 /// Returns whether a stream that ended as in another run was followed by another stream.
 pub(super) fn streams_again_after_a_break(claimed: &Evidence, other: &Evidence) -> bool {
-    let first_conn = other.wire.conns.iter().position(|conn| conn.stream_from.is_some());
-    let Some(conn) = first_conn else { return false };
+    let Some(conn) = first_stream_without_gap(other) else { return false };
     let is_inside = !other.wire.conns[conn].sent.is_multiple_of(FRAME_LEN as u64);
     let was_reset = other
         .wire

@@ -168,9 +168,12 @@ fn left_answers(evidence: &Evidence) -> Option<LeftConnection> {
 }
 
 /// Returns whether a client that ended a stream after some time without a packet stayed on a stream
-/// of another run for longer.
+/// of another run for longer, or one that ended it at once always does so.
 pub(super) fn waits_longer(claimed: &Evidence, other: &Evidence) -> bool {
     let Some(left) = left_stream(claimed) else { return false };
+    if left.idle < IDLE_MIN {
+        return left_stream(other).is_some_and(|other| other.age < AGE_MIN);
+    }
     left.idle >= IDLE_MIN && longest_wait(other) > left.idle * LONGER / 100
 }
 

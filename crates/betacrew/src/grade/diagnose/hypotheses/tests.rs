@@ -163,6 +163,21 @@ fn an_established_cause_explains_runs_with_a_part_of_its_pattern() {
 }
 
 #[test]
+fn a_read_that_ends_inside_a_packet_explains_what_follows_from_it() {
+    let gaps = [5, 6, 7];
+    let unread = || {
+        let ask = classic_run().stream(without(&gaps)).ask(gaps).send([5]);
+        ask.ends().send([6, 7]).closed().write(without(&[6, 7]))
+    };
+    // The misread packet has made the client request others, and close the connection too early.
+    let cut = stream().one_by_one().send(1..=6).pieces([7], 9).send(8..=14).finished().closed();
+    let cut = cut.ask([2, 9]).send([2]).ends().send([9]).closed().write(without(&[7, 9]));
+    let runs = vec![(cut, true), (unread(), true), (unread(), true), (unread(), true)];
+    let named = named_in(runs);
+    assert_eq!(named[..2], ["split-packet", "answers-unread"]);
+}
+
+#[test]
 fn the_number_of_runs_that_show_a_cause_is_reported() {
     let run = |seq: Seq| classic_run().stream(without(&[seq])).write(without(&[seq]));
     let causes = causes_in((4..=9).map(|seq| (run(seq), true)).collect());
@@ -180,6 +195,18 @@ fn streams_that_replace_requests_and_waits_for_no_packet_are_recognised() {
     assert_eq!(id, "waits-for-answer");
     assert!(text.contains("requested packet 0, which the session does not have"), "{text}");
     assert_eq!(classic_run().connect().idle().ended(ProcessEnd::Killed).id(), "never-calls");
+}
+
+#[test]
+fn a_stream_that_a_client_always_ends_shows_no_split_packet() {
+    let part = || stream().send(1..=5).together_cut(6, 9);
+    assert_eq!(named_in(vec![(part(), true)]), ["split-packet"]);
+    let whole = stream().send(1..=2).ends().send(3..=14).closed();
+    assert_eq!(named_in(vec![(part(), true), (whole, true)]), ["leaves-stream"; 2]);
+    // A crash ends the connections of a client, too.
+    let report = "Traceback (most recent call last):\nIndexError: list index out of range";
+    let crash = part().ended(ProcessEnd::Exited(1)).says(report);
+    assert_eq!(crash.id(), "crash-in-packet");
 }
 
 #[test]
