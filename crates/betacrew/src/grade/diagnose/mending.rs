@@ -86,7 +86,7 @@ mod tests {
             failed("framing/odd-pieces", Some("split-packet")),
             failed("tail/last-dropped", Some("tail-unseen")),
             failed("tail/all-dropped", Some("tail-unseen")),
-            failed("conduct/resets", None),
+            failed("conduct/made-up", None),
         ];
         let first = mend_first(&outcomes);
         let found: Vec<_> = first
@@ -101,7 +101,7 @@ mod tests {
             [
                 ("split-packet", 2, split),
                 ("first-gap-unseen", 1, gap),
-                ("conduct/resets", 1, wrong)
+                ("conduct/made-up", 1, wrong)
             ]
         );
         let ids: Vec<&str> = by_worth(&outcomes).iter().map(|group| group[0].case.id).collect();
