@@ -43,7 +43,8 @@ pub(crate) struct Requirement {
     pub(crate) section: &'static str,
     /// Sentence, word for word.
     pub(crate) text: &'static str,
-    /// Part of the example clients that fulfils it; `None` in protocols whose examples have no parts.
+    /// Part of the example clients that fulfils it; `None` in protocols whose examples have no
+    /// parts.
     pub(crate) lesson: Option<Lesson>,
 }
 

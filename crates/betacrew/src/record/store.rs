@@ -27,8 +27,8 @@ const MEMORY_TIME: Duration = Duration::from_millis(250);
 /// Place of the first part of a new recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FirstPart {
-    /// Memory. A job that ends soon then writes no tape file. A crash costs what was recorded within
-    /// a quarter of a second, which the next run requests again.
+    /// Memory. A job that ends soon then writes no tape file. A crash costs what was recorded
+    /// within a quarter of a second, which the next run requests again.
     InMemory,
     /// Tape file, as all other parts.
     InFile,

@@ -1,7 +1,7 @@
 //! Advice on each cause: why the mistake matters, how to see it, and what to do about it.
 //!
-//! The tables have a row for each cause of [`super`], by its id. Where a broken rule of the protocol
-//! is its own cause, the row has the id of the case.
+//! The tables have a row for each cause of [`super`], by its id. Where a broken rule of the
+//! protocol is its own cause, the row has the id of the case.
 
 mod conduct;
 mod ending;

@@ -120,7 +120,8 @@ impl RunBuilder {
         self
     }
 
-    /// Sends the first `size` bytes of a packet, after which the client ends its side, and the rest.
+    /// Sends the first `size` bytes of a packet, after which the client ends its side, and the
+    /// rest.
     pub(crate) fn together_cut(mut self, seq: Seq, size: usize) -> Self {
         let bytes = self.bytes(&[seq]);
         let now = self.tick();
@@ -233,7 +234,7 @@ impl RunBuilder {
         self
     }
 
-    /// Makes it a run of a case of the table.
+    /// Makes the evidence that of a case of the table.
     pub(crate) fn in_case(mut self, id: &str) -> Self {
         self.case = CASES.iter().find(|case| case.id == id);
         assert!(self.case.is_some(), "{id}");

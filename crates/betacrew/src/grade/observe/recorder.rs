@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of two
-/// bytes each, which begin with a known type, or of five with a number of 32 bits.
+/// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of
+/// two bytes each, which begin with a known type, or of five with a number of 32 bits.
 const fn begins_a_call(bytes: &[u8]) -> bool {
     matches!(bytes, [1 | 2, ..]) && bytes.len().is_multiple_of(2)
         || matches!(bytes, [2, 0, ..]) && bytes.len().is_multiple_of(5)

@@ -21,8 +21,8 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 const QUEUED_MAX: Duration = Duration::from_millis(100);
 /// Maximum share of a long run for which the client may wait for a processor, as a divisor.
 const QUEUED_SHARE: u32 = 50;
-/// Maximum share of the run of a client that computes until it is killed. It is larger, because only
-/// the time that the client was given counts.
+/// Maximum share of the run of a client that computes until it is killed. It is larger, because
+/// only the time that the client was given counts.
 const COMPUTING_SHARE: u32 = 5;
 
 /// Way in which a failed case runs again.
