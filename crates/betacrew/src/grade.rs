@@ -35,7 +35,7 @@ use crate::args::parse::{duration, number};
 use crate::error::{Exit, Failure};
 use crate::grade::baseline::{Baseline, Comparison};
 use crate::grade::explain::Explainer;
-use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::judge::verdict::{CaseOutcome, GradeSummary, Verdict};
 use crate::grade::observe::names::FieldNames;
 use crate::grade::regrade::Regrader;
 use crate::grade::report::json::ReportInput;
@@ -270,12 +270,13 @@ fn probe() -> Result<(), String> {
 }
 
 /// Returns the exit code: a stop by the user, a failed must, or success. With a baseline only musts
-/// that got worse fail the client.
+/// that got worse fail the client, and a client that has no grade.
 fn exit_code(outcomes: &[CaseOutcome], changes: Option<&Comparison<'_>>, stop: &Stop) -> Exit {
     let is_must = |outcome: &CaseOutcome| outcome.severity == Severity::Must;
     let failed = match changes {
         Some(changes) => {
-            baseline::is_ungraded(outcomes) || changes.worse.iter().any(|worse| is_must(worse))
+            GradeSummary::of(outcomes).letter.is_none()
+                || changes.worse.iter().any(|worse| is_must(worse))
         }
         None => outcomes.iter().any(|case| is_must(case) && case.verdict != Verdict::Pass),
     };
