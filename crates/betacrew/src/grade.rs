@@ -283,13 +283,14 @@ fn probe() -> Result<(), String> {
 }
 
 /// Returns the exit code: a stop by the user, a failed must, one that could not be judged, or
-/// success. With a baseline only musts
-/// that got worse fail the client.
+/// success. With a baseline only musts that got worse fail the client, and a client that has no
+/// grade.
 fn exit_code(outcomes: &[CaseOutcome], changes: Option<&Comparison<'_>>, stop: &Stop) -> Exit {
     let is_must = |outcome: &CaseOutcome| outcome.severity == Severity::Must;
+    let summary = GradeSummary::of(outcomes);
     let failed = match changes {
         Some(changes) => {
-            baseline::is_ungraded(outcomes) || changes.worse.iter().any(|worse| is_must(worse))
+            summary.letter.is_none() || changes.worse.iter().any(|worse| is_must(worse))
         }
         None => {
             let is_fine = |verdict| matches!(verdict, Verdict::Pass | Verdict::NotJudged);
@@ -297,7 +298,6 @@ fn exit_code(outcomes: &[CaseOutcome], changes: Option<&Comparison<'_>>, stop: &
         }
     };
     // Cases that could not be judged are no failure of the client, and no success either.
-    let summary = GradeSummary::of(outcomes);
     let is_unknown = changes.is_none()
         && (summary.not_judged > 0 && summary.letter.is_none()
             || outcomes.iter().any(|case| is_must(case) && case.verdict == Verdict::NotJudged));

@@ -1,8 +1,9 @@
 //! Comparison with an earlier run: what got better, and what got worse.
 
 use crate::error::Failure;
-use crate::grade::judge::verdict::{CaseOutcome, Verdict};
+use crate::grade::judge::verdict::CaseOutcome;
 use crate::grade::report::json::SCHEMA;
+use crate::text::escape::line;
 use crate::text::formatting::count;
 use crate::text::location::shown;
 use serde::Deserialize;
@@ -94,7 +95,8 @@ impl Baseline {
                 report.schema
             )));
         }
-        let graded = report.cases.iter().any(|case| case.verdict != "not run");
+        let is_judged = |case: &EarlierCase| matches!(&*case.verdict, "pass" | "flaky" | "fail");
+        let graded = report.cases.iter().any(is_judged);
         if !graded {
             return Err(wrong("no case was run for it, so nothing can be compared".to_owned()));
         }
@@ -149,12 +151,13 @@ impl Baseline {
         let Self { client, version, seed, .. } = self;
         let mut remarks = Vec::new();
         if *client != run.client {
-            remarks.push(format!("the earlier run graded another command: {client}"));
+            remarks.push(format!("the earlier run graded another command: {}", line(client)));
         }
         if *version != run.version {
             remarks.push(format!(
-                "the earlier run is of betacrew {version}, and this one of {}: a case may have \
-                 changed with it",
+                "the earlier run is of betacrew {}, and this one of {}: a case may have changed \
+                 with it",
+                line(version),
                 run.version
             ));
         }
@@ -189,7 +192,8 @@ fn are(cases: usize) -> String {
 
 /// Returns a list of ids, shortened.
 fn named(ids: &[&str]) -> String {
-    let first = ids.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let first: Vec<_> = ids.iter().take(NAMED_MAX).map(|id| line(id)).collect();
+    let first = first.join(", ");
     match ids.len().saturating_sub(NAMED_MAX) {
         0 => first,
         more => format!("{first} and {more} more"),
@@ -232,15 +236,11 @@ impl Comparison<'_> {
     }
 }
 
-/// Returns whether no case was run, so that nothing can be said about the client.
-pub(crate) fn is_ungraded(outcomes: &[CaseOutcome]) -> bool {
-    outcomes.iter().all(|outcome| outcome.verdict == Verdict::NotRun)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::grade::cases::CASES;
+    use crate::grade::judge::verdict::Verdict;
 
     fn outcomes(verdicts: &[Verdict]) -> Vec<CaseOutcome> {
         let outcome = |(verdict, case): (&Verdict, &'static _)| CaseOutcome {
@@ -274,11 +274,13 @@ mod tests {
     #[test]
     fn a_baseline_of_something_else_says_so() {
         let before = outcomes(&[Verdict::Pass; 8]);
-        let other = RunIdentity { client: "old".to_owned(), version: "0.9", seed: 2 };
+        let other = RunIdentity { client: "old\x1b[31m".to_owned(), version: "0.9", seed: 2 };
         let now = &outcomes(&[Verdict::Pass; 9])[7..];
         let remarks = Baseline::of(&before, &other).compare(now, &run()).remarks;
         let [client, version, seed, new, gone] = &remarks[..] else { panic!("{remarks:?}") };
-        assert!(client.contains("another command: old") && version.contains("betacrew 0.9"));
+        assert!(
+            client.contains("another command: old\\u001b[31m") && version.contains("betacrew 0.9")
+        );
         assert!(seed.contains("--seed 2"), "{seed}");
         assert!(new.starts_with("1 case is") && new.contains(CASES[8].id), "{new}");
         assert!(gone.starts_with("7 cases are") && gone.ends_with("and 2 more"), "{gone}");
