@@ -185,6 +185,7 @@ const END_CAUSES: &[KnownCause] = &[
 
 /// Causes of failures in which the client should have reported an incomplete recording.
 const EXIT_CODE_CAUSES: &[KnownCause] = &[
+    specific("never-calls", crashes::never_calls),
     specific("asks-for-ever", ending::asks_for_ever),
     specific("waits-for-answer", ending::waits_for_ever),
     specific("waits-for-end", ending::waits_for_end),

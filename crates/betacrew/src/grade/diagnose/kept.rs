@@ -3,7 +3,7 @@
 use super::hypotheses::CaseRun;
 use super::leaving;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
-use crate::grade::observe::wire::PacketEvent;
+use crate::grade::observe::wire::{PacketEvent, packet_of};
 use feed::base::seq::{Seq, to_index};
 use feed::wire::packet::Packet;
 use feed::wire::{Frame, decode};
@@ -272,6 +272,11 @@ const FOREIGN_MIN: usize = 2;
 /// Returns whether the client kept a packet that arrived behind the first gap of a stream.
 pub(super) fn goes_on_behind_a_gap(evidence: &Evidence) -> bool {
     let Some(gap) = evidence.gaps().first() else { return false };
+    // A frame that is not a packet may have moved the position that the client expects.
+    let frames = evidence.wire.conns.iter().flat_map(|conn| &conn.frames);
+    if frames.into_iter().any(|frame| packet_of(frame).is_none_or(|s| s > evidence.last())) {
+        return false;
+    }
     evidence.streamed().range(gap + 1..).any(|seq| is_kept(evidence, *seq))
 }
 
