@@ -278,7 +278,8 @@ pub(crate) fn unexplained(evidence: &Evidence) -> String {
         false => "there is no output".to_owned(),
     };
     format!(
-        "no cause found: of {}, {} arrived in streams and {} in answers, {} requested, and {output}",
+        "no cause found: of {}, {} arrived in streams and {} in answers, {} requested, and \
+         {output}",
         packets(evidence.tape.len()),
         evidence.streamed().len(),
         evidence.resent().len(),

@@ -328,6 +328,13 @@ mod tests {
             classic_run().stream(without(5)).write((1..=4).chain([14])).id(),
             "stops-at-gap"
         );
+        let stops = || (classic_run().stream(without(5)).write(1..=4), true);
+        let goes_on = classic_run().stream(without(9)).write(without(9));
+        assert_ne!(named_in(vec![stops(), (goes_on, true)])[0], "stops-at-gap");
+        // A damaged sequence may have moved the position that the client expects.
+        let moved = classic_run().connect().call(Call::Stream).send(1..=5).damaged(6, 16, 0);
+        let moved = moved.send(7..=14).finished().closed().write(without(6));
+        assert_eq!(named_in(vec![stops(), (moved, true)])[0], "stops-at-gap");
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl RunBuilder {
         self
     }
 
-    /// Sends the first `size` bytes of a packet, after which the client ends its side, and the rest.
+    /// Sends the first `size` bytes of a packet, after which the client ends its side, and then the
+    /// rest.
     pub(crate) fn together_cut(mut self, seq: Seq, size: usize) -> Self {
         let bytes = self.bytes(&[seq]);
         let now = self.tick();
@@ -225,7 +226,7 @@ impl RunBuilder {
         self
     }
 
-    /// Makes it a run of a case of the table.
+    /// Assigns the run to a case of the table.
     pub(crate) fn in_case(mut self, id: &str) -> Self {
         self.case = CASES.iter().find(|case| case.id == id);
         assert!(self.case.is_some(), "{id}");

@@ -4,11 +4,12 @@ pub(crate) use super::segment::Segment;
 
 use crate::grade::cases::ReadOrder;
 use crate::grade::observe::activity::WireActivity;
+use crate::grade::observe::calls::RecordedCalls;
 use crate::grade::run::unread::{HELD_MAX, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
-use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
+use feed::wire::{Call, FRAME_LEN, Frame, Protocol, RawFrame, decode};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -241,20 +242,6 @@ impl WireLog {
     }
 }
 
-/// Returns whether bytes that arrived in one read are whole calls of types 1 and 2. The latter may
-/// have the sequence as a 32-bit number.
-fn is_whole_call(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let [kind, second, after @ ..] = rest {
-        rest = match (kind, second, after) {
-            (2, 0, [_, _, _, after @ ..]) => after,
-            (1 | 2, _, after) => after,
-            _ => return false,
-        };
-    }
-    !bytes.is_empty() && rest.is_empty()
-}
-
 /// Number of bytes from which no more are gathered for one write.
 const GATHERED_MAX: usize = 1 << 16;
 
@@ -282,9 +269,7 @@ pub(crate) struct RecordedConnection<C> {
     /// Index of the connection in the log.
     id: usize,
     /// Decoder of the client's calls.
-    calls: CallDecoder,
-    /// True if a stream call stayed without its second byte.
-    lone_call: bool,
+    calls: RecordedCalls,
     /// True if the exchange resets the connection.
     reset: bool,
     /// True if the exchange has ended its side: all that it still does is to wait for the client.
@@ -366,12 +351,11 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             || Some((Instant::now().checked_sub(now)?, SystemTime::now().checked_sub(now)?));
         self.log.began = self.log.began.or_else(before);
         let id = self.log.open(now);
-        let (inner, calls) = (self.inner.open(protocol, now), CallDecoder::new());
+        let (inner, calls) = (self.inner.open(protocol, now), RecordedCalls::default());
         RecordedConnection {
             inner,
             id,
             calls,
-            lone_call: false,
             reset: false,
             finished: false,
             addresses: None,
@@ -394,22 +378,13 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn receive(&mut self, conn: &mut Self::Connection, bytes: &[u8], now: Duration) {
         self.activity.touch(now);
-        if let Some(state) = self.log.conns.get(conn.id)
-            && state.stream_from.is_some()
-            && conn.calls.is_half()
-            && is_whole_call(bytes)
-        {
-            // The second byte of the stream call never came, so the decoder must not take the first
-            // byte of this call for it.
-            conn.calls = CallDecoder::new();
-            conn.lone_call = true;
-        }
+        conn.calls.begin(bytes);
         let mut rest = bytes;
         while let Some(call) = conn.calls.next(&mut rest) {
             self.log.call(now, conn.id, call);
         }
         if let Some(state) = self.log.conns.get_mut(conn.id) {
-            state.half_call = conn.lone_call || conn.calls.is_half();
+            state.half_call = conn.calls.has_half();
         }
         self.inner.receive(&mut conn.inner, bytes, now);
     }
