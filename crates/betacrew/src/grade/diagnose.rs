@@ -188,6 +188,7 @@ const END_CAUSES: &[KnownCause] = &[
 
 /// Causes of failures in which the client should have reported an incomplete recording.
 const EXIT_CODE_CAUSES: &[KnownCause] = &[
+    specific("never-calls", crashes::never_calls),
     specific("asks-for-ever", ending::asks_for_ever),
     specific("waits-for-answer", ending::waits_for_ever),
     specific("waits-for-end", ending::waits_for_end),
@@ -303,7 +304,8 @@ pub(crate) fn unexplained(evidence: &Evidence) -> String {
         false => "there is no output".to_owned(),
     };
     format!(
-        "no cause found: of {}, {} arrived in streams and {} in answers, {} requested, and {output}",
+        "no cause found: of {}, {} arrived in streams and {} in answers, {} requested, and \
+         {output}",
         packets(evidence.tape.len()),
         evidence.streamed().len(),
         evidence.resent().len(),

@@ -4,6 +4,7 @@
 //! mending. A change in the middle of a run stops it, and the next one begins.
 
 use crate::error::{Exit, Failure};
+use crate::grade::diagnose;
 use crate::grade::baseline::Baseline;
 use crate::grade::cases::Case;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
@@ -143,7 +144,8 @@ impl Regrader<'_> {
             Some(path) => return Ok(RunEnd::Changed(path)),
             None => {}
         }
-        let outcomes = ran?;
+        let mut outcomes = ran?;
+        diagnose::explain(&mut outcomes);
         files.on_run(outcomes.iter().filter_map(output));
         let identity = self.setup.identity();
         let before = before.map(|before| Baseline::of(before, &identity));

@@ -41,24 +41,34 @@ const PLANTED: &[Planted] = &[
     Planted {
         changes: &[("while len(held) >= 17", "while len(held) >= 22"),
             ("keep(held[:17])", "keep(held[:17])"), ("held = held[17:]", "held = held[22:]"),
-            ("if side not in (b\"B\", b\"S\"):", "if False:"), ("highest = max(seen)", "highest = 1")],
+            ("if side not in (b\"B\", b\"S\"):", "if False:"),
+            ("highest = max(seen)", "highest = 1")],
         named: &[("basics/complete-stream", "frame-size"), ("framing/half-packet", "frame-size"),
             ("framing/one-segment", "frame-size")],
     },
     Planted {
-        changes: &[("    packets.append({", "    if sequence != len(packets) + 1:\n        return\n    packets.append({")],
+        changes: &[("    packets.append({", concat!(
+                "    if sequence != len(packets) + 1:\n",
+                "        return\n",
+                "    packets.append({"))],
         named: &[("gaps/one", "stops-at-gap"), ("gaps/burst", "stops-at-gap"),
             ("framing/one-segment", "stops-at-gap"), ("basics/complete-stream", "pass")],
     },
     Planted {
-        changes: &[("            held += chunk\n", "            held += chunk\n            packets.clear()\n")],
-        named: &[("basics/complete-stream", "overwrites-output"), ("gaps/one", "overwrites-output")],
+        changes: &[("            held += chunk\n",
+            "            held += chunk\n            packets.clear()\n")],
+        named: &[("basics/complete-stream", "overwrites-output"),
+            ("gaps/one", "overwrites-output")],
     },
     // The tapes of other cases have other symbols than the exercise.
     Planted {
         changes: &[("    if sequence in seen:",
-            "    if symbol not in (b\"AAPL\", b\"META\", b\"MSFT\", b\"AMZN\"):\n        return\n    if sequence in seen:")],
-        named: &[("basics/long-session", "rejects-valid"), ("framing/large-stream", "rejects-valid"),
+            concat!(
+                "    if symbol not in (b\"AAPL\", b\"META\", b\"MSFT\", b\"AMZN\"):\n",
+                "        return\n",
+                "    if sequence in seen:"))],
+        named: &[("basics/long-session", "rejects-valid"),
+            ("framing/large-stream", "rejects-valid"),
             ("gaps/one", "pass")],
     },
     Planted {
@@ -68,17 +78,35 @@ const PLANTED: &[Planted] = &[
     },
     Planted {
         changes: &[("settimeout(3)", "settimeout(0.5)"),
-            ("chunk = connection.recv(4096)", "try:\n                chunk = connection.recv(4096)\n            except TimeoutError:\n                break")],
+            ("chunk = connection.recv(4096)", concat!(
+                "try:\n",
+                "                chunk = connection.recv(4096)\n",
+                "            except TimeoutError:\n",
+                "                break"))],
         named: &[("robustness/stall", "own-timeout"), ("basics/complete-stream", "pass")],
     },
     Planted {
         changes: &[("settimeout(3)", "settimeout(0.1)"),
-            ("chunk = connection.recv(4096)", "try:\n                chunk = connection.recv(4096)\n            except TimeoutError:\n                break")],
+            ("chunk = connection.recv(4096)", concat!(
+                "try:\n",
+                "                chunk = connection.recv(4096)\n",
+                "            except TimeoutError:\n",
+                "                break"))],
         named: &[("recovery/late-answers", "own-timeout"), ("gaps/one", "pass")],
     },
     Planted {
-        changes: &[("    if sequence in seen:", "    if sequence in seen and not missing_wanted(sequence):"),
-            ("def talk", "def missing_wanted(sequence):\n    for at, packet in enumerate(packets):\n        if packet[\"sequence\"] == sequence:\n            del packets[at]\n            return True\n    return False\n\n\ndef talk")],
+        changes: &[("    if sequence in seen:",
+            "    if sequence in seen and not missing_wanted(sequence):"),
+            ("def talk", concat!(
+                "def missing_wanted(sequence):\n",
+                "    for at, packet in enumerate(packets):\n",
+                "        if packet[\"sequence\"] == sequence:\n",
+                "            del packets[at]\n",
+                "            return True\n",
+                "    return False\n",
+                "\n",
+                "\n",
+                "def talk"))],
         named: &[("robustness/contradiction", "last-copy-kept"), ("gaps/one", "pass")],
     },
     // It writes only after resends, which is no cause for a client that never writes.
@@ -112,25 +140,52 @@ const PLANTED: &[Planted] = &[
     // One byte is a stream call, and the second one must not be taken from the next call.
     Planted {
         changes: &[("talk(bytes([1, 0]), None)", "late()"),
-            ("def write", "def late():\n    with socket.create_connection(ADDRESS) as connection:\n        connection.settimeout(3)\n        connection.sendall(b\"\\x01\")\n        held = b\"\"\n        while chunk := connection.recv(4096):\n            held += chunk\n        for at in range(0, len(held), 17):\n            keep(held[at:at + 17])\n        for seq in range(1, max(seen)):\n            if seq not in seen:\n                connection.sendall(bytes([2, seq]))\n        connection.shutdown(socket.SHUT_WR)\n        connection.recv(1)\n\n\ndef write"),
+            ("def write", concat!(
+                "def late():\n",
+                "    with socket.create_connection(ADDRESS) as connection:\n",
+                "        connection.settimeout(3)\n",
+                "        connection.sendall(b\"\\x01\")\n",
+                "        held = b\"\"\n",
+                "        while chunk := connection.recv(4096):\n",
+                "            held += chunk\n",
+                "        for at in range(0, len(held), 17):\n",
+                "            keep(held[at:at + 17])\n",
+                "        for seq in range(1, max(seen)):\n",
+                "            if seq not in seen:\n",
+                "                connection.sendall(bytes([2, seq]))\n",
+                "        connection.shutdown(socket.SHUT_WR)\n",
+                "        connection.recv(1)\n",
+                "\n",
+                "\n",
+                "def write")),
             ("if missing:", "if False:")],
         named: &[("gaps/one", "after-stream"), ("gaps/first-packet", "after-stream"),
             ("conduct/whole-calls", "half-call"), ("conduct/after-stream", "after-stream")],
     },
     Planted {
         changes: &[("    talk(bytes([1, 0]), None)\n",
-            "    socket.create_connection(ADDRESS)\n    raise SystemExit(\"NameError: payload\")\n")],
+            concat!(
+                "    socket.create_connection(ADDRESS)\n",
+                "    raise SystemExit(\"NameError: payload\")\n"))],
         named: &[("basics/complete-stream", "never-calls"), ("gaps/one", "never-calls")],
     },
     Planted {
-        changes: &[("    if missing:\n        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
-            "    while missing:\n        talk(bytes([1, 0]), None)\n        missing = [seq for seq in range(1, highest) if seq not in seen]\n")],
+        changes: &[(concat!(
+                "    if missing:\n",
+                "        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n"),
+            concat!(
+                "    while missing:\n",
+                "        talk(bytes([1, 0]), None)\n",
+                "        missing = [seq for seq in range(1, highest) if seq not in seen]\n"))],
         named: &[("gaps/one", "streams-instead"), ("gaps/burst", "streams-instead"),
             ("basics/complete-stream", "pass")],
     },
     // The exchange of this case closes a connection after each answer.
     Planted {
-        changes: &[("    if missing:\n        talk(", "    for _ in range(3):\n        missing = [seq for seq in range(1, highest) if seq not in seen]\n        missing and talk(")],
+        changes: &[("    if missing:\n        talk(", concat!(
+                "    for _ in range(3):\n",
+                "        missing = [seq for seq in range(1, highest) if seq not in seen]\n",
+                "        missing and talk("))],
         named: &[("recovery/one-answer-each", "tries-too-few"), ("gaps/before-last", "pass")],
     },
 ];

@@ -65,17 +65,16 @@ pub(super) fn written_early(evidence: &Evidence) -> Option<String> {
     let first = late.values().min()?;
     late.values().all(|at| *at > *written + FILE_TIME_TOLERANCE).then(|| {
         let asked = last_request_before(evidence, *first);
-        let (waited, answered) = (written.saturating_sub(asked), first.saturating_sub(asked));
-        let waits = match waited.is_zero() {
-            true => "before its last request".to_owned(),
-            false => format!("{} after its last request", took(waited)),
+        let answers = packets(late.keys().copied());
+        let rest = match written.checked_sub(asked) {
+            None => format!("before the client had requested {answers}"),
+            Some(waited) => format!(
+                "{} after the client's last request, and {answers} arrived {} after that request",
+                took(waited),
+                took(first.saturating_sub(asked))
+            ),
         };
-        format!(
-            "{name} was written {waits}, and {} arrived {} after that request: wait for the \
-             answers, and write then",
-            packets(late.keys().copied()),
-            took(answered)
-        )
+        format!("{name} was written {rest}: wait for the answers, and write then")
     })
 }
 
@@ -294,7 +293,9 @@ mod tests {
         let (id, text) = early.cause();
         assert_eq!(id, "written-early");
         assert!(
-            text.contains("after its last request, and packet 5 arrived 40 ms after"),
+            text.contains(
+                "20 ms after the client's last request, and packet 5 arrived 40 ms after"
+            ),
             "{text}"
         );
         assert_ne!(classic_run().stream(rest()).fill([5]).write(rest()).id(), "written-early");

@@ -249,7 +249,8 @@ pub(super) fn wrong_bytes(evidence: &Evidence) -> Option<String> {
             _ => format!("has the bytes {offset} to {}", offset + size - 1),
         };
         Some(format!(
-            "{} of packet {} is {} instead of {}: it was read {}, and the field {bytes} of a packet",
+            "{} of packet {} is {} instead of {}: it was read {}, and the field {bytes} of a \
+             packet",
             field.name(),
             first.seq,
             first.actual.as_deref().unwrap_or_default(),

@@ -56,8 +56,8 @@ pub(super) fn hangs_complete(evidence: &Evidence) -> Option<String> {
     (idle && is_orderly).then(|| {
         let how = if was_killed(evidence) { "waits for ever" } else { "wrote no output" };
         format!(
-            "the stream had no gap and ended, so nothing was to be requested, and the client {how}: \
-             it writes its output only after resends"
+            "the stream had no gap and ended, so nothing was to be requested, and the client \
+             {how}: it writes its output only after resends"
         )
     })
 }
@@ -281,8 +281,8 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
     (is_waiting && is_between && !was_busy(evidence)).then(|| {
         format!(
-            "at the time limit, {}, the client had requested {} and not yet {}, although all answers \
-             had arrived: it waits too long between its requests",
+            "at the time limit, {}, the client had requested {} and not yet {}, although all \
+             answers had arrived: it waits too long between its requests",
             took(evidence.process.took),
             packets(requested.iter().copied()),
             packets(left)

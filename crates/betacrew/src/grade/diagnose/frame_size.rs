@@ -26,8 +26,8 @@ pub(super) fn frame_size(evidence: &Evidence) -> Option<String> {
     };
     let length = LENGTHS.filter(|length| *length != FRAME_LEN).find(fits)?;
     Some(format!(
-        "the output is what every {length} bytes of the stream mean: a packet has {FRAME_LEN} bytes, \
-         and the client takes {length}"
+        "the output is what every {length} bytes of the stream mean: a packet has {FRAME_LEN} \
+         bytes, and the client takes {length}"
     ))
 }
 

@@ -169,9 +169,12 @@ fn framed_well(evidence: &Evidence) -> bool {
 
 /// Detects that the client does not join the parts of packets that were cut between two reads.
 pub(super) fn split(evidence: &Evidence) -> Option<String> {
-    if let Some(text) = leaving::at_a_part(evidence) {
-        return Some(text);
-    }
+    not_joined(evidence).or_else(|| leaving::at_a_part(evidence))
+}
+
+/// Detects packets cut by two reads that the output misses, or that made the client read on from
+/// the wrong byte.
+fn not_joined(evidence: &Evidence) -> Option<String> {
     let FramingCuts { whole, halves, before } = cuts(evidence);
     let pieces = halves.first()?;
     if let Some(seq) = shifted(evidence, &halves) {

@@ -3,7 +3,7 @@
 use super::hypotheses::CaseRun;
 use super::leaving;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
-use crate::grade::observe::wire::PacketEvent;
+use crate::grade::observe::wire::{PacketEvent, packet_of};
 use feed::base::seq::{Seq, to_index};
 use feed::wire::packet::Packet;
 use feed::wire::{Frame, decode};
@@ -272,6 +272,11 @@ const FOREIGN_MIN: usize = 2;
 /// Returns whether the client kept a packet that arrived behind the first gap of a stream.
 pub(super) fn goes_on_behind_a_gap(evidence: &Evidence) -> bool {
     let Some(gap) = evidence.gaps().first() else { return false };
+    // A frame that is not a packet may have moved the position that the client expects.
+    let frames = evidence.wire.conns.iter().flat_map(|conn| &conn.frames);
+    if frames.into_iter().any(|frame| packet_of(frame).is_none_or(|s| s > evidence.last())) {
+        return false;
+    }
     evidence.streamed().range(gap + 1..).any(|seq| is_kept(evidence, *seq))
 }
 
@@ -323,6 +328,13 @@ mod tests {
             classic_run().stream(without(5)).write((1..=4).chain([14])).id(),
             "stops-at-gap"
         );
+        let stops = || (classic_run().stream(without(5)).write(1..=4), true);
+        let goes_on = classic_run().stream(without(9)).write(without(9));
+        assert_ne!(named_in(vec![stops(), (goes_on, true)])[0], "stops-at-gap");
+        // A damaged sequence may have moved the position that the client expects.
+        let moved = classic_run().connect().call(Call::Stream).send(1..=5).damaged(6, 16, 0);
+        let moved = moved.send(7..=14).finished().closed().write(without(6));
+        assert_eq!(named_in(vec![stops(), (moved, true)])[0], "stops-at-gap");
     }
 
     #[test]

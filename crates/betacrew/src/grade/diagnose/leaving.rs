@@ -180,8 +180,8 @@ pub(super) fn at_a_broken_frame(evidence: &Evidence) -> Option<String> {
     let is_packet = |frame| packet_of(frame).is_some_and(|seq| known.contains(&seq));
     (!frames.iter().all(is_packet)).then(|| {
         format!(
-            "the client ended connection {} at a frame that is not a valid packet, in the middle of \
-             the stream: skip such a frame, and read on",
+            "the client ended connection {} at a frame that is not a valid packet, in the middle \
+             of the stream: skip such a frame, and read on",
             conn + 1
         )
     })

@@ -335,7 +335,8 @@ pub(super) fn tail(evidence: &Evidence) -> Option<String> {
     (all && rest && evidence.wire.streams() == 1).then(|| match highest {
         0 => "the stream had no packet, and the client streamed only once".to_owned(),
         _ => format!(
-            "{} not in the stream, which no later packet reveals, and the client streamed only once",
+            "{} not in the stream, which no later packet reveals, and the client streamed only \
+             once",
             packets_with_verb(missing)
         ),
     })

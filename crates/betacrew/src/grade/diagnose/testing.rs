@@ -120,7 +120,7 @@ impl RunBuilder {
         self
     }
 
-    /// Sends the first `size` bytes of a packet, after which the client ends its side, and the
+    /// Sends the first `size` bytes of a packet, after which the client ends its side, and then the
     /// rest.
     pub(crate) fn together_cut(mut self, seq: Seq, size: usize) -> Self {
         let bytes = self.bytes(&[seq]);
@@ -234,7 +234,7 @@ impl RunBuilder {
         self
     }
 
-    /// Makes the evidence that of a case of the table.
+    /// Assigns the run to a case of the table.
     pub(crate) fn in_case(mut self, id: &str) -> Self {
         self.case = CASES.iter().find(|case| case.id == id);
         assert!(self.case.is_some(), "{id}");
