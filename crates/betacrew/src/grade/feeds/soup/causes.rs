@@ -114,8 +114,8 @@ impl Run<'_> {
         self.evidence.process.ended == ProcessEnd::Killed
     }
 
-    /// Returns whether the client ended its last connection before the exchange did, after its login
-    /// was accepted.
+    /// Returns whether the client ended its last connection before the exchange did, after its
+    /// login was accepted.
     fn has_left(&self) -> bool {
         if self.all.last().is_none_or(|soup| soup.accepted().is_none()) {
             return false;
