@@ -154,8 +154,8 @@ fn incomplete(evidence: &Evidence) -> Option<String> {
     }
 }
 
-/// Describes what is wrong with the packets of the output, if anything is. Packets above the highest
-/// one sent may be missing, because the original never shows that it has dropped them.
+/// Describes what is wrong with the packets of the output, if anything is. Packets above the
+/// highest one sent may be missing, because the original never shows that it has dropped them.
 fn incomplete_of_original(evidence: &Evidence) -> Option<String> {
     let mut rest = evidence.differences.clone();
     let highest = evidence.highest();

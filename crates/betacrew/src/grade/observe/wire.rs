@@ -1,15 +1,15 @@
 //! Recording of the wire: every connection, call and write of one run, with its time.
 
 pub(crate) use super::segment::Segment;
+pub(crate) use super::wire_event::{PacketEvent, WireEvent, WireEventKind, packet_of};
 
 use crate::grade::cases::ReadOrder;
-use crate::grade::observe::activity::WireActivity;
+use crate::grade::observe::activity::{Lateness, WireActivity};
 use crate::grade::run::unread::{HELD_MAX, HeldBytes, UnreadProbe};
 use feed::base::seq::Seq;
 use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
-use feed::wire::{Call, CallDecoder, FRAME_LEN, Frame, Protocol, RawFrame, decode};
-use std::collections::BTreeMap;
+use feed::wire::{Call, CallDecoder, FRAME_LEN, Protocol, RawFrame};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,38 +20,6 @@ pub(crate) const EVENTS_MAX: usize = 20_000;
 pub(crate) const CONNS_MAX: usize = 10_000;
 /// Maximum number of frames kept of all connections together; further frames are not decoded.
 pub(crate) const FRAMES_MAX: usize = 200_000;
-
-/// Event on a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct WireEvent {
-    /// Time since the exchange began to listen.
-    pub(crate) at: Duration,
-    /// Index of the connection, from 0 in the order of connecting.
-    pub(crate) conn: usize,
-    /// Kind of the event.
-    pub(crate) what: WireEventKind,
-}
-
-/// Kind of an event on a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum WireEventKind {
-    /// The client connected.
-    Opened,
-    /// The client sent a call. `late` is true after a stream call on the same connection.
-    Called { call: Call, late: bool },
-    /// The exchange sent, in one write, the bytes `from..to` of its output on the connection.
-    Sent { from: u64, to: u64 },
-    /// The client ended its side of the connection.
-    ClientEnded,
-    /// The exchange ended its side of the connection.
-    Finished,
-    /// The connection was closed by both sides, or by the exchange.
-    Closed,
-    /// The client reset the connection. Bytes on their way to it may not have arrived.
-    Reset,
-    /// The exchange reset the connection.
-    ResetByExchange,
-}
 
 /// State of one connection that its events do not show.
 #[derive(Clone, Default, Debug)]
@@ -92,24 +60,6 @@ pub(crate) struct WireLog {
     pub(crate) began: Option<(Instant, SystemTime)>,
     /// Number of frames kept of all connections.
     frames: usize,
-}
-
-/// Event that concerns one packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PacketEvent {
-    /// The client requested the packet. `late` is true after a stream call on the same connection,
-    /// where the exchange does not answer.
-    Requested { seq: Seq, late: bool },
-    /// The exchange sent the packet, in a stream if `streamed` is true and else as an answer.
-    Sent { seq: Seq, streamed: bool },
-}
-
-/// Returns the sequence of a frame, if it is a packet.
-pub(crate) fn packet_of(frame: &RawFrame) -> Option<Seq> {
-    match decode(frame) {
-        Ok(Frame::Packet(packet)) => Some(packet.sequence),
-        _ => None,
-    }
 }
 
 impl WireLog {
@@ -246,8 +196,8 @@ impl WireLog {
     }
 }
 
-/// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of two
-/// bytes each, which begin with a known type, or of five with a number of 32 bits.
+/// Returns whether bytes behind a stream call's first byte are calls by themselves: whole ones of
+/// two bytes each, which begin with a known type, or of five with a number of 32 bits.
 const fn begins_a_call(bytes: &[u8]) -> bool {
     matches!(bytes, [1 | 2, ..]) && bytes.len().is_multiple_of(2)
         || matches!(bytes, [2, 0, ..]) && bytes.len().is_multiple_of(5)
@@ -271,8 +221,8 @@ pub(crate) struct WireRecorder<E> {
     unread: Option<UnreadProbe>,
     /// True if all bytes up to the next pause of the exchange are one write.
     gathers: bool,
-    /// Times at which the exchange acts next by itself, by connection.
-    due: BTreeMap<usize, Duration>,
+    /// Lateness of the exchange.
+    lateness: Lateness,
 }
 
 /// Connection of a [`WireRecorder`].
@@ -302,8 +252,15 @@ impl<E: Exchange> WireRecorder<E> {
     /// Records the connections of `inner`, and keeps `activity` up to date for other threads.
     pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
         let (log, peeked) = (WireLog::default(), Vec::new());
-        let due = BTreeMap::new();
-        Self { inner, log, peeked, activity, unread: None, gathers: false, due }
+        Self {
+            inner,
+            log,
+            peeked,
+            activity,
+            unread: None,
+            gathers: false,
+            lateness: Lateness::default(),
+        }
     }
 
     /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
@@ -350,7 +307,7 @@ impl<E: Exchange> WireRecorder<E> {
 
     /// Returns the log, at the end of the run.
     pub(crate) fn into_log(self) -> WireLog {
-        WireLog { exchange_died: self.inner.is_dead(), ..self.log }
+        WireLog { exchange_died: self.inner.is_dead(), late: self.lateness.max(), ..self.log }
     }
 }
 
@@ -421,7 +378,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
         self.activity.touch(now);
         self.activity.close(conn.id);
-        self.due.remove(&conn.id);
+        self.lateness.set_due(conn.id, None);
         let what = match (how, conn.reset || self.inner.down_until().is_some()) {
             (Disconnect::Reset, _) => WireEventKind::Reset,
             (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
@@ -466,11 +423,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
-        if self.due.get(&conn.id).is_some_and(|due| *due <= now)
-            && let Some(due) = self.due.remove(&conn.id)
-        {
-            self.log.late = self.log.late.max(now.saturating_sub(due));
-        }
+        self.lateness.act(conn.id, now);
         if conn.held.is_some() || !conn.gathered.is_empty() {
             return Step::Wait;
         }
@@ -488,10 +441,8 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
-        match due.filter(|_| conn.held.is_none() && !conn.finished) {
-            Some(due) => self.due.insert(conn.id, due),
-            None => self.due.remove(&conn.id),
-        };
+        let own = due.filter(|_| conn.held.is_none() && !conn.finished);
+        self.lateness.set_due(conn.id, own);
         // No event reports that the client has read, so the driver must check again at once.
         let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
         self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
@@ -565,8 +516,8 @@ mod tests {
         assert_eq!(nothing, 0, "it is silent at first");
         let due = recorder.deadline(&conn).unwrap();
         recorder.step(&mut conn, due / 2);
-        assert_eq!(recorder.log.late, Duration::ZERO, "it is early");
+        assert_eq!(recorder.lateness.max(), Duration::ZERO, "it is early");
         recorder.step(&mut conn, due + Duration::from_millis(70));
-        assert_eq!(recorder.log.late, Duration::from_millis(70));
+        assert_eq!(recorder.lateness.max(), Duration::from_millis(70));
     }
 }

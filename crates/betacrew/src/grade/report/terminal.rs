@@ -176,8 +176,8 @@ pub(crate) fn details(outcomes: &[CaseOutcome], setup: &AttemptSetup, paint: Pai
     text
 }
 
-/// Says which cases could not be judged, why, and what settles it. This comes before everything else,
-/// because the other verdicts say little about such a client.
+/// Says which cases could not be judged, why, and what settles it. This comes before everything
+/// else, because the other verdicts say little about such a client.
 fn not_judged(outcomes: &[CaseOutcome], paint: Paint) -> String {
     let unjudged = || outcomes.iter().filter(|outcome| outcome.verdict == Verdict::NotJudged);
     let reason = |outcome: &CaseOutcome| outcome.shown.as_ref()?.judged.not_judged.clone();

@@ -63,8 +63,8 @@ pub(crate) fn resolve(play: &CaseSetup, seed: u64) -> Result<ResolvedScenario, F
     Ok(resolved)
 }
 
-/// Returns the first seed from `seed` on with which the first stream of the original exchange drops a
-/// packet before the highest one that it sends, so that a client has something to request.
+/// Returns the first seed from `seed` on with which the first stream of the original exchange drops
+/// a packet before the highest one that it sends, so that a client has something to request.
 pub(crate) fn seed_with_gap(seed: u64) -> u64 {
     let has_gap = |seed: &u64| {
         let streamed = first_stream(*seed);

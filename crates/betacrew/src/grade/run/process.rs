@@ -89,25 +89,26 @@ pub(crate) type Typist = Box<dyn FnOnce(ChildStdin) + Send>;
 /// Client that runs, as `poll` of [`run`] sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct RunningClient<'a> {
-    /// Id of its first process.
+    /// Id of the client's first process.
     pub(crate) id: u32,
     stdout: &'a OutputCapture,
 }
 
 impl RunningClient<'_> {
-    /// Returns the time for which its first thread was ready to run but waited for a processor.
+    /// Returns the time for which the first thread was ready to run but waited for a processor.
     pub(crate) fn queued(&self) -> Option<Duration> {
         strays::queued(self.id)
     }
 
-    /// Returns the beginning of what it has printed so far.
+    /// Returns the beginning of what the client has printed so far.
     pub(crate) fn printed(&self) -> Vec<u8> {
         self.stdout.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Runs a client until it ends, until `limit`, or until `poll` ends it. The standard input is empty without a `typist`. No process of the
-/// client runs afterwards. Returns `None` if `poll` returned `Stop`.
+/// Runs a client until it ends, until `limit`, or until `poll` ends it. The standard input is empty
+/// without a `typist`. No process of the client runs afterwards. Returns `None` if `poll` returned
+/// `Stop`.
 ///
 /// # Errors
 /// Returns an error if the client cannot be started or cannot be killed.
@@ -411,9 +412,10 @@ mod strays {
         (fields.len() > FIELDS_MIN).then_some(fields)
     }
 
-    /// Returns the time for which the busiest thread of a group of processes has computed, including
-    /// the time for which it waited for a processor. Threads that wait for something again and
-    /// again do not count, because work in small parts is no endless loop, even if there is much.
+    /// Returns the time for which the busiest thread of a group of processes has computed,
+    /// including the time for which it waited for a processor. Threads that wait for something
+    /// again and again do not count, because work in small parts is no endless loop, even if there
+    /// is much.
     pub(crate) fn busiest(group: u32) -> Option<Duration> {
         let group = group.to_string();
         let in_group = ids().filter(|id| stat(*id).is_some_and(|stat| stat[2] == group));

@@ -21,8 +21,8 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 const QUEUED_MAX: Duration = Duration::from_millis(100);
 /// Maximum share of a long run for which the client may wait for a processor, as a divisor.
 const QUEUED_SHARE: u32 = 50;
-/// Maximum share of the run of a client that computes until it is killed. It is larger, because only
-/// the time that the client was given counts.
+/// Maximum share of the run of a client that computes until it is killed. It is larger, because
+/// only the time that the client was given counts.
 const COMPUTING_SHARE: u32 = 5;
 
 /// Way in which a failed case runs again.
@@ -42,7 +42,7 @@ pub(crate) enum NextStep {
     /// Run the case with this index again.
     Run(usize, Rerun),
     /// The outcome of the case with this index counts.
-    Settle(usize, CaseOutcome),
+    Settle(usize, Box<CaseOutcome>),
 }
 
 /// Effect that cases have on each other, as far as probes have shown.
@@ -108,7 +108,7 @@ impl Suspects {
                 let sure = self.waiting.iter().find(|(_, outcome)| is_undisturbed(outcome));
                 if let Some(index) = sure.map(|(index, _)| *index) {
                     let outcome = self.waiting.remove(&index)?;
-                    return Some(NextStep::Settle(index, outcome));
+                    return Some(NextStep::Settle(index, Box::new(outcome)));
                 }
                 match self.waiting.keys().next().copied() {
                     Some(index) if in_flight < few => Some(self.run(index, Rerun::Confirmation)),

@@ -1,5 +1,5 @@
-//! Warnings of the exchanges of all cases. Each is told once, with its number, because a client that
-//! connects over and over would fill the terminal with one.
+//! Warnings of the exchanges of all cases. Each is told once, with its number, because a client
+//! that connects over and over would fill the terminal with one.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
