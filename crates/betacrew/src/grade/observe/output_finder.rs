@@ -141,7 +141,7 @@ pub(crate) fn output(
 }
 
 /// Name of the standard output in reports.
-const STDOUT: &str = "stdout";
+pub(crate) const STDOUT: &str = "stdout";
 
 /// Measure of how much a file looks like an output; the highest wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -3,13 +3,14 @@
 use crate::grade::cases::Case;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
-use crate::grade::observe::output_finder::{self, Reading};
+use crate::grade::observe::output_finder::{self, Reading, STDOUT};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::exchange_host::ExchangeHost;
 use crate::grade::run::process::{PollDecision, RunningClient};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
 use feed::wire::packet::Packet;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -112,8 +113,10 @@ impl ClientWatch<'_> {
         let named = self.setup.output.as_deref();
         let earlier = self.shared.output_name.get().map(String::as_str);
         let reading = Reading { names: &self.setup.fields, tape: self.tape, earlier };
-        let began = self.host.began;
-        match output_finder::output(self.workdir, named, &client.printed(), began, reading) {
+        // A client that prints every packet may still write its file, unless it never writes one.
+        let prints = earlier == Some(STDOUT) || named == Some(Path::new("-"));
+        let printed = if prints { client.printed() } else { Vec::new() };
+        match output_finder::output(self.workdir, named, &printed, self.host.began, reading) {
             ClientOutput::Found { name, rows, .. } => {
                 let is_complete = Differences::between(self.tape, &rows).is_complete();
                 if is_complete && !self.tape.is_empty() {
