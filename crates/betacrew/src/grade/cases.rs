@@ -155,8 +155,8 @@ impl PassCondition {
                  made-up packets"
             }
             Self::Original => {
-                "the exchange is still alive, and the output has every packet up to the highest one \
-                 sent, once"
+                "the exchange is still alive, and the output has every packet up to the highest \
+                 one sent, once"
             }
             Self::FollowsRule(rule) => rule.expected(),
             Self::Feed(condition) => condition.sentence(),

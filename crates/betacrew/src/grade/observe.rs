@@ -13,3 +13,4 @@ pub(crate) mod rows;
 mod segment;
 mod traces;
 pub(crate) mod wire;
+mod wire_event;

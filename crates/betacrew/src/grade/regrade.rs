@@ -4,9 +4,9 @@
 //! mending. A change in the middle of a run stops it, and the next one begins.
 
 use crate::error::{Exit, Failure};
-use crate::grade::diagnose;
 use crate::grade::baseline::Baseline;
 use crate::grade::cases::Case;
+use crate::grade::diagnose;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::report::json::ReportInput;
 use crate::grade::report::live::{LeftOut, LiveReport};

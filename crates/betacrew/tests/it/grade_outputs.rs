@@ -87,3 +87,17 @@ fn the_original_exchange_shows_a_client_that_writes_nothing() {
     let (code, stdout, _) = grade(&["conduct/original"], &words(&client));
     assert_eq!(code, 0, "{stdout}");
 }
+
+#[test]
+fn a_client_that_prints_and_lingers_is_learned_too() {
+    let rows = "sed 's/,\"arrived.*/}/' x.ndjson";
+    let record = format!("{BETACREW} fetch $1:$2 -o x.ndjson && {rows}; rm x.ndjson; sleep 30");
+    let client = shell(&record);
+    let args = ["gaps/one", "gaps/burst", "gaps/order", "gaps/only-last", "gaps/before-last"];
+    let args = [&args[..], &["--timeout", "4s", "--jobs", "1"]].concat();
+    let (code, stdout, report) = grade_with_report(&args, &words(&client));
+    assert_eq!(code, 0, "{stdout}");
+    let took = |place: usize| report["cases"][place]["run"]["tookMs"].as_f64().unwrap();
+    // The first case cannot know that no file follows.
+    assert!(took(0) > 3900.0 && took(4) < 3000.0, "{stdout}");
+}

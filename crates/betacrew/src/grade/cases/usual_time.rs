@@ -37,15 +37,20 @@ const LONGER: &[(&str, u64)] = &[
 /// Cases in which one packet never comes, so that no output is complete.
 const INCOMPLETE: [&str; 2] = ["conduct/made-up", "conduct/storm"];
 
-/// Time for which clients linger, if they do.
+/// Cases in which naive clients read a packet from the wrong byte on. Many then compute up to a
+/// sequence of billions, until the time limit.
+const MISREAD: [&str; 3] = ["framing/odd-pieces", "framing/half-packet", "framing/byte-by-byte"];
+
+/// Time for which clients linger, or compute, if they do.
 const LINGERING: Duration = Duration::from_secs(10);
 
 impl Case {
     /// Returns the time that decides how early the case starts: the usual time, and more if a
     /// client that lingers is not ended, because no output can be complete or the case is about
-    /// the end.
+    /// the end, or if clients often compute until the limit.
     pub(crate) fn start_priority(&self) -> Duration {
-        let is_waited_for = self.is_about_the_end() || INCOMPLETE.contains(&self.id);
+        let is_waited_for =
+            self.is_about_the_end() || INCOMPLETE.contains(&self.id) || MISREAD.contains(&self.id);
         let lingering = if is_waited_for { LINGERING } else { Duration::ZERO };
         self.usual_time() + lingering
     }
@@ -68,6 +73,10 @@ mod tests {
         for (id, time) in LONGER {
             assert!(CASES.iter().any(|case| case.id == *id), "{id}");
             assert!(*time > SHORT, "{id}");
+        }
+        for id in MISREAD {
+            let misread = CASES.iter().find(|case| case.id == id).unwrap();
+            assert!(misread.start_priority() > LINGERING, "{id}");
         }
         for id in INCOMPLETE {
             let case = CASES.iter().find(|case| case.id == id).unwrap();

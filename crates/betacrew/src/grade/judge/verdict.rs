@@ -239,13 +239,13 @@ mod tests {
         let cases: Vec<&'static Case> = CASES.iter().filter(must).take(4).collect();
         let whole = || classic_run().stream(1..=14).write(1..=14);
         let foreign = || classic_run().stream(1..=14).foreign();
-        for (foreigners, letter) in [(0, Some(Letter::A)), (2, Some(Letter::D)), (3, None)] {
-            let run = |(place, case): (usize, &&'static Case)| {
+        for (foreigners, letter) in [(0u32, Some(Letter::A)), (2, Some(Letter::D)), (3, None)] {
+            let run = |(place, case): (u32, &&'static Case)| {
                 outcome(case, if place < foreigners { foreign() } else { whole() })
             };
-            let outcomes: Vec<CaseOutcome> = cases.iter().enumerate().map(run).collect();
+            let outcomes: Vec<CaseOutcome> = (0..).zip(&cases).map(run).collect();
             let summary = GradeSummary::of(&outcomes);
-            assert_eq!((summary.letter, summary.not_judged), (letter, foreigners as u32));
+            assert_eq!((summary.letter, summary.not_judged), (letter, foreigners));
             let failed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Fail).count();
             assert_eq!(failed, 0, "what is not understood is no failure");
         }

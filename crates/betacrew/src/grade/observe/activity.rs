@@ -61,6 +61,38 @@ impl WireActivity {
     }
 }
 
+/// Measurement of how late the exchange is with what it does by itself.
+#[derive(Default, Debug)]
+pub(crate) struct Lateness {
+    /// Times at which the exchange acts next by itself, by connection.
+    due: BTreeMap<usize, Duration>,
+    max: Duration,
+}
+
+impl Lateness {
+    /// Records when the exchange acts next by itself on a connection.
+    pub(crate) fn set_due(&mut self, conn: usize, due: Option<Duration>) {
+        match due {
+            Some(due) => self.due.insert(conn, due),
+            None => self.due.remove(&conn),
+        };
+    }
+
+    /// Records that the exchange acts on a connection now.
+    pub(crate) fn act(&mut self, conn: usize, now: Duration) {
+        if self.due.get(&conn).is_some_and(|due| *due <= now)
+            && let Some(due) = self.due.remove(&conn)
+        {
+            self.max = self.max.max(now.saturating_sub(due));
+        }
+    }
+
+    /// Returns the maximum time for which the exchange was late.
+    pub(crate) fn max(&self) -> Duration {
+        self.max
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -120,10 +120,10 @@ pub(crate) fn output(
         files.into_iter().map(|(path, written)| read(workdir, &path, written, began, reading));
     let is_log = |output: &ClientOutput| {
         let other = output.name().zip(reading.earlier).is_some_and(|(name, known)| name != known);
-        other && matches!(Rank::of(output).what, Looks::LikePackets | Looks::LikePrints)
+        other && matches!(Rank::of(output).what, Looks::UnknownForm | Looks::Printed)
     };
     let best = read.filter(|output| !is_log(output)).max_by_key(Rank::of);
-    let best = best.filter(|best| Rank::of(best).what > Looks::LikeNothing);
+    let best = best.filter(|best| Rank::of(best).what > Looks::Log);
     if reading.earlier.is_some_and(|known| known != STDOUT) {
         return best.unwrap_or(ClientOutput::None);
     }
@@ -141,7 +141,7 @@ pub(crate) fn output(
 }
 
 /// Name of the standard output in reports.
-const STDOUT: &str = "stdout";
+pub(crate) const STDOUT: &str = "stdout";
 
 /// Measure of how much a file looks like an output; the highest wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -157,35 +157,35 @@ struct Rank {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Looks {
     /// A log or a note.
-    LikeNothing,
+    Log,
     /// A JSON file that cannot be read.
-    LikeJson,
+    BrokenJson,
     /// A list without packets, under any name.
-    LikeAnEmptyList,
+    EmptyList,
     /// A text of no known form that has packets.
-    LikePackets,
+    UnknownForm,
     /// Packets printed for people, as in a log.
-    LikePrints,
+    Printed,
     /// A list without packets in a file that says that it is the output.
-    LikeAnEmptyOutput,
+    EmptyOutput,
     /// Packets as data.
-    LikeData,
+    Data,
 }
 
 impl Rank {
     fn of(output: &ClientOutput) -> Self {
         let is_named = output.name().is_some_and(is_output);
         let (what, packets) = match output {
-            ClientOutput::None => (Looks::LikeNothing, 0),
-            ClientOutput::Unclear { name, .. } if name.ends_with(".json") => (Looks::LikeJson, 0),
+            ClientOutput::None => (Looks::Log, 0),
+            ClientOutput::Unclear { name, .. } if name.ends_with(".json") => (Looks::BrokenJson, 0),
             // Other unreadable files are logs or notes, not outputs.
-            ClientOutput::Unclear { .. } => (Looks::LikeNothing, 0),
-            ClientOutput::Foreign { .. } => (Looks::LikePackets, 0),
+            ClientOutput::Unclear { .. } => (Looks::Log, 0),
+            ClientOutput::Foreign { .. } => (Looks::UnknownForm, 0),
             ClientOutput::Found { rows, .. } => match (rows.rows.len(), rows.kind) {
-                (0, _) if is_named => (Looks::LikeAnEmptyOutput, 0),
-                (0, _) => (Looks::LikeAnEmptyList, 0),
-                (packets, TextKind::Printed) => (Looks::LikePrints, packets),
-                (packets, TextKind::Data) => (Looks::LikeData, packets),
+                (0, _) if is_named => (Looks::EmptyOutput, 0),
+                (0, _) => (Looks::EmptyList, 0),
+                (packets, TextKind::Printed) => (Looks::Printed, packets),
+                (packets, TextKind::Data) => (Looks::Data, packets),
             },
         };
         Self { what, is_named, packets }

@@ -3,13 +3,12 @@
 use crate::grade::cases::ReadOrder;
 use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::mold::recorder::Joining;
-use crate::grade::observe::activity::WireActivity;
+use crate::grade::observe::activity::{Lateness, WireActivity};
 use crate::grade::observe::wire::{Decoded, WireEventKind, WireLog};
 use crate::grade::run::unread::{HELD_MAX, HeldBytes, UnreadProbe};
 use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
 use feed::wire::{CallDecoder, FRAME_LEN, Protocol};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -41,8 +40,8 @@ pub(crate) struct WireRecorder<E> {
     unread: Option<UnreadProbe>,
     /// True if all bytes up to the next pause of the exchange are one write.
     gathers: bool,
-    /// Times at which the exchange acts next by itself, by connection.
-    due: BTreeMap<usize, Duration>,
+    /// Lateness of the exchange.
+    lateness: Lateness,
     /// True if each write has one packet of SoupBinTCP at most.
     splits: bool,
 }
@@ -75,8 +74,8 @@ impl<E: Exchange> WireRecorder<E> {
     pub(crate) fn new(inner: E, activity: Arc<WireActivity>) -> Self {
         let (log, peeked) = (WireLog::default(), Vec::new());
         let joining = Joining::default();
-        let (gathers, splits, due) = (false, false, BTreeMap::new());
-        Self { inner, log, peeked, activity, joining, unread: None, gathers, due, splits }
+        let (gathers, splits, lateness) = (false, false, Lateness::default());
+        Self { inner, log, peeked, activity, joining, unread: None, gathers, lateness, splits }
     }
 
     /// Keeps an order of writes and reads. Holds back each write, and the end, until the client has
@@ -139,6 +138,7 @@ impl<E: Exchange> WireRecorder<E> {
     pub(crate) fn into_log(self) -> WireLog {
         let mut log = self.log;
         log.exchange_died = self.inner.is_dead();
+        log.late = self.lateness.max();
         log
     }
 }
@@ -211,7 +211,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     fn disconnected(&mut self, conn: Self::Connection, how: Disconnect, now: Duration) {
         self.activity.touch(now);
         self.activity.close(conn.id);
-        self.due.remove(&conn.id);
+        self.lateness.set_due(conn.id, None);
         let what = match (how, conn.reset || self.inner.down_until().is_some()) {
             (Disconnect::Reset, _) => WireEventKind::Reset,
             (Disconnect::Closed, true) => WireEventKind::ResetByExchange,
@@ -257,11 +257,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
     }
 
     fn step(&mut self, conn: &mut Self::Connection, now: Duration) -> Step {
-        if self.due.get(&conn.id).is_some_and(|due| *due <= now)
-            && let Some(due) = self.due.remove(&conn.id)
-        {
-            self.log.late = self.log.late.max(now.saturating_sub(due));
-        }
+        self.lateness.act(conn.id, now);
         if conn.held.is_some() || !conn.gathered.is_empty() {
             return Step::Wait;
         }
@@ -279,10 +275,8 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
 
     fn deadline(&mut self, conn: &Self::Connection) -> Option<Duration> {
         let due = self.inner.deadline(&conn.inner);
-        match due.filter(|_| conn.held.is_none() && !conn.finished) {
-            Some(due) => self.due.insert(conn.id, due),
-            None => self.due.remove(&conn.id),
-        };
+        let own = due.filter(|_| conn.held.is_none() && !conn.finished);
+        self.lateness.set_due(conn.id, own);
         // No event reports that the client has read, so the driver must check again at once.
         let due = if conn.held.is_some() { Some(Duration::ZERO) } else { due };
         self.activity.set_due(conn.id, due.filter(|_| !conn.finished));
@@ -360,8 +354,8 @@ mod tests {
         assert_eq!(nothing, 0, "it is silent at first");
         let due = recorder.deadline(&conn).unwrap();
         recorder.step(&mut conn, due / 2);
-        assert_eq!(recorder.log.late, Duration::ZERO, "it is early");
+        assert_eq!(recorder.lateness.max(), Duration::ZERO, "it is early");
         recorder.step(&mut conn, due + Duration::from_millis(70));
-        assert_eq!(recorder.log.late, Duration::from_millis(70));
+        assert_eq!(recorder.lateness.max(), Duration::from_millis(70));
     }
 }

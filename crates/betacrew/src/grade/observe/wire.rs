@@ -1,11 +1,12 @@
 //! Recording of the wire: every connection, call and write of one run, with its time.
 
 pub(crate) use super::segment::Segment;
+pub(crate) use super::wire_event::{PacketEvent, WireEvent, WireEventKind, packet_of};
 
 use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::soup::conversation::SoupConversation;
 use feed::base::seq::Seq;
-use feed::wire::{Call, FRAME_LEN, Frame, Protocol, RawFrame, decode};
+use feed::wire::{Call, FRAME_LEN, Protocol, RawFrame};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Maximum number of events kept; further events are only counted.
@@ -15,40 +16,6 @@ pub(crate) const CONNS_MAX: usize = 10_000;
 /// Maximum number of frames, or packets of SoupBinTCP, kept of all connections together; further
 /// ones are not decoded.
 pub(crate) const FRAMES_MAX: usize = 200_000;
-
-/// Event on a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct WireEvent {
-    /// Time since the exchange began to listen.
-    pub(crate) at: Duration,
-    /// Index of the connection, from 0 in the order of connecting.
-    pub(crate) conn: usize,
-    /// Kind of the event.
-    pub(crate) what: WireEventKind,
-}
-
-/// Kind of an event on a connection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum WireEventKind {
-    /// The client connected.
-    Opened,
-    /// The client sent a call. `late` is true after a stream call on the same connection.
-    Called { call: Call, late: bool },
-    /// The exchange sent, in one write, the bytes `from..to` of its output on the connection.
-    Sent { from: u64, to: u64 },
-    /// The client sent the packet with this index, in another protocol than the exercise's.
-    Received(usize),
-    /// The client ended its side of the connection.
-    ClientEnded,
-    /// The exchange ended its side of the connection.
-    Finished,
-    /// The connection was closed by both sides, or by the exchange.
-    Closed,
-    /// The client reset the connection. Bytes on their way to it may not have arrived.
-    Reset,
-    /// The exchange reset the connection.
-    ResetByExchange,
-}
 
 /// State of one connection that its events do not show.
 #[derive(Clone, Default, Debug)]
@@ -93,24 +60,6 @@ pub(crate) struct WireLog {
     pub(crate) mold: Option<MoldLog>,
     /// Number of frames kept of all connections.
     frames: usize,
-}
-
-/// Event that concerns one packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum PacketEvent {
-    /// The client requested the packet. `late` is true after a stream call on the same connection,
-    /// where the exchange does not answer.
-    Requested { seq: Seq, late: bool },
-    /// The exchange sent the packet, in a stream if `streamed` is true and else as an answer.
-    Sent { seq: Seq, streamed: bool },
-}
-
-/// Returns the sequence of a frame, if it is a packet.
-pub(crate) fn packet_of(frame: &RawFrame) -> Option<Seq> {
-    match decode(frame) {
-        Ok(Frame::Packet(packet)) => Some(packet.sequence),
-        _ => None,
-    }
 }
 
 impl WireLog {

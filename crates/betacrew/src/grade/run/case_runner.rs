@@ -256,7 +256,7 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         let few = self.pacer.few();
         while let Some(step) = self.suspects.next(self.in_flight.len(), few) {
             match step {
-                NextStep::Settle(index, outcome) => self.settle(index, outcome),
+                NextStep::Settle(index, outcome) => self.settle(index, *outcome),
                 NextStep::Run(index, again) => {
                     self.repeated.0 += 1;
                     self.probed += usize::from(again == Rerun::Probe);

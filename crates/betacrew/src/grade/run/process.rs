@@ -95,12 +95,12 @@ pub(crate) struct RunningClient<'a> {
 }
 
 impl RunningClient<'_> {
-    /// Returns the time for which its first thread was ready to run but waited for a processor.
+    /// Returns the time for which the first thread was ready to run but waited for a processor.
     pub(crate) fn queued(&self) -> Option<Duration> {
         strays::queued(self.id)
     }
 
-    /// Returns the beginning of what it has printed so far.
+    /// Returns the beginning of what the client has printed so far.
     pub(crate) fn printed(&self) -> Vec<u8> {
         self.stdout.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

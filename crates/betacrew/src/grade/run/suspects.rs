@@ -42,7 +42,7 @@ pub(crate) enum NextStep {
     /// Run the case with this index again.
     Run(usize, Rerun),
     /// The outcome of the case with this index counts.
-    Settle(usize, CaseOutcome),
+    Settle(usize, Box<CaseOutcome>),
 }
 
 /// Effect that cases have on each other, as far as probes have shown.
@@ -108,7 +108,7 @@ impl Suspects {
                 let sure = self.waiting.iter().find(|(_, outcome)| is_undisturbed(outcome));
                 if let Some(index) = sure.map(|(index, _)| *index) {
                     let outcome = self.waiting.remove(&index)?;
-                    return Some(NextStep::Settle(index, outcome));
+                    return Some(NextStep::Settle(index, Box::new(outcome)));
                 }
                 match self.waiting.keys().next().copied() {
                     Some(index) if in_flight < few => Some(self.run(index, Rerun::Confirmation)),

@@ -6,12 +6,13 @@ use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::tape::CaseTape;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
-use crate::grade::observe::output_finder::{self, Reading};
+use crate::grade::observe::output_finder::{self, Reading, STDOUT};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::exchange_host::ExchangeHost;
 use crate::grade::run::process::{PollDecision, RunningClient};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -112,10 +113,13 @@ impl ClientWatch<'_> {
     /// Returns whether the client's output has all packets now.
     fn is_complete(&self, client: RunningClient<'_>) -> bool {
         let named = self.setup.output.as_deref();
-        let (printed, began) = (client.printed(), self.host.began);
+        let began = self.host.began;
+        let earlier = self.shared.output_name.get().map(String::as_str);
+        // A client that prints every packet may still write its file, unless it never writes one.
+        let prints = earlier == Some(STDOUT) || named == Some(Path::new("-"));
+        let printed = if prints { client.printed() } else { Vec::new() };
         match self.tape {
             CaseTape::Packets(tape) => {
-                let earlier = self.shared.output_name.get().map(String::as_str);
                 let reading = Reading { names: &self.setup.fields, tape, earlier };
                 match output_finder::output(self.workdir, named, &printed, began, reading) {
                     ClientOutput::Found { name, rows, .. } => {
