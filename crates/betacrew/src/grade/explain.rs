@@ -150,8 +150,8 @@ impl Explainer<'_> {
             close => format!(" Close to it: {}.", close[..close.len().min(5)].join(", ")),
         };
         format!(
-            "no case and no cause is named `{name}`.{close} --list lists the cases; docs/grade.md and \
-             every report have the names of causes"
+            "no case and no cause is named `{name}`.{close} --list lists the cases; docs/grade.md \
+             and every report have the names of causes"
         )
     }
 }

@@ -20,8 +20,8 @@
 //! * `signals`: effects of INT, TERM and HUP at any moment of a command;
 //! * `terminal`: output for people, such as colours and summaries;
 //! * `sim`: the simulator as a command;
-//! * `grade`, `grade_causes`, `grade_jobs`: clients graded; `grade_feeds`: clients of SoupBinTCP and
-//!   MoldUDP64;
+//! * `grade`, `grade_causes`, `grade_jobs`: clients graded;
+//! * `grade_feeds`: clients of SoupBinTCP and MoldUDP64 graded;
 //! * `packages`: the packages for Python and JavaScript;
 //! * `readers`: exchange of files with other programs; `readme`: the examples of README.md;
 //! * `soup_serve`: the exchange in SoupBinTCP, with the venue's own client; `soup_golden`: a client
