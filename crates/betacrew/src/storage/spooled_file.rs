@@ -115,12 +115,15 @@ impl Storage for SpooledFile {
         *len += bytes.len() as u64;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let piece = match pieces.last_mut() {
-                Some(last) if last.len() < PIECE => last,
-                _ => pieces.push_mut(Vec::with_capacity(PIECE)),
-            };
-            let (now, later) = rest.split_at(rest.len().min(PIECE - piece.len()));
-            piece.extend_from_slice(now);
+            let room = pieces.last().map_or(0, |last| PIECE - last.len());
+            if room == 0 {
+                pieces.push(Vec::with_capacity(PIECE));
+                continue;
+            }
+            let (now, later) = rest.split_at(rest.len().min(room));
+            if let Some(last) = pieces.last_mut() {
+                last.extend_from_slice(now);
+            }
             rest = later;
         }
         Ok(())
