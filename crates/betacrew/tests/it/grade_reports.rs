@@ -26,6 +26,9 @@ fn right() -> String {
 /// Client that connects and does nothing more.
 const IDLE: &str = "exec 3<>/dev/tcp/$1/$2\n";
 
+/// Client that reads the stream and writes nothing.
+const READS: &str = "exec 3<>/dev/tcp/$1/$2; printf '\\1\\0' >&3; cat <&3 > /dev/null\n";
+
 /// Client that writes only the first packets.
 fn first_three() -> String {
     let fetch = format!("{BETACREW} fetch $1:$2 -o raw.ndjson --quiet");
@@ -193,7 +196,7 @@ const WATCHES: &str = "Ctrl+C ends\n";
 fn a_watched_client_is_graded_again_failed_cases_first() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let client = script(at, IDLE);
+    let client = script(at, READS);
     let args = ["basics/complete-stream", "gaps/one", "conduct/whole-calls", "--json", "r.json"];
     let mut watching = Watching::start(at, &args, &client);
     let first = watching.until(WATCHES);
@@ -213,7 +216,7 @@ fn a_watched_client_is_graded_again_failed_cases_first() {
     assert_eq!(report["grade"], "A", "reports are written after each run");
 
     fs::write(at.join("notes.log"), "no file of the client").unwrap();
-    script(at, IDLE);
+    script(at, READS);
     let third = watching.until(WATCHES);
     assert!(third.contains("  worse   2 musts: basics/complete-stream, gaps/one\n"), "{third}");
     assert!(!third.contains("notes.log"), "{third}");
