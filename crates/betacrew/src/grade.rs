@@ -214,7 +214,7 @@ pub fn run(args: &GradeArgs, stop: &Stop) -> Result<Exit, Failure> {
     if let Some(name) = &args.explain {
         let client = GradedClient::new(&args.command).map(|client| client.shown());
         let client = client.as_deref().unwrap_or_default();
-        let explainer = Explainer { client, seed: args.seed, paint, cases: all };
+        let explainer = Explainer { client, seed: args.seed, paint, protocol: args.protocol };
         return print(&explainer.explain(name).map_err(Failure::Usage)?);
     }
     network::check_entered().map_err(|source| Failure::System {

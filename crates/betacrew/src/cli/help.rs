@@ -84,8 +84,8 @@ const COMMANDS: [CommandHelp; 13] = [
     CommandHelp {
         name: "grade",
         shown: &[
-            "cases", "command", "output", "timeout", "port", "repeat", "html", "junit", "list",
-            "explain",
+            "cases", "command", "protocol", "output", "timeout", "port", "watch", "html", "junit",
+            "list", "explain",
         ],
         about: "Tests a client, in any language, against exchanges that drop \
                 packets, and reports which cases it passes and why it fails the others.\n\n\

@@ -5,6 +5,8 @@ use super::select::select;
 use crate::args::address::PORT;
 use crate::grade::diagnose::advice::{self, Advice};
 use crate::grade::example::{ExampleClient, Lesson};
+use crate::grade::feeds::advice::{self as feed_advice, FeedAdvice};
+use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::report::terminal::layout::{Emphasis, Paint};
 use std::fmt::Write;
 
@@ -30,8 +32,8 @@ pub(crate) struct Explainer<'a> {
     pub(crate) seed: u64,
     /// Style of the text.
     pub(crate) paint: Paint,
-    /// All cases of the protocol.
-    pub(crate) cases: &'static [Case],
+    /// Protocol of the client.
+    pub(crate) protocol: GradedProtocol,
 }
 
 impl Explainer<'_> {
@@ -40,10 +42,17 @@ impl Explainer<'_> {
     /// # Errors
     /// Returns a message if `name` is neither.
     pub(crate) fn explain(self, name: &str) -> Result<String, String> {
-        if let Some(advice) = advice::find(name).filter(|_| !self.is_case(name)) {
-            return Ok(self.cause(advice));
+        if !self.is_case(name) {
+            if let Some(advice) = feed_advice::find(self.protocol, name) {
+                return Ok(self.feed_cause(advice));
+            }
+            let is_exercise = self.protocol == GradedProtocol::Betacrew;
+            if let Some(advice) = advice::find(name).filter(|_| is_exercise) {
+                return Ok(self.cause(advice));
+            }
         }
-        let chosen = select(self.cases, &[name.to_owned()]).map_err(|_| self.unknown(name))?;
+        let chosen =
+            select(self.protocol.cases(), &[name.to_owned()]).map_err(|_| self.unknown(name))?;
         let texts: Vec<String> = chosen.iter().map(|case| self.case(case)).collect();
         Ok(texts.join("\n"))
     }
@@ -66,6 +75,9 @@ impl Explainer<'_> {
             self.item(&mut text, "why", case.why);
         }
         self.item(&mut text, "by hand", &self.by_hand(case));
+        if self.protocol != GradedProtocol::Betacrew {
+            return text;
+        }
         match advice::find(case.id) {
             Some(advice) => self.remedy(&mut text, advice),
             None => {
@@ -92,7 +104,7 @@ impl Explainer<'_> {
         let cases: Vec<&Case> = advice
             .cases
             .iter()
-            .filter_map(|id| self.cases.iter().find(|case| case.id == *id))
+            .filter_map(|id| self.protocol.cases().iter().find(|case| case.id == *id))
             .collect();
         if let Some(first) = cases.first() {
             self.item(&mut text, "by hand", &self.by_hand(first));
@@ -100,6 +112,14 @@ impl Explainer<'_> {
         let named = cases.iter().map(|case| format!("{} ({})", case.id, case.severity.as_str()));
         self.item(&mut text, "shown by", &named.collect::<Vec<_>>().join(", "));
         self.remedy(&mut text, advice);
+        text
+    }
+
+    /// Explains a cause in another protocol than the exercise's.
+    fn feed_cause(self, advice: &FeedAdvice) -> String {
+        let mut text = self.paint.bold(advice.id);
+        let _ = writeln!(text, ": the client {}", advice.mistake);
+        self.item(&mut text, "to do", advice.fix);
         text
     }
 
@@ -134,14 +154,18 @@ impl Explainer<'_> {
 
     /// Returns whether a name is the id of a case.
     fn is_case(self, name: &str) -> bool {
-        self.cases.iter().any(|case| case.id == name)
+        self.protocol.cases().iter().any(|case| case.id == name)
     }
 
     /// Returns the message about a name that means nothing, with names that are close to it.
     fn unknown(self, name: &str) -> String {
         let wanted: Vec<&str> = name.split(['-', '/']).filter(|word| word.len() > 2).collect();
-        let names =
-            advice::all().map(|advice| advice.id).chain(self.cases.iter().map(|case| case.id));
+        let causes: Vec<&str> = match self.protocol {
+            GradedProtocol::Betacrew => advice::all().map(|advice| advice.id).collect(),
+            feed => feed_advice::all(feed).iter().map(|advice| advice.id).collect(),
+        };
+        let cases = self.protocol.cases().iter().map(|case| case.id);
+        let names = causes.into_iter().chain(cases);
         let close = |known: &&str| wanted.iter().any(|word| known.contains(word));
         let mut close: Vec<&str> = names.filter(close).collect();
         close.dedup();
@@ -162,7 +186,8 @@ mod tests {
     use crate::grade::cases::CASES;
 
     fn explained(name: &str, client: &str) -> Result<String, String> {
-        Explainer { client, seed: 7, paint: Paint::PLAIN, cases: CASES }.explain(name)
+        Explainer { client, seed: 7, paint: Paint::PLAIN, protocol: GradedProtocol::Betacrew }
+            .explain(name)
     }
 
     #[test]
@@ -182,6 +207,22 @@ mod tests {
         }
         let text = explained("split-packet", "").unwrap();
         assert!(text.contains("chunk = connection.recv(65536)"), "Python by default: {text}");
+    }
+
+    #[test]
+    fn causes_of_other_protocols_are_explained_by_their_own_advice() {
+        let client = "./client";
+        let explain = |protocol, name: &str| {
+            Explainer { client, seed: 7, paint: Paint::PLAIN, protocol }.explain(name)
+        };
+        let text = explain(GradedProtocol::Soup, "split-packet").unwrap();
+        assert!(text.contains("take a packet only when all its bytes are there"), "{text}");
+        let text = explain(GradedProtocol::Mold, "tail-unseen").unwrap();
+        assert!(text.contains("the sequence of heartbeats"), "{text}");
+        let unknown = explain(GradedProtocol::Soup, "tail-unseen").unwrap_err();
+        assert!(unknown.contains("no case and no cause is named `tail-unseen`"), "{unknown}");
+        let text = explain(GradedProtocol::Soup, "basics/complete-stream").unwrap();
+        assert!(text.contains("docs/soup.md") && !text.contains("examples/clients"), "{text}");
     }
 
     #[test]

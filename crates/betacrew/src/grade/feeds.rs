@@ -3,8 +3,10 @@
 //! A protocol has a folder of its own: `cases` is its table, `conversation` or `log` has what both
 //! sides sent, `rules` are what its specification asks of a client, `causes` names likely causes,
 //! and `timeline` describes the wire. All protocols share how messages are read from a client's
-//! output (`output`), compared with the tape (`compare`) and judged (`judge`).
+//! output (`output`), compared with the tape (`compare`) and judged (`judge`), and
+//! `advice` says what to do about each cause.
 
+pub(crate) mod advice;
 pub(crate) mod compare;
 pub(crate) mod conditions;
 pub(crate) mod evidence;

@@ -13,6 +13,7 @@ mod streams;
 use crate::grade::cases::{Case, PassCondition};
 use crate::grade::diagnose::Cause;
 use crate::grade::example::Lesson;
+use crate::grade::feeds;
 
 /// Advice on one cause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,13 +54,27 @@ pub(crate) fn find(id: &str) -> Option<&'static Advice> {
     all().find(|advice| advice.id == id)
 }
 
-/// Returns the advice on a failure of `case`: on its cause, or else on the rule of the case.
-pub(crate) fn on(case: &Case, cause: Option<&Cause>) -> Option<&'static Advice> {
-    match case.passes {
-        // Causes of other protocols have names of their own, some of them equal to these.
-        PassCondition::Feed(_) => None,
-        _ => find(cause.map_or(case.id, |cause| cause.id)),
+/// Remedy that a report names for a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Remedy {
+    /// Id of the cause, or of the case whose rule was broken.
+    pub(crate) id: &'static str,
+    /// Remedy, as one sentence.
+    pub(crate) fix: &'static str,
+    /// Part of the example clients that does it right; `None` in protocols whose examples have no
+    /// parts.
+    pub(crate) lesson: Option<Lesson>,
+}
+
+/// Returns the remedy of a failure of `case`: of its cause, or else of the rule of the case.
+pub(crate) fn on(case: &Case, cause: Option<&Cause>) -> Option<Remedy> {
+    // Causes of other protocols have names of their own, some of them equal to the exercise's.
+    if let (PassCondition::Feed(_), Some(setup)) = (case.passes, case.exchange_setup) {
+        let advice = feeds::advice::find(setup.protocol, cause?.id)?;
+        return Some(Remedy { id: advice.id, fix: advice.fix, lesson: None });
     }
+    let advice = find(cause.map_or(case.id, |cause| cause.id))?;
+    Some(Remedy { id: advice.id, fix: advice.fix, lesson: Some(advice.lesson) })
 }
 
 #[cfg(test)]

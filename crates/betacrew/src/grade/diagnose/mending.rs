@@ -1,7 +1,7 @@
 //! Order in which the causes of failures are worth mending.
 
 use crate::grade::cases::Severity;
-use crate::grade::diagnose::advice::{self, Advice};
+use crate::grade::diagnose::advice::{self, Remedy};
 use crate::grade::judge::verdict::{CaseOutcome, by_cause};
 use std::cmp::Reverse;
 
@@ -11,8 +11,8 @@ pub(crate) const FIRST_MAX: usize = 3;
 /// Cause to mend, with the cases that fail by it.
 #[derive(Clone, Debug)]
 pub(crate) struct Mending<'a> {
-    /// Advice on the cause.
-    pub(crate) advice: &'static Advice,
+    /// Remedy of the cause.
+    pub(crate) remedy: Remedy,
     /// Failures by the cause, in the order of the cases.
     pub(crate) outcomes: Vec<&'a CaseOutcome>,
 }
@@ -51,8 +51,8 @@ pub(crate) fn by_worth(outcomes: &[CaseOutcome]) -> Vec<Vec<&CaseOutcome>> {
 pub(crate) fn mend_first(outcomes: &[CaseOutcome]) -> Vec<Mending<'_>> {
     let mendings = by_worth(outcomes).into_iter().filter_map(|outcomes| {
         let first = outcomes.first()?;
-        let advice = advice::on(first.case, first.cause())?;
-        Some(Mending { advice, outcomes })
+        let remedy = advice::on(first.case, first.cause())?;
+        Some(Mending { remedy, outcomes })
     });
     mendings.take(FIRST_MAX).collect()
 }
@@ -91,7 +91,7 @@ mod tests {
         let first = mend_first(&outcomes);
         let found: Vec<_> = first
             .iter()
-            .map(|mending| (mending.advice.id, mending.count(Severity::Must), mending.text()))
+            .map(|mending| (mending.remedy.id, mending.count(Severity::Must), mending.text()))
             .collect();
         let split = "shown by framing/half-packet".to_owned();
         let gap = "shown by gaps/first-packet".to_owned();

@@ -1,6 +1,8 @@
 //! Tests of the requirements of all feeds, and of their tables in `docs/grade.md`.
 
 use crate::grade::cases::{Case, Requirement};
+use crate::grade::feeds::advice::{self, FeedAdvice};
+use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::feeds::{mold, soup};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -22,10 +24,22 @@ fn cases(all: &[Case]) -> String {
     text
 }
 
+fn causes(protocol: GradedProtocol) -> String {
+    let mut text = String::from("| id | the client | what to do |\n|---|---|---|\n");
+    for FeedAdvice { id, mistake, fix } in advice::all(protocol) {
+        let _ = writeln!(text, "| `{id}` | {mistake} | {fix} |");
+    }
+    text
+}
+
 #[test]
 fn the_tables_of_the_page_match_the_code() {
-    let made =
-        [("soup-cases", cases(soup::cases::CASES)), ("mold-cases", cases(mold::cases::CASES))];
+    let made = [
+        ("soup-cases", cases(soup::cases::CASES)),
+        ("mold-cases", cases(mold::cases::CASES)),
+        ("soup-causes", causes(GradedProtocol::Soup)),
+        ("mold-causes", causes(GradedProtocol::Mold)),
+    ];
     let mut page = std::fs::read_to_string(PLACE).unwrap();
     if std::env::var_os("BETACREW_BLESS").is_some_and(|value| value == "1") {
         for (name, text) in &made {
@@ -41,14 +55,17 @@ fn the_tables_of_the_page_match_the_code() {
 }
 
 #[test]
-fn the_page_explains_exactly_the_causes_of_the_code() {
-    let page = std::fs::read_to_string(PLACE).unwrap();
-    for (name, known) in
-        [("soup-causes", soup::causes::ids()), ("mold-causes", mold::causes::ids())]
+fn every_cause_has_advice_in_whole_sentences_and_every_advice_a_cause() {
+    for (protocol, known) in
+        [(GradedProtocol::Soup, soup::causes::ids()), (GradedProtocol::Mold, mold::causes::ids())]
     {
-        let rows = table(&page, name).lines();
-        let ids = rows.filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        assert_eq!(ids.collect::<BTreeSet<&str>>(), known, "{name}");
+        let ids = advice::all(protocol).iter().map(|advice| advice.id);
+        assert_eq!(ids.collect::<BTreeSet<&str>>(), known, "{protocol:?}");
+        for FeedAdvice { id, mistake, fix } in advice::all(protocol) {
+            assert!(mistake.starts_with(char::is_lowercase) && !mistake.ends_with('.'), "{id}");
+            assert!(fix.starts_with(char::is_uppercase) && fix.ends_with('.'), "{id}");
+            assert!(!fix.contains(". ") && fix.len() <= 200, "{id}: {} characters", fix.len());
+        }
     }
 }
 

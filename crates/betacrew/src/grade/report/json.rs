@@ -279,12 +279,12 @@ impl GradeReport {
 }
 
 fn mend_report(mending: &Mending<'_>, example: ExampleClient) -> MendReport {
-    let advice = mending.advice;
-    let lines = example.lines(advice.lesson);
+    let remedy = mending.remedy;
+    let lines = remedy.lesson.and_then(|lesson| example.lines(lesson));
     MendReport {
-        id: advice.id,
+        id: remedy.id,
         text: mending.text(),
-        fix: advice.fix,
+        fix: remedy.fix,
         example: lines
             .map(|lines| ExampleReport { place: lines.to_string(), code: lines.numbered() }),
         must: mending.count(Severity::Must),
@@ -307,7 +307,7 @@ fn baseline_report(changes: &Comparison<'_>) -> BaselineReport {
 fn advice_report(outcome: &CaseOutcome, setup: &AttemptSetup) -> Option<AdviceReport> {
     outcome.shown.as_ref()?.judged.failure.as_ref()?;
     let advice = advice::on(outcome.case, outcome.cause());
-    let lesson = advice.map(|advice| advice.lesson).or(outcome.case.requirement.lesson);
+    let lesson = advice.map_or(outcome.case.requirement.lesson, |advice| advice.lesson);
     let closest = ExampleClient::closest_to(&setup.client.shown());
     let example = lesson.and_then(|lesson| closest.lines(lesson));
     Some(AdviceReport {

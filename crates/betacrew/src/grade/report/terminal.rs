@@ -178,7 +178,7 @@ pub(crate) fn details(results: &ReportInput<'_>, paint: Paint) -> String {
         // The last line is what a person sees without scrolling.
         let named = first
             .iter()
-            .map(|mending| format!("{} ({})", mending.advice.id, severities(&mending.outcomes)));
+            .map(|mending| format!("{} ({})", mending.remedy.id, severities(&mending.outcomes)));
         let told = format!(
             "mend first: {}; betacrew grade --explain NAME tells how",
             named.collect::<Vec<_>>().join(", ")

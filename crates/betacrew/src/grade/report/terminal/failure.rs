@@ -28,12 +28,12 @@ pub(super) fn mend_first(
     let example = ExampleClient::closest_to(&setup.client.shown());
     let _ = writeln!(text, "\n{}", paint.bold("mend first"));
     for (place, mending) in mendings.iter().enumerate() {
-        let advice = mending.advice;
+        let remedy = mending.remedy;
         let _ = writeln!(
             text,
             "  {}. {}  {}",
             place + 1,
-            paint.bold(advice.id),
+            paint.bold(remedy.id),
             paint.dim(&format!("fails {}", severities(&mending.outcomes)))
         );
         let mut item = |label: &str, told: &str, style| {
@@ -41,8 +41,8 @@ pub(super) fn mend_first(
             paint.block(text, MEND_INDENT, told, style);
         };
         item("cause", &mending.text(), Emphasis::None);
-        item("to do", advice.fix, Emphasis::Strong);
-        if let Some(lines) = example.lines(advice.lesson) {
+        item("to do", remedy.fix, Emphasis::Strong);
+        if let Some(lines) = remedy.lesson.and_then(|lesson| example.lines(lesson)) {
             item("as in", &lines.to_string(), Emphasis::None);
         }
     }
@@ -143,7 +143,7 @@ fn remedy(text: &mut String, outcome: &CaseOutcome, setup: &AttemptSetup, paint:
     if let Some(advice) = advice {
         paint.item(text, "to do", advice.fix, Emphasis::Strong);
     }
-    let lesson = advice.map(|advice| advice.lesson).or(outcome.case.requirement.lesson);
+    let lesson = advice.map_or(outcome.case.requirement.lesson, |advice| advice.lesson);
     let closest = ExampleClient::closest_to(&setup.client.shown());
     let example = lesson.and_then(|lesson| closest.lines(lesson));
     if let Some(lines) = example {
