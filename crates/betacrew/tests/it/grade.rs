@@ -336,7 +336,8 @@ fn plant(folder: &Path, python: &str, number: usize) -> Option<String> {
     let (client, report) =
         (folder.join(format!("{number}.py")), reports.path().join("report.json"));
     fs::write(&client, plain.replacen(right, planted, 1)).unwrap();
-    let args = [case, "--port", "any", "--timeout", "4s", "--json", report.to_str().unwrap()];
+    // On a busy machine Python needs seconds to start.
+    let args = [case, "--port", "any", "--timeout", "8s", "--json", report.to_str().unwrap()];
     let (_, stdout, stderr) = grade(&args, &[python, client.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
     let found = &report["cases"][0];

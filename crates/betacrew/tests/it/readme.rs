@@ -254,6 +254,10 @@ impl Readme {
 
     /// Compares output with what the README shows, or notes it for the README.
     fn check(&mut self, command: &str, output: &std::ops::Range<usize>, printed: &[String]) {
+        // Whether cases run side by side depends on what the machine has left.
+        let depends = |line: &&String| line.starts_with("note: of the cases that failed while");
+        let printed: &[String] =
+            &printed.iter().filter(|line| !depends(line)).cloned().collect::<Vec<_>>();
         let shown = &self.lines[output.clone()];
         if matches(shown, printed) {
             return;
