@@ -105,8 +105,8 @@ const TASKS: [Task; 19] = [
     },
 ];
 
-/// Task that CI runs beside the tests, which mostly wait. It builds in a folder of its own.
-const BESIDE_TESTS: &str = "oldest";
+/// Tasks that CI runs beside the tests, which mostly wait. They build in folders of their own.
+const BESIDE_TESTS: [&str; 2] = ["oldest", "counts"];
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -128,15 +128,16 @@ fn main() -> ExitCode {
     }
     let mut took = Vec::new();
     for task in chosen {
-        if name == "ci" && task.name == BESIDE_TESTS {
+        if name == "ci" && BESIDE_TESTS.contains(&task.name) {
             continue;
         }
         eprintln!("\n== {}: {}", task.name, task.about);
         let (began, before) = (Instant::now(), used());
-        let beside = (name == "ci" && task.name == "test").then(|| std::thread::spawn(oldest));
+        let beside =
+            (name == "ci" && task.name == "test").then(|| std::thread::spawn(beside_tests));
         let ran = (task.run)();
         let beside = beside.map_or(Ok(()), |thread| {
-            thread.join().unwrap_or_else(|_| Err(format!("{BESIDE_TESTS} panicked")))
+            thread.join().unwrap_or_else(|_| Err("a task beside the tests panicked".to_owned()))
         });
         if let Err(reason) = ran.and(beside) {
             eprintln!("\n{} failed: {reason}", task.name);
@@ -147,6 +148,17 @@ fn main() -> ExitCode {
     }
     eprintln!("\ntask       seconds     CPU\n{}", took.join("\n"));
     ExitCode::SUCCESS
+}
+
+/// Runs the tasks that need not wait for the tests, one after another, with what the tests leave of
+/// the processors.
+fn beside_tests() -> Result<(), String> {
+    let ours = std::env::current_exe().map_err(|error| error.to_string())?;
+    BESIDE_TESTS.iter().try_for_each(|task| {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(&ours).arg(task);
+        finish(&mut command).map_err(|reason| format!("{task}: {reason}"))
+    })
 }
 
 fn fmt() -> Result<(), String> {
