@@ -13,8 +13,11 @@ pub(crate) const STDOUT_MAX: usize = 4 << 20;
 const STDERR_MAX: usize = 16 << 10;
 /// Interval at which a running client is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
-/// Maximum time that a killed process may take to end.
-const REAP_MAX: Duration = Duration::from_secs(2);
+/// Maximum time that a killed process may take to end. On a busy machine one that crashes writes
+/// its memory to disk first.
+const REAP_MAX: Duration = Duration::from_secs(20);
+/// Maximum time to wait for a process that the system did not let the grader kill.
+const REFUSED_MAX: Duration = Duration::from_secs(2);
 /// Interval at which a killed process is checked.
 const REAP_INTERVAL: Duration = Duration::from_millis(1);
 /// Maximum time to wait for the rest of the output of a process that has ended.
@@ -228,7 +231,7 @@ impl Running {
         }
         let killed = self.child.kill();
         self.is_over = true;
-        let status = reap(|| self.child.try_wait());
+        let status = reap(|| self.child.try_wait(), patience(killed.is_ok()));
         let id = self.child.id();
         if !matches!(status, Ok(None)) {
             live().remove(&id);
@@ -247,14 +250,23 @@ impl Running {
     }
 }
 
-/// Waits until a killed process has ended, for at most [`REAP_MAX`].
-fn reap<T>(mut ended: impl FnMut() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+/// Returns the maximum time to wait for a process's end. `was_sent` says whether the system has
+/// sent it the signal.
+fn patience(was_sent: bool) -> Duration {
+    if was_sent { REAP_MAX } else { REFUSED_MAX }
+}
+
+/// Waits until a killed process has ended, for at most `patience`.
+fn reap<T>(
+    mut ended: impl FnMut() -> io::Result<Option<T>>,
+    patience: Duration,
+) -> io::Result<Option<T>> {
     let began = Instant::now();
     loop {
         match ended()? {
             // A process in a system call that cannot be interrupted, such as one on a dead network
             // disk, may not end for ever.
-            None if began.elapsed() < REAP_MAX => std::thread::sleep(REAP_INTERVAL),
+            None if began.elapsed() < patience => std::thread::sleep(REAP_INTERVAL),
             ended => return Ok(ended),
         }
     }
@@ -369,7 +381,7 @@ mod strays {
                 let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { continue };
                 let killed = kill_process(pid, Signal::KILL);
                 let ended = || Ok(waitpid(Some(pid), WaitOptions::NOHANG)?);
-                if let Ok(None) = super::reap(ended) {
+                if let Ok(None) = super::reap(ended, super::patience(killed.is_ok())) {
                     // The process is added to the live ones, so that it is not waited for again.
                     live.insert(id);
                     let why = killed.err().map_or(String::new(), |error| format!(": {error}"));
