@@ -9,7 +9,7 @@ use crate::report::{Row, Want, count};
 use bench::hot::{Nowhere, parted, take};
 use betacrew::format::json;
 use betacrew::net::{self, Stop};
-use betacrew::record::store::{FirstPart, RecordingStore, SyncPolicy};
+use betacrew::record::store::{RecordingStore, SyncPolicy};
 use feed::client::{Recorder, RecorderOptions};
 use feed::faults::scenario::Scenario;
 use feed::tape::in_memory::Tape;
@@ -52,8 +52,8 @@ fn record(exchange: std::net::SocketAddr, path: &Path) -> Result<()> {
         resend_max: 0,
         ..RecorderOptions::default()
     };
-    let (mut capture, _) = RecordingStore::open(path, SyncPolicy::Never, FirstPart::InFile)
-        .map_err(|error| error.to_string())?;
+    let (mut capture, _) =
+        RecordingStore::open(path, SyncPolicy::Never).map_err(|error| error.to_string())?;
     let mut recorder = Recorder::new(options, 1);
     net::fetch(&[vec![exchange].into()], &mut recorder, &mut capture, &Stop::new(), |_| {})?;
     capture.end().map_err(|error| error.to_string())?;

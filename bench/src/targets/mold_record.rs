@@ -9,7 +9,7 @@ use crate::measure::{By, Cost, Entry, kernel, side_by_side};
 use crate::report::{Row, Want, count};
 use crate::tape::{MemoryTape, TOGETHER};
 use betacrew::net::{self, GroupAddress, GroupSockets, LineSource, RECEIVE_BUFFER, Stop};
-use betacrew::record::store::{FirstPart, RecordingStore, SyncPolicy};
+use betacrew::record::store::{RecordingStore, SyncPolicy};
 use feed::client::{LineProtocol, MoldFeed, Recorder, RecorderOptions};
 use feed::tape::source::TapeSource;
 use feed::wire::Framing;
@@ -113,8 +113,8 @@ fn record(fill: &Fill, path: &Path) -> Result<Cost> {
 }
 
 fn record_all(fill: &Fill, lines: &[LineSource], path: &Path) -> Result<()> {
-    let (mut store, _) = RecordingStore::open(path, SyncPolicy::Never, FirstPart::InFile)
-        .map_err(|error| error.to_string())?;
+    let (mut store, _) =
+        RecordingStore::open(path, SyncPolicy::Never).map_err(|error| error.to_string())?;
     let protocols = [LineProtocol::Mold(MoldFeed::default())];
     let mut recorder = Recorder::new(RecorderOptions::default(), protocols);
     net::fetch(lines, &mut recorder, &mut store, &Stop::new(), |_| {})?;

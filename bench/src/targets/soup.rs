@@ -8,7 +8,7 @@ use crate::raw;
 use crate::report::{Row, Want, count};
 use crate::tape::MemoryTape;
 use betacrew::net::{self, Listener, Stop};
-use betacrew::record::store::{FirstPart, RecordingStore, SyncPolicy};
+use betacrew::record::store::{RecordingStore, SyncPolicy};
 use feed::client::{LineProtocol, Recorder, RecorderOptions, SoupLogin};
 use feed::exchange::server::MockExchange;
 use feed::faults::scenario::Scenario;
@@ -149,8 +149,8 @@ fn write_all(exchange: SocketAddr, least: usize, path: &Path) -> Result<()> {
 }
 
 fn record_all(exchange: SocketAddr, messages: u64, path: &Path) -> Result<()> {
-    let (mut store, _) = RecordingStore::open(path, SyncPolicy::Never, FirstPart::InFile)
-        .map_err(|error| error.to_string())?;
+    let (mut store, _) =
+        RecordingStore::open(path, SyncPolicy::Never).map_err(|error| error.to_string())?;
     let lines = [LineProtocol::Soup(SoupLogin::default())];
     let mut recorder = Recorder::new(RecorderOptions::default(), lines);
     net::fetch(&[vec![exchange].into()], &mut recorder, &mut store, &Stop::new(), |_| {})?;

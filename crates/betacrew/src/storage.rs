@@ -1,9 +1,5 @@
 //! Storage of tape files: a file of the system, locked against a second writer.
 
-mod spooled_file;
-
-pub(crate) use spooled_file::SpooledFile;
-
 use feed::storage::Storage;
 use feed::tape::recorder::SyncPolicy;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -6,7 +6,7 @@ use crate::format::{Arrival, Format, MessageConsumer, SessionFacts};
 use crate::output::counters::WriteCounters;
 use crate::output::successor::{self, Begun, Claim, Existing};
 use crate::record::gap_counters::GapCounters;
-use crate::storage::SpooledFile;
+use crate::storage::FileStorage;
 use crate::text::formatting::message;
 use crate::text::location::shown;
 use feed::base::seq::{FIRST_SEQ, Seq, SeqRange, SeqSet};
@@ -21,27 +21,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Maximum time that a recording is in memory alone, from its first packet on.
-const MEMORY_TIME: Duration = Duration::from_millis(250);
-
-/// Place of the first part of a new recording.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FirstPart {
-    /// Memory. A job that ends soon then writes no tape file. A crash costs what was recorded
-    /// within a quarter of a second, which the next run requests again.
-    InMemory,
-    /// Tape file, as all other parts.
-    InFile,
-}
-
 /// Recording in a tape file, with an optional history of its gaps.
 #[derive(Debug)]
 pub struct RecordingStore {
-    tape: TapeRecorder<SpooledFile>,
+    tape: TapeRecorder<FileStorage>,
     path: PathBuf,
-    /// Time at which the recording moves from memory into its file; `None` if it is there, before
-    /// the first packet, and for a file without a name.
-    moves_at: Option<Duration>,
     /// Right to the name of the file, which the first packet uses.
     claim: Option<Claim>,
     sync: SyncPolicy,
@@ -55,26 +39,17 @@ pub struct RecordingStore {
 }
 
 impl RecordingStore {
-    /// Opens the tape file at `path`, or creates it. Returns the facts about an earlier recording,
-    /// which is continued in its file.
+    /// Opens the tape file at `path`, or creates it. Returns the facts about an earlier recording.
     ///
     /// # Errors
     /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used.
-    pub fn open(
-        path: &Path,
-        sync: SyncPolicy,
-        first: FirstPart,
-    ) -> Result<(Self, Option<Resumed>), Failure> {
+    pub fn open(path: &Path, sync: SyncPolicy) -> Result<(Self, Option<Resumed>), Failure> {
         let storage = match successor::begin(path, Existing::Continue)? {
             Begun::Empty(storage, claim) => {
-                let storage = match first {
-                    FirstPart::InMemory => SpooledFile::in_memory(storage),
-                    FirstPart::InFile => SpooledFile::in_file(storage),
-                };
                 let store = Self::new(storage, path, sync, Some(claim))?;
                 return Ok((store, None));
             }
-            Begun::Recording(storage) => SpooledFile::in_file(storage),
+            Begun::Recording(storage) => storage,
         };
         let (tape, resumed) = TapeRecorder::open(storage, sync, since_1970())
             .map_err(|error| failure(error, path))?;
@@ -92,32 +67,32 @@ impl RecordingStore {
         Ok((store, Some(resumed)))
     }
 
-    /// Creates a tape file that replaces a recording at `path` once it has its first packet. It is
-    /// in the file from the beginning, because the earlier recording is gone then.
+    /// Creates a tape file that replaces a recording at `path` once it has its first packet.
     ///
     /// # Errors
     /// Returns [`Failure::Storage`] or [`Failure::Content`] if the file cannot be used, or the file
     /// at `path` is not a recording.
     pub fn anew(path: &Path, sync: SyncPolicy) -> Result<Self, Failure> {
         match successor::begin(path, Existing::Replace)? {
-            Begun::Empty(storage, claim) => {
-                Self::new(SpooledFile::in_file(storage), path, sync, Some(claim))
-            }
+            Begun::Empty(storage, claim) => Self::new(storage, path, sync, Some(claim)),
             Begun::Recording(_) => unreachable!("a recording is replaced here, never continued"),
         }
     }
 
-    /// Creates a recording in memory, and in a temporary file without a name if it grows. It
-    /// disappears with this value.
+    /// Creates a recording in a temporary file without a name, which disappears with this value.
     ///
     /// # Errors
-    /// Returns [`Failure::Storage`] if the temporary file cannot be created.
+    /// Returns [`Failure::Storage`] if no temporary file can be created.
     pub fn unnamed() -> Result<Self, Failure> {
-        Self::new(SpooledFile::temporary(), &std::env::temp_dir(), SyncPolicy::Never, None)
+        let path = std::env::temp_dir();
+        let failed =
+            |source| Failure::Storage { action: "record into", path: path.clone(), source };
+        let storage = tempfile::tempfile().and_then(FileStorage::of).map_err(failed)?;
+        Self::new(storage, &path, SyncPolicy::Never, None)
     }
 
     fn new(
-        storage: SpooledFile,
+        storage: FileStorage,
         path: &Path,
         sync: SyncPolicy,
         claim: Option<Claim>,
@@ -136,7 +111,7 @@ impl RecordingStore {
     }
 
     fn with(
-        tape: TapeRecorder<SpooledFile>,
+        tape: TapeRecorder<FileStorage>,
         path: &Path,
         sync: SyncPolicy,
         claim: Option<Claim>,
@@ -145,7 +120,6 @@ impl RecordingStore {
             len: tape.file().size(),
             tape,
             path: path.to_owned(),
-            moves_at: None,
             claim,
             sync,
             failure: None,
@@ -252,38 +226,6 @@ impl RecordingStore {
         }
     }
 
-    /// Keeps the recording for a later run: moves it from memory into its file, if it is there.
-    ///
-    /// # Errors
-    /// Errors of the file, of this call or of an earlier one.
-    pub fn keep(&mut self) -> Result<(), Failure> {
-        self.end()?;
-        self.move_to_file();
-        self.end()
-    }
-
-    /// Moves the recording from memory into its file. [`end`](Self::end) returns its failure.
-    fn move_to_file(&mut self) {
-        self.moves_at = None;
-        if !self.tape.file().storage().is_owed_to_file() {
-            return;
-        }
-        if let Err(source) = self.tape.storage_mut().move_to_file() {
-            let path = self.path.clone();
-            self.failure.get_or_insert(Failure::Storage { action: "record into", path, source });
-        }
-    }
-
-    /// Moves the recording into its file when it is due. Returns the time at which it will be.
-    fn move_if_due(&mut self, now: Duration) -> Option<Duration> {
-        let at = self.moves_at?;
-        if now < at {
-            return Some(at);
-        }
-        self.move_to_file();
-        None
-    }
-
     /// Writes the result to the tape file: whether the recording is complete, and the last known
     /// sequence of its session.
     ///
@@ -303,8 +245,7 @@ impl RecordingStore {
         if let Some(claim) = self.claim.take() {
             claim.keep();
         }
-        self.tape.finish(since_1970()).map_err(|error| failure(error, &self.path))?;
-        self.keep()
+        self.tape.finish(since_1970()).map_err(|error| failure(error, &self.path))
     }
 
     /// Writes buffered packets to the file.
@@ -415,9 +356,6 @@ impl Sink for RecordingStore {
         if let Some(claim) = self.claim.take() {
             self.take_name(claim);
         }
-        if self.move_if_due(now).is_none() && self.tape.file().storage().is_owed_to_file() {
-            self.moves_at = Some(now + MEMORY_TIME);
-        }
         let len = self.tape.file().size();
         self.written.add(messages.len(), len.saturating_sub(self.len));
         self.len = len;
@@ -448,8 +386,7 @@ impl Sink for RecordingStore {
     }
 
     fn on_idle(&mut self, now: Duration) -> Option<Duration> {
-        let moves_at = self.move_if_due(now);
-        self.tape.on_idle(now).into_iter().chain(moves_at).min()
+        self.tape.on_idle(now)
     }
 
     fn has_failed(&self) -> bool {

@@ -211,11 +211,6 @@ impl<S: Storage> TapeFile<S> {
         &self.storage
     }
 
-    /// Returns the storage, for what a medium does besides storing. Its bytes must stay the same.
-    pub fn storage_mut(&mut self) -> &mut S {
-        &mut self.storage
-    }
-
     /// Returns the storage. Packets that were not flushed are dropped.
     #[must_use]
     pub fn into_storage(self) -> S {

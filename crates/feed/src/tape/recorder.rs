@@ -142,11 +142,6 @@ impl<S: Storage> TapeRecorder<S> {
         &self.file
     }
 
-    /// Returns the storage, for what a medium does besides storing. Its bytes must stay the same.
-    pub fn storage_mut(&mut self) -> &mut S {
-        self.file.storage_mut()
-    }
-
     /// Returns the number of recorded packets.
     #[must_use]
     pub fn packets(&self) -> u64 {

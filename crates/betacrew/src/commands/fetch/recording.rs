@@ -16,7 +16,7 @@ use crate::output::sink::{PacketSink, SessionOrder, Stdout};
 use crate::record::fan_out::{AbandonedPackets, FanOut, MissingPackets};
 use crate::record::observer::GapObserver;
 use crate::record::report::RecordingReport;
-use crate::record::store::{FirstPart, RecordingStore, Resumed, SyncPolicy};
+use crate::record::store::{RecordingStore, Resumed};
 use crate::record::summary::{self, SummaryPlaces};
 use crate::storage::Durability;
 use crate::terminal::progress::Progress;
@@ -121,23 +121,12 @@ impl<'a> FetchRecording<'a> {
         Ok(Self { args, lines, named, store, recorder, outputs, outlets, report, written, orderly })
     }
 
-    /// Records the session, writes the outputs, prints the summary and closes the recording. After
-    /// a failure, the next run continues what was recorded.
+    /// Records the session, writes the outputs, prints the summary and closes the recording.
     pub(super) fn run(
         mut self,
         stop: &Stop,
         web: Option<&Web>,
     ) -> Result<FinishedRecording, Failure> {
-        let done = self.carry_out(stop, web);
-        if done.is_err()
-            && let Err(failure) = self.store.keep()
-        {
-            crate::terminal::message::message!("  the recording cannot be kept: {failure}");
-        }
-        done
-    }
-
-    fn carry_out(&mut self, stop: &Stop, web: Option<&Web>) -> Result<FinishedRecording, Failure> {
         let args = self.args;
         let mut progress = Progress::new(args.timeout());
         let outputs = std::mem::take(&mut self.written);
@@ -293,11 +282,6 @@ impl<'a> FetchRecording<'a> {
             Some(IncompleteReason::OtherSession) => !facts.follow,
             why => why == Some(IncompleteReason::SessionUntold),
         };
-        let is_needed = self.args.tape.is_some() || facts.keeps_recording();
-        if !refused && (!is_needed || self.args.tape.is_none() && self.store.is_blank()) {
-            return self.store.remove();
-        }
-        self.store.keep()?;
         if refused {
             crate::terminal::message::message!(
                 "  the {}s recorded so far are kept in {}; --restart discards them",
@@ -306,6 +290,8 @@ impl<'a> FetchRecording<'a> {
             );
         } else if self.args.tape.is_some() {
             self.store.finish()?;
+        } else if !facts.keeps_recording() || self.store.is_blank() {
+            return self.store.remove();
         } else if facts.reason == Some(IncompleteReason::OtherSession) {
             crate::terminal::message::message!(
                 "  the received {}s are kept in {}",
@@ -345,18 +331,6 @@ pub(super) fn place(args: &FetchArgs, named: Option<SessionName>) -> Option<Path
     })
 }
 
-/// Returns where the first part of a new recording is. Live outputs hand on messages that a crash
-/// must not cost the recording.
-fn first_part(args: &FetchArgs) -> FirstPart {
-    let is_live = args.follows()
-        || args.publish.is_some()
-        || args.output.iter().any(|path| args.is_streamed(path));
-    match args.tape.is_some() || is_live || args.sync != SyncPolicy::Never {
-        true => FirstPart::InFile,
-        false => FirstPart::InMemory,
-    }
-}
-
 /// Opens a new recording, or continues the one in the tape file.
 fn open(
     args: &FetchArgs,
@@ -384,7 +358,7 @@ fn open(
     if args.restart && !turn.again {
         return Ok((RecordingStore::anew(&place, args.sync)?, new_recorder()));
     }
-    let (store, resumed) = RecordingStore::open(&place, args.sync, first_part(args))?;
+    let (store, resumed) = RecordingStore::open(&place, args.sync)?;
     let Some(before) = resumed else { return Ok((store, new_recorder())) };
     let Resumed { packets, highest, missing, session, damages, .. } = before;
     let mut store = store;

@@ -217,17 +217,13 @@ mod tests {
 
     #[test]
     fn a_recorded_session_is_continued() {
-        use crate::record::store::{FirstPart, RecordingStore, SyncPolicy};
+        use crate::record::store::{RecordingStore, SyncPolicy};
         use feed::ledger::{Origin, Sink, Source};
         let folder = tempfile::tempdir().unwrap();
         let args = typed(folder.path(), &["--tape", "x.tape"]);
         for (name, session) in [("x.tape", b"AAAA"), ("x-BBBB.tape", b"BBBB")] {
-            let (mut store, _) = RecordingStore::open(
-                &folder.path().join(name),
-                SyncPolicy::Never,
-                FirstPart::InFile,
-            )
-            .unwrap();
+            let (mut store, _) =
+                RecordingStore::open(&folder.path().join(name), SyncPolicy::Never).unwrap();
             let (origin, tape) = (
                 Origin { line: 0, source: Source::Stream { pass: 1 } },
                 feed::tape::in_memory::Tape::classic(),
