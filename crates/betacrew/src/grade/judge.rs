@@ -10,7 +10,8 @@ use super::feeds;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::has_connected;
-use crate::grade::run::process::ProcessEnd;
+use crate::grade::run::endless::FLOOD_MAX;
+use crate::grade::run::process::{EarlyEnd, ProcessEnd};
 use crate::text::formatting::took;
 use feed::base::seq::SeqRange;
 
@@ -228,9 +229,15 @@ pub(crate) fn end_description(evidence: &Evidence) -> String {
     match evidence.process.ended {
         ProcessEnd::Exited(code) => format!("it ended with exit code {code}"),
         ProcessEnd::Signal(signal) => format!("it was ended by signal {signal}"),
-        ProcessEnd::Killed if evidence.process.was_stuck => {
+        ProcessEnd::Killed if evidence.process.was_stuck() => {
             "it waits for ever: only the exchange could wake it, and that has nothing to send"
                 .to_owned()
+        }
+        ProcessEnd::Killed if evidence.process.early == Some(EarlyEnd::Flooding) => {
+            format!(
+                "it did not end: it printed more than {} MiB with nothing on the wire",
+                FLOOD_MAX >> 20
+            )
         }
         ProcessEnd::Killed => format!("it did not end within {}", took(evidence.process.took)),
         ProcessEnd::Lingered if evidence.feed.is_some() => {

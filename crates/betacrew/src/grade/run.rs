@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod case_runner;
 pub(crate) mod client;
 pub(crate) mod copying;
+pub(crate) mod endless;
 pub(crate) mod exchange_host;
 pub(crate) mod lingering;
 pub(crate) mod machine;

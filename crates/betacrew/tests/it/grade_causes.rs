@@ -188,6 +188,32 @@ const PLANTED: &[Planted] = &[
                 "        missing and talk("))],
         named: &[("recovery/one-answer-each", "tries-too-few"), ("gaps/before-last", "pass")],
     },
+    // The exchange ends a connection that is silent between two calls, and the original does not.
+    Planted {
+        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
+            "        slowly(missing)\n"),
+            ("def write", concat!(
+                "def slowly(missing):\n",
+                "    import time\n",
+                "    with socket.create_connection(ADDRESS) as connection:\n",
+                "        for seq in missing:\n",
+                "            connection.sendall(bytes([2, seq]))\n",
+                "            answer = connection.recv(17)\n",
+                "            if len(answer) < 17:\n",
+                "                return\n",
+                "            keep(answer)\n",
+                "            time.sleep(0.6)\n",
+                "\n",
+                "\n",
+                "def write"))],
+        named: &[("gaps/burst", "pass"), ("gaps/one", "pass"),
+            ("recovery/one-answer-each", "not-asked-again")],
+    },
+    Planted {
+        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
+            "        while True:\n            print(missing)\n")],
+        named: &[("gaps/burst", "spins"), ("basics/complete-stream", "pass")],
+    },
 ];
 
 /// Returns the causes that the grader names for a client with a planted fault, by case.

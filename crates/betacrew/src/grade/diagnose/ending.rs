@@ -4,7 +4,7 @@ use super::hypotheses::CaseRun;
 use super::timeouts::{left_stream, silence};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets, packets_with_verb};
 use crate::grade::observe::wire::WireEventKind;
-use crate::grade::run::process::ProcessEnd;
+use crate::grade::run::process::{EarlyEnd, ProcessEnd};
 use crate::text::formatting::{count, took};
 use feed::base::seq::Seq;
 use feed::wire::Call;
@@ -21,14 +21,16 @@ fn was_killed(evidence: &Evidence) -> bool {
 
 /// Returns whether the client used a processor, or waited for a busy one, for most of the time.
 fn was_busy(evidence: &Evidence) -> bool {
-    // A client that waits for packets is busy for a few percent of the time, one that spins for all
-    // of it, less what other processes take.
-    let is_busy = evidence.process.busy.is_some_and(|busy| busy * 2 > evidence.process.took);
-    is_busy && !evidence.process.was_stuck
+    evidence.process.was_busy()
 }
 
 /// Detects that the client computed until it was killed.
 pub(super) fn spins(evidence: &Evidence) -> Option<String> {
+    if evidence.process.early == Some(EarlyEnd::Flooding) {
+        return Some(
+            "the client printed without end, with nothing on the wire: an endless loop".to_owned(),
+        );
+    }
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     let all = evidence.process.took;
     // A client with several threads can compute for longer than it runs.
@@ -91,7 +93,7 @@ fn unanswered(evidence: &Evidence) -> Vec<Seq> {
 /// Detects that the client waits for an answer that is never sent.
 pub(super) fn waits_for_ever(evidence: &Evidence) -> Option<String> {
     let open = unanswered(evidence);
-    let is_silent = silence(evidence) >= SILENT_MIN || evidence.process.was_stuck;
+    let is_silent = silence(evidence) >= SILENT_MIN || evidence.process.was_stuck();
     let waits = was_killed(evidence) && is_silent && left_open(evidence).is_some();
     (waits && !open.is_empty() && !evidence.has_output()).then(|| {
         format!(
@@ -215,7 +217,7 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(evidence))?;
     // An exchange that has only just sent something has not stopped.
     let silence = silence(evidence);
-    if silence < SILENT_MIN && !evidence.process.was_stuck {
+    if silence < SILENT_MIN && !evidence.process.was_stuck() {
         return None;
     }
     let brought = count(u64::try_from(state.frames.len()).unwrap_or(u64::MAX), "packet");
@@ -278,7 +280,7 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let left: Vec<Seq> =
         evidence.gaps().iter().copied().filter(|seq| !requested.contains(seq)).collect();
     let is_between = !requested.is_empty() && requested.is_subset(resent) && !left.is_empty();
-    let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
+    let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck();
     (is_waiting && is_between && !was_busy(evidence)).then(|| {
         format!(
             "at the time limit, {}, the client had requested {} and not yet {}, although all \

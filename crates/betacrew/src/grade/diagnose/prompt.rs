@@ -42,7 +42,7 @@ mod tests {
             ended: ProcessEnd::Exited(0),
             took: Duration::ZERO,
             killed_at: None,
-            was_stuck: false,
+            early: None,
             busy: None,
             queued: None,
             stdout: stdout.into(),

@@ -258,7 +258,7 @@ impl RunBuilder {
             ended: self.ended,
             took,
             killed_at: None,
-            was_stuck: false,
+            early: None,
             busy: self.busy,
             queued: None,
             stdout: Vec::new(),

@@ -3,11 +3,13 @@
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::rows::OutputRows;
-use crate::grade::observe::wire::{WireEvent, WireLog};
+use crate::grade::observe::wire::{WireEvent, WireEventKind, WireLog};
 use crate::grade::run::process::FinishedProcess;
 use feed::base::seq::{Seq, SeqRange, SeqSet};
+use feed::faults::scenario::IDLE;
+use feed::wire::Call;
 use feed::wire::packet::Packet;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -139,6 +141,28 @@ impl Evidence {
     pub(crate) fn has_output_outside(&self) -> bool {
         let feed = self.feed.as_ref().is_some_and(|feed| feed.output.is_outside());
         feed || self.output.is_outside()
+    }
+
+    /// Returns whether the exchange has ended a connection for no other reason than the client's
+    /// silence between two resend calls, before the client had requested all missing packets.
+    pub(crate) fn was_ended_while_silent(&self) -> bool {
+        let is_asking = self.gaps().iter().any(|seq| !self.requested().contains(seq));
+        let mut last = BTreeMap::new();
+        is_asking
+            && self.wire.events.iter().any(|event| match event.what {
+                WireEventKind::Called { call: Call::Resend(_), late: false }
+                | WireEventKind::Sent { .. } => {
+                    last.insert(event.conn, event.at);
+                    false
+                }
+                WireEventKind::Finished => {
+                    let conn = self.wire.conns.get(event.conn);
+                    let has_stream = conn.is_none_or(|conn| conn.stream_from.is_some());
+                    let called = last.get(&event.conn).filter(|_| !has_stream);
+                    called.is_some_and(|at| event.at.saturating_sub(*at) >= IDLE)
+                }
+                _ => false,
+            })
     }
 
     /// Returns the name of the output, if there is one.

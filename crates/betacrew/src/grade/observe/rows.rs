@@ -82,6 +82,12 @@ pub(crate) enum TextKind {
 }
 
 impl OutputRows {
+    /// Drops all rows behind the first ones.
+    pub(crate) fn truncate(&mut self, most: usize) {
+        self.rows.truncate(most);
+        self.rows.shrink_to_fit();
+    }
+
     fn of(shape: &'static str) -> Self {
         Self { shape, ..Self::default() }
     }

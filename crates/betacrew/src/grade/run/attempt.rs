@@ -12,6 +12,7 @@ use crate::grade::observe::names::FieldNames;
 use crate::grade::observe::output_finder::{self, Reading};
 use crate::grade::observe::wire;
 use crate::grade::run::client::GradedClient;
+use crate::grade::run::endless::SpinCount;
 use crate::grade::run::exchange_host::{self, ExchangeHost, Listening};
 use crate::grade::run::lingering::LingerCount;
 use crate::grade::run::network::{self, CaseNetwork};
@@ -25,6 +26,12 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
+
+/// Maximum number of bytes of a stdout that are kept after the output was read.
+const STDOUT_KEPT: usize = 64 << 10;
+/// Maximum number of rows that are kept of an output for each packet of the tape, and in addition.
+const ROWS_FACTOR: usize = 8;
+const ROWS_SPARE: usize = 2000;
 
 /// Settings that all runs of the client share.
 #[derive(Clone, Debug)]
@@ -51,6 +58,15 @@ pub(crate) struct AttemptSetup {
     pub(crate) protocol: GradedProtocol,
 }
 
+/// Resend connections on which the client is silent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SilentConnections {
+    /// The exchange ends them as the case's scenario says.
+    AsPlayed,
+    /// The exchange keeps them, as the original does.
+    Kept,
+}
+
 /// State that all runs of the client share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedState<'a> {
@@ -58,6 +74,8 @@ pub(crate) struct SharedState<'a> {
     pub(crate) folder: &'a RunFolder,
     /// Number of cases in which the client has lingered.
     pub(crate) lingering: &'a LingerCount,
+    /// Number of cases in which the client has computed until the time limit.
+    pub(crate) spinning: &'a SpinCount,
     /// Name of the output that the client has written in an earlier case.
     pub(crate) output_name: &'a OnceLock<String>,
     /// Number of cases on whose wire nothing happens, so that they take no processor time.
@@ -75,6 +93,7 @@ pub(crate) struct SharedState<'a> {
 pub(crate) fn run(
     setup: &AttemptSetup,
     case: &Case,
+    silent: SilentConnections,
     shared: SharedState<'_>,
 ) -> Result<Option<Evidence>, Failure> {
     if setup.network == CaseNetwork::Own {
@@ -83,10 +102,13 @@ pub(crate) fn run(
             source,
         })?;
     }
-    let resolved = case
+    let mut resolved = case
         .exchange_setup
         .map(|played| exchange_host::resolve(&played, played.seed(setup.seed)))
         .transpose()?;
+    if let (Some(resolved), SilentConnections::Kept) = (&mut resolved, silent) {
+        resolved.scenario.idle = None;
+    }
     let tape = CaseTape::open(setup.protocol, resolved.as_ref())?;
     let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
     if let Some(name) = &setup.output {
@@ -104,7 +126,7 @@ pub(crate) fn run(
     };
     let host = ExchangeHost::open(resolved.as_ref(), listening)?;
     let opened = host.began;
-    let Some(finished) = run_client(setup, case, &workdir, &host, &tape, shared)? else {
+    let Some(mut finished) = run_client(setup, case, &workdir, &host, &tape, shared)? else {
         return Ok(None);
     };
     if finished.ended == ProcessEnd::Lingered {
@@ -117,7 +139,12 @@ pub(crate) fn run(
         CaseTape::Packets(tape) => {
             let earlier = shared.output_name.get().map(String::as_str);
             let reading = Reading { names: &setup.fields, tape: &tape, earlier };
-            let output = output_finder::output(&workdir, named, stdout, began, reading);
+            let mut output = output_finder::output(&workdir, named, stdout, began, reading);
+            finished.stdout.truncate(STDOUT_KEPT);
+            finished.stdout.shrink_to_fit();
+            if let ClientOutput::Found { rows, .. } = &mut output {
+                rows.truncate(ROWS_SPARE + ROWS_FACTOR * tape.len());
+            }
             if let ClientOutput::Found { name, rows, .. } = &output
                 && !rows.rows.is_empty()
             {
@@ -155,6 +182,9 @@ fn run_client(
             ..finished
         })
     });
+    if let (Ok(Some(finished)), Some(work)) = (&ran, &watch.checks.silent_work) {
+        shared.spinning.add(finished, work.lasted());
+    }
     ran.map_err(|failure| match failure {
         ProcessFailure::Unending { id, source } => Failure::Unending { process: id, source },
         ProcessFailure::Run(error) => {

@@ -8,9 +8,10 @@
 
 use crate::error::Failure;
 use crate::grade::cases::{Case, Severity};
-use crate::grade::judge::judge;
 use crate::grade::judge::verdict::{Attempt, CaseOutcome, Verdict};
-use crate::grade::run::attempt::{self, AttemptSetup, SharedState};
+use crate::grade::judge::{Observation, judge};
+use crate::grade::run::attempt::{self, AttemptSetup, SharedState, SilentConnections};
+use crate::grade::run::endless::{LEARNED_AFTER as ENDLESS_AFTER, SPIN_LEARNED, SpinCount};
 use crate::grade::run::lingering::{LEARNED_AFTER, LingerCount};
 use crate::grade::run::machine::MachineProbe;
 use crate::grade::run::run_folder::RunFolder;
@@ -18,7 +19,8 @@ use crate::grade::run::start_pacer::{JobLimit, RunningCases, StartPacer};
 use crate::grade::run::suspects::{NextStep, Rerun, Suspects};
 use crate::grade::run::warnings;
 use crate::net::Stop;
-use crate::text::formatting::count;
+use crate::text::formatting::{count, took};
+use feed::faults::scenario::IDLE;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -127,11 +129,13 @@ impl CaseRunner<'_> {
         stop: &Stop,
         observer: &mut impl RunObserver,
     ) -> Result<Vec<CaseOutcome>, Failure> {
-        let (lingering, output_name) = (LingerCount::default(), OnceLock::new());
+        let (lingering, spinning) = (LingerCount::default(), SpinCount::default());
+        let output_name = OnceLock::new();
         let resting = AtomicUsize::new(0);
         let shared = SharedState {
             folder: self.folder,
             lingering: &lingering,
+            spinning: &spinning,
             output_name: &output_name,
             resting: &resting,
             stop,
@@ -190,16 +194,46 @@ impl CaseRunner<'_> {
             if shared.stop.asked() {
                 return Ok(CaseOutcome::not_run(case, severity));
             }
-            let Some(evidence) = attempt::run(self.setup, case, shared)? else {
+            let Some(attempt) = self.attempt(case, shared)? else {
                 return Ok(CaseOutcome::not_run(case, severity));
             };
-            reached |= attempt::has_connected(&evidence.wire);
-            let judged = judge(case, &evidence);
-            runs.push(Attempt { evidence, judged });
+            reached |= attempt::has_connected(&attempt.evidence.wire);
+            runs.push(attempt);
         }
         let outcome = CaseOutcome::of(case, severity, runs);
         let verdict = if reached { outcome.verdict } else { Verdict::NotRun };
         Ok(CaseOutcome { verdict, ..outcome })
+    }
+}
+
+impl CaseRunner<'_> {
+    /// Runs the client once in a case and judges the run. Returns `None` if the user stopped the
+    /// grader.
+    ///
+    /// A client that fails because the exchange has ended a silent connection runs again without
+    /// that, because the original never ends one. If it passes then, that run counts.
+    fn attempt(&self, case: &Case, shared: SharedState<'_>) -> Result<Option<Attempt>, Failure> {
+        let run = |silent| -> Result<Option<Attempt>, Failure> {
+            let evidence = attempt::run(self.setup, case, silent, shared)?;
+            Ok(evidence.map(|evidence| Attempt { judged: judge(case, &evidence), evidence }))
+        };
+        let Some(first) = run(SilentConnections::AsPlayed)? else { return Ok(None) };
+        if first.judged.failure.is_none() || !first.evidence.was_ended_while_silent() {
+            return Ok(Some(first));
+        }
+        let Some(mut kept) = run(SilentConnections::Kept)? else { return Ok(None) };
+        let passes = kept.judged.failure.is_none() && kept.judged.not_judged.is_none();
+        if passes {
+            kept.judged.observations.push(Observation {
+                kind: "2 silent connections",
+                text: format!(
+                    "it passes only if the exchange keeps a connection on which it is silent for \
+                     {} between two resend calls; the original does, `betacrew serve` does not",
+                    took(IDLE)
+                ),
+            });
+        }
+        Ok(Some(if passes { kept } else { first }))
     }
 }
 
@@ -394,6 +428,14 @@ impl<'a, O: RunObserver> RunState<'a, O> {
         for (warning, times) in warnings::take() {
             let times = count(times, "time");
             self.observer.on_remark(&format!("exchanges of the cases warned {times}: {warning}"));
+        }
+        if self.shared.spinning.is_learned() {
+            self.observer.on_remark(&format!(
+                "the client computed until the time limit in {ENDLESS_AFTER} cases: after that it \
+                 was ended when it had computed for {} with nothing on the wire, except in the \
+                 group termination",
+                took(SPIN_LEARNED)
+            ));
         }
         if self.shared.lingering.is_learned() {
             self.observer.on_remark(&format!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +37,18 @@ pub(crate) enum ProcessEnd {
     Lingered,
 }
 
+/// Reason for which a client is killed before the time limit of its case, although it has not
+/// written all packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum EarlyEnd {
+    /// It waits, and nothing can ever wake it.
+    Stuck,
+    /// It computes with nothing on the wire, as it has done until the time limit in earlier cases.
+    Spinning,
+    /// It prints without end, with nothing on the wire.
+    Flooding,
+}
+
 /// Process of a client after its end.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishedProcess {
@@ -45,18 +58,33 @@ pub(crate) struct FinishedProcess {
     pub(crate) took: Duration,
     /// Instant at which the grader killed the client, if it did.
     pub(crate) killed_at: Option<Instant>,
-    /// True if the grader killed the client before the time limit, because nothing could wake it.
-    pub(crate) was_stuck: bool,
+    /// Reason for which the grader killed the client before the time limit, if it did.
+    pub(crate) early: Option<EarlyEnd>,
     /// Time for which the busiest thread of the client computed until it was killed, including time
     /// spent waiting for a processor; `None` if it was not killed, or if unknown.
     pub(crate) busy: Option<Duration>,
     /// Time for which the client's first thread waited for a processor since it first connected;
     /// `None` if unknown.
     pub(crate) queued: Option<Duration>,
-    /// Beginning of the standard output.
+    /// Beginning of the standard output, of which only a part is kept after it was read.
     pub(crate) stdout: Vec<u8>,
     /// End of the standard error output.
     pub(crate) stderr: Vec<u8>,
+}
+
+impl FinishedProcess {
+    /// Returns whether the grader killed the client because nothing could wake it.
+    pub(crate) fn was_stuck(&self) -> bool {
+        self.early == Some(EarlyEnd::Stuck)
+    }
+
+    /// Returns whether the client computed, or waited for a busy processor, for most of the time
+    /// until it was killed.
+    pub(crate) fn was_busy(&self) -> bool {
+        // A client that waits for packets is busy for a few percent of the time, one that spins for
+        // all of it, less what other processes take.
+        !self.was_stuck() && self.busy.is_some_and(|busy| busy * 2 > self.took)
+    }
 }
 
 /// Decision about a client that still runs.
@@ -65,8 +93,8 @@ pub(crate) enum PollDecision {
     Wait,
     /// Kill the client: it has written all packets.
     EndLingering,
-    /// Kill the client: it waits for ever.
-    EndStuck,
+    /// Kill the client: it will never do anything more.
+    EndEarly(EarlyEnd),
     /// Kill the client: the user has stopped the grader.
     Stop,
 }
@@ -95,12 +123,30 @@ pub(crate) struct RunningClient<'a> {
     /// Id of the client's first process.
     pub(crate) id: u32,
     stdout: &'a OutputCapture,
+    stderr: &'a OutputCapture,
 }
 
 impl RunningClient<'_> {
     /// Returns the time for which the first thread was ready to run but waited for a processor.
     pub(crate) fn queued(&self) -> Option<Duration> {
         strays::queued(self.id)
+    }
+
+    /// Returns the time for which the busiest thread has computed so far, if it is known.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn busy(&self) -> Option<Duration> {
+        strays::busiest(self.id)
+    }
+
+    /// Returns `None`, because other systems do not tell.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn busy(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Returns the number of bytes that the client has printed so far.
+    pub(crate) fn printed_len(&self) -> u64 {
+        [self.stdout, self.stderr].map(|output| output.len.load(Ordering::Relaxed)).iter().sum()
     }
 
     /// Returns the beginning of what the client has printed so far.
@@ -133,7 +179,7 @@ pub(crate) fn run(
     }
     let stdout = OutputCapture::of(child.child.stdout.take(), KeptOutput::First(STDOUT_MAX));
     let stderr = OutputCapture::of(child.child.stderr.take(), KeptOutput::Last(STDERR_MAX));
-    let mut was_stuck = false;
+    let mut early = None;
     let (killed_at, stopped) = loop {
         if child.has_ended()? {
             break (None, false);
@@ -141,11 +187,11 @@ pub(crate) fn run(
         if began.elapsed() >= limit {
             break (Some(ProcessEnd::Killed), false);
         }
-        match poll(RunningClient { id: child.child.id(), stdout: &stdout }) {
+        match poll(RunningClient { id: child.child.id(), stdout: &stdout, stderr: &stderr }) {
             PollDecision::Wait => std::thread::sleep(POLL_INTERVAL),
             PollDecision::EndLingering => break (Some(ProcessEnd::Lingered), false),
-            PollDecision::EndStuck => {
-                was_stuck = true;
+            PollDecision::EndEarly(why) => {
+                early = Some(why);
                 break (Some(ProcessEnd::Killed), false);
             }
             PollDecision::Stop => break (Some(ProcessEnd::Killed), true),
@@ -164,7 +210,7 @@ pub(crate) fn run(
         ended: killed_at.unwrap_or(code),
         took,
         killed_at: at,
-        was_stuck,
+        early,
         busy,
         queued,
         stdout,
@@ -293,17 +339,19 @@ enum KeptOutput {
 /// part.
 struct OutputCapture {
     kept: Arc<Mutex<Vec<u8>>>,
+    /// Number of bytes read.
+    len: Arc<AtomicU64>,
     done: Receiver<()>,
 }
 
 impl OutputCapture {
     fn of(pipe: Option<impl Read + Send + 'static>, keep: KeptOutput) -> Self {
-        let (kept, (tell, done)) = (Arc::default(), channel());
+        let (kept, len, (tell, done)) = (Arc::default(), Arc::default(), channel());
         if let Some(pipe) = pipe {
-            let kept = Arc::clone(&kept);
-            std::thread::spawn(move || drain(pipe, keep, &kept, &tell));
+            let (kept, len) = (Arc::clone(&kept), Arc::clone(&len));
+            std::thread::spawn(move || drain(pipe, keep, &kept, &len, &tell));
         }
-        Self { kept, done }
+        Self { kept, len, done }
     }
 
     fn collect(self) -> Vec<u8> {
@@ -314,13 +362,21 @@ impl OutputCapture {
     }
 }
 
-/// Reads `pipe` to its end, keeps the part that `keep` says, and sends on `done`.
-fn drain(mut pipe: impl Read, keep: KeptOutput, kept: &Mutex<Vec<u8>>, done: &Sender<()>) {
+/// Reads `pipe` to its end, keeps the part that `keep` says, counts the bytes in `len`, and sends
+/// on `done`.
+fn drain(
+    mut pipe: impl Read,
+    keep: KeptOutput,
+    kept: &Mutex<Vec<u8>>,
+    len: &AtomicU64,
+    done: &Sender<()>,
+) {
     let mut buffer = [0; 16 * 1024];
     loop {
         match pipe.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
+                len.fetch_add(count as u64, Ordering::Relaxed);
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 match keep {
                     KeptOutput::First(most) => {

@@ -263,7 +263,7 @@ mod calls {
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod tests {
-    use crate::grade::run::process::{PollDecision, ProcessEnd, run};
+    use crate::grade::run::process::{EarlyEnd, PollDecision, ProcessEnd, run};
     use crate::grade::run::testing::{REQUIRED, is_required};
     use std::net::TcpListener;
     use std::process::Command;
@@ -287,7 +287,7 @@ mod tests {
             checked_at = Instant::now();
             let now = super::standstill(client.id, port);
             match now.is_some() && std::mem::replace(&mut before, now.clone()) == now {
-                true => PollDecision::EndStuck,
+                true => PollDecision::EndEarly(EarlyEnd::Stuck),
                 false => PollDecision::Wait,
             }
         });
@@ -296,8 +296,8 @@ mod tests {
             println!("skipped: python3 is not installed");
             return None;
         };
-        assert!(done.was_stuck || done.ended == ProcessEnd::Exited(0), "{done:?}");
-        Some(done.was_stuck)
+        assert!(done.was_stuck() || done.ended == ProcessEnd::Exited(0), "{done:?}");
+        Some(done.was_stuck())
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::output_finder::{self, Reading, STDOUT};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
+use crate::grade::run::endless::SilentWork;
 use crate::grade::run::exchange_host::ExchangeHost;
-use crate::grade::run::process::{PollDecision, RunningClient};
+use crate::grade::run::process::{EarlyEnd, PollDecision, RunningClient};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
 use std::path::Path;
@@ -45,6 +46,8 @@ pub(crate) struct ClientChecks {
     rests: bool,
     /// State of a client that seemed to wait for ever at the last check.
     standstill: Option<Standstill>,
+    /// State of the client when the wire fell silent.
+    pub(crate) silent_work: Option<SilentWork>,
 }
 
 impl Drop for ClientWatch<'_> {
@@ -79,8 +82,9 @@ impl ClientWatch<'_> {
             && self.host.rests_for(self.limit());
         if !is_silent {
             self.checks.standstill = None;
-        } else if self.is_stuck(client.id) {
-            return PollDecision::EndStuck;
+            self.checks.silent_work = None;
+        } else if let Some(why) = self.early_end(client) {
+            return PollDecision::EndEarly(why);
         }
         // In cases about the end, a client that lingers must be left alone until the time limit.
         if self.case.is_about_the_end() || !self.is_complete(client) {
@@ -101,6 +105,17 @@ impl ClientWatch<'_> {
             (true, false) => drop(self.shared.resting.fetch_sub(1, Ordering::Relaxed)),
             _ => {}
         }
+    }
+
+    /// Returns why there is no use in waiting for a client on whose wire nothing happens.
+    fn early_end(&mut self, client: RunningClient<'_>) -> Option<EarlyEnd> {
+        if self.is_stuck(client.id) {
+            return Some(EarlyEnd::Stuck);
+        }
+        let work = self.checks.silent_work.get_or_insert_with(|| SilentWork::begin(client));
+        let endless = work.endless(client, self.shared.spinning);
+        // In cases about the end, a client that computes may need all of its time.
+        endless.filter(|why| *why != EarlyEnd::Spinning || !self.case.is_about_the_end())
     }
 
     /// Returns whether nothing has run since the last check, and nothing ever will.

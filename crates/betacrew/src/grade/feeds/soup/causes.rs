@@ -435,7 +435,7 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
         .events_before_kill()
         .any(|event| event.at >= ended && event.what == WireEventKind::ClientEnded);
     // Without an output, the client may not have read the end yet.
-    let is_idle = run.feed.differences.is_complete() || run.evidence.process.was_stuck;
+    let is_idle = run.feed.differences.is_complete() || run.evidence.process.was_stuck();
     (lasts && !leaves && is_idle).then(|| {
         format!(
             "the end of the session (type Z) came after {}, and the client went on waiting",
