@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Maximum number of bytes kept from the beginning of the client's stdout.
-pub(crate) const STDOUT_MAX: usize = 4 << 20;
+pub(crate) const STDOUT_MAX: usize = 1 << 20;
 /// Maximum number of bytes kept from the end of the client's stderr.
 const STDERR_MAX: usize = 16 << 10;
 /// Interval at which a running client is checked.

@@ -10,7 +10,7 @@ use crate::grade::observe::output_finder::{self, Reading, STDOUT};
 use crate::grade::run::attempt::{AttemptSetup, SharedState};
 use crate::grade::run::endless::SilentWork;
 use crate::grade::run::exchange_host::ExchangeHost;
-use crate::grade::run::process::{EarlyEnd, PollDecision, RunningClient};
+use crate::grade::run::process::{EarlyEnd, PollDecision, RunningClient, STDOUT_MAX};
 use crate::grade::run::stuck::{self, Standstill};
 use crate::grade::run::workdir::CaseWorkdir;
 use std::path::Path;
@@ -133,6 +133,10 @@ impl ClientWatch<'_> {
         // A client that prints every packet may still write its file, unless it never writes one.
         let prints = earlier == Some(STDOUT) || named == Some(Path::new("-"));
         let printed = if prints { client.printed() } else { Vec::new() };
+        // A client that prints without end is not worth reading again and again.
+        if printed.len() >= STDOUT_MAX {
+            return false;
+        }
         match self.tape {
             CaseTape::Packets(tape) => {
                 let reading = Reading { names: &self.setup.fields, tape, earlier };
