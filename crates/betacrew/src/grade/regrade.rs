@@ -18,7 +18,7 @@ use crate::grade::run::run_folder::RunFolder;
 use crate::grade::watched_files::WatchedFiles;
 use crate::grade::{GradeArgs, exit_code};
 use crate::net::Stop;
-use crate::terminal::message::{print, show_failure};
+use crate::terminal::message::{is_stdout_closed, print, show_failure};
 use crate::text::formatting::count;
 use crate::text::location::shown;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ enum RunEnd {
 }
 
 impl Regrader<'_> {
-    /// Grades until the user stops, and returns the exit code of the last run.
+    /// Grades until the user stops, or until nobody reads what it prints, and returns the exit code of the last run.
     ///
     /// # Errors
     /// Returns an error if the first run cannot begin, or stdout cannot be written.
@@ -99,10 +99,10 @@ impl Regrader<'_> {
     }
 
     /// Waits for a change, and then until the files are at rest. Returns `None` if the user stops
-    /// the grader.
+    /// the grader, or if nobody reads what it prints.
     fn wait(&self, files: &mut WatchedFiles) -> Option<PathBuf> {
         let mut changed: Option<PathBuf> = None;
-        while !self.stop.asked() {
+        while !self.stop.asked() && !is_stdout_closed() {
             let began = Instant::now();
             let found = files.changed();
             if found.is_none() && changed.is_some() {

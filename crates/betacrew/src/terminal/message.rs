@@ -85,6 +85,20 @@ pub(crate) fn show_coloured(text: &str) {
     crate::terminal::stderr::write(escape::coloured(text).as_bytes());
 }
 
+/// Returns whether nobody can read stdout any more, because it is a pipe whose reader has ended.
+pub(crate) fn is_stdout_closed() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let stdout = std::io::stdout();
+        let mut files = [PollFd::new(&stdout, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut files, Some(&now)).is_ok_and(|_| files[0].revents().contains(PollFlags::ERR))
+    }
+    #[cfg(not(unix))]
+    false
+}
+
 /// Prints a text that is not packets to stdout. A closed pipe is not a failure.
 ///
 /// # Errors

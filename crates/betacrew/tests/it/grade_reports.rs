@@ -247,3 +247,16 @@ fn a_change_in_the_middle_of_a_run_begins_the_next_one() {
     assert!(text.contains("grade A "), "{text}");
     assert_eq!(watching.interrupt(), Some(0));
 }
+
+#[test]
+fn a_grader_that_nobody_reads_ends_after_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = betacrew(&["grade", "--watch", "gaps/one", "--json", "r.json", "--"]);
+    command.args(script(folder.path(), READS)).current_dir(folder.path()).stdin(Stdio::null());
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = process.stdout.take().unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    drop(stdout);
+    assert_eq!(process.ends().code(), Some(10), "the code of the run");
+    assert!(folder.path().join("r.json").exists(), "the run came to its end");
+}
