@@ -1,9 +1,10 @@
 //! Causes in the end of a client: endless waits, connections given up, outputs never written.
 
+use super::gaps::EXERCISE_LEN;
 use super::hypotheses::CaseRun;
 use super::timeouts::{left_stream, silence};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets, packets_with_verb};
-use crate::grade::observe::wire::WireEventKind;
+use crate::grade::observe::wire::{WireConnection, WireEventKind};
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
 use feed::base::seq::Seq;
@@ -62,6 +63,18 @@ pub(super) fn hangs_complete(evidence: &Evidence) -> Option<String> {
     })
 }
 
+/// Returns whether a stream had as many frames as the session has packets, one of them no packet, and
+/// the client requested nothing and wrote no output.
+pub(super) fn may_hang_complete(evidence: &Evidence) -> bool {
+    let is_full = |conn: &WireConnection| {
+        conn.stream_from == Some(0) && conn.frames.len() == evidence.tape.len()
+    };
+    matches!(evidence.output, ClientOutput::None)
+        && evidence.asked().is_empty()
+        && evidence.wire.streams() == 1
+        && evidence.wire.conns.iter().any(is_full)
+}
+
 /// Returns the connection with resend calls that the client left open, if there is one.
 fn left_open(evidence: &Evidence) -> Option<usize> {
     (0..evidence.wire.conns.len()).find(|conn| {
@@ -115,13 +128,29 @@ pub(super) fn asks_for_ever(evidence: &Evidence) -> Option<String> {
         }
     }
     let open = unanswered(evidence);
-    let (seq, conns) =
-        conns.iter().filter(|(seq, _)| open.contains(seq)).max_by_key(|(_, conns)| conns.len())?;
+    let asked = conns.iter().filter(|(seq, _)| open.contains(seq));
+    let Some((seq, conns)) = asked.max_by_key(|(_, conns)| conns.len()) else {
+        return streams_for_ever(evidence);
+    };
     (was_killed(evidence) && conns.len() >= TRIES).then(|| {
         format!(
             "the client requested packet {seq} on {} connections, never got it, and does not give \
              up",
             conns.len()
+        )
+    })
+}
+
+/// Detects that the client calls for streams until it is killed, because of a packet that no stream
+/// has.
+fn streams_for_ever(evidence: &Evidence) -> Option<String> {
+    let gaps = evidence.gaps();
+    let streams = evidence.wire.streams();
+    (was_killed(evidence) && streams >= TRIES && !gaps.is_empty()).then(|| {
+        format!(
+            "the client called for {streams} streams, none of them had {}, and the client does \
+             not give up",
+            packets(gaps.iter().copied())
         )
     })
 }
@@ -215,7 +244,7 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(evidence))?;
     // An exchange that has only just sent something has not stopped.
     let silence = silence(evidence);
-    if silence < SILENT_MIN && !evidence.process.was_stuck {
+    if silence < SILENT_MIN && !evidence.process.was_stuck || acts_after_silence(evidence) {
         return None;
     }
     let brought = count(u64::try_from(state.frames.len()).unwrap_or(u64::MAX), "packet");
@@ -225,6 +254,15 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
         conn + 1,
         took(silence)
     ))
+}
+
+/// Returns whether the client did something after a time without a byte, so that it has a time-out.
+fn acts_after_silence(evidence: &Evidence) -> bool {
+    let mut last: Option<Duration> = None;
+    evidence.events_before_kill().any(|event| {
+        let before = last.replace(event.at);
+        is_clients(&event.what) && before.is_some_and(|before| event.at > before + SILENT_MIN)
+    })
 }
 
 /// Detects that the client has all packets and does not end.
@@ -243,10 +281,12 @@ pub(super) fn too_slow(evidence: &Evidence) -> Option<String> {
     if let Some(text) = reads_slowly(evidence).or_else(|| asks_slowly(evidence)) {
         return Some(text);
     }
-    let last = evidence.events_before_kill().filter(|event| is_clients(&event.what)).last()?;
+    let is_begun =
+        |what: &WireEventKind| matches!(what, WireEventKind::Opened | WireEventKind::Called { .. });
+    let last = evidence.events_before_kill().filter(|event| is_begun(&event.what)).last()?;
     let since = evidence.process.took.saturating_sub(last.at);
     let calls = evidence.wire.calls().count();
-    (was_killed(evidence) && since < SOON).then(|| {
+    (was_killed(evidence) && since < SOON && calls > 1).then(|| {
         format!(
             "the client was still active at the time limit: {calls} calls on {} connections, one \
              after another",
@@ -279,7 +319,9 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
         evidence.gaps().iter().copied().filter(|seq| !requested.contains(seq)).collect();
     let is_between = !requested.is_empty() && requested.is_subset(resent) && !left.is_empty();
     let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
-    (is_waiting && is_between && !was_busy(evidence)).then(|| {
+    // A client that requests packets again does not come to the others for another reason.
+    let is_once = evidence.wire.requested().count() == requested.len();
+    (is_waiting && is_once && is_between && !was_busy(evidence)).then(|| {
         format!(
             "at the time limit, {}, the client had requested {} and not yet {}, although all \
              answers had arrived: it waits too long between its requests",
@@ -294,7 +336,10 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
 pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let known = 1..=evidence.last();
     let open = unanswered(evidence);
-    let unknown: Vec<Seq> = open.into_iter().filter(|seq| !known.contains(seq)).collect();
+    // A much higher number comes from a misread packet, which is another mistake.
+    let near = evidence.last().max(EXERCISE_LEN) + 1;
+    let unknown: Vec<Seq> =
+        open.into_iter().filter(|seq| !known.contains(seq) && *seq <= near).collect();
     let waits = was_killed(evidence) && left_open(evidence).is_some();
     (waits && !unknown.is_empty()).then(|| {
         format!(
@@ -408,16 +453,19 @@ pub(super) fn ends_streams_itself(evidence: &Evidence) -> bool {
 
 /// Returns whether the client connected again after a reset at the same stage of a connection.
 pub(super) fn connects_again(claimed: &Evidence, other: &Evidence) -> bool {
-    let resets = |evidence: &Evidence| -> Vec<(Duration, bool)> {
+    let resets = |evidence: &Evidence| -> Vec<(Duration, (bool, bool))> {
         let events = evidence.wire.events.iter();
         let resets = events.filter(|event| event.what == WireEventKind::ResetByExchange);
         let had_packets =
             |conn: usize| evidence.wire.conns.get(conn).is_some_and(|conn| conn.sent > 0);
-        resets.map(|event| (event.at, had_packets(event.conn))).collect()
+        let asks = |conn: usize| {
+            evidence.wire.calls().any(|(at, call, _)| at == conn && matches!(call, Call::Resend(_)))
+        };
+        resets.map(|event| (event.at, (had_packets(event.conn), asks(event.conn)))).collect()
     };
     let Some((_, stage)) = resets(claimed).pop() else { return false };
     let mut opened = other.wire.events.iter().filter(|event| event.what == WireEventKind::Opened);
-    let first = resets(other).into_iter().find(|(_, had_packets)| *had_packets == stage);
+    let first = resets(other).into_iter().find(|(_, other)| *other == stage);
     first.is_some_and(|(at, _)| opened.any(|event| event.at > at))
 }
 

@@ -125,7 +125,8 @@ impl<'a> Standing<'a> {
         };
         // A crash is often only the end of what another mistake began.
         let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
-        if let Some(cause) = self.established(run, least) {
+        // A root that the run shows itself explains what other runs only suggest.
+        if let Some(cause) = self.established(run, least).filter(|_| !picked.is_some_and(is_root)) {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;

@@ -2,8 +2,8 @@
 //! else the breach itself.
 
 use super::{
-    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, framing, gaps, general, resends,
-    specific,
+    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, crashes, framing, gaps, general,
+    resends, specific,
 };
 use crate::grade::cases::Case;
 use crate::grade::judge::protocol_rules::ProtocolRule;
@@ -34,6 +34,10 @@ const RESETS: &[KnownCause] = &[
 /// Returns the claims about a breach of a rule; those that explain more come first.
 pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
     let one = |known: KnownCause| claims_of(&[known], case, evidence);
+    let silent = one(specific("never-calls", crashes::never_calls));
+    if !silent.is_empty() {
+        return silent;
+    }
     match rule {
         ProtocolRule::BeyondEnd => claims_of(BEYOND_END, case, evidence),
         ProtocolRule::NotMissing => claims_of(NOT_MISSING, case, evidence),
@@ -45,11 +49,17 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
         ProtocolRule::Storm => one(general("connects-over-and-over", storm)),
         ProtocolRule::MakesUp => made_up_claims(case, evidence),
         ProtocolRule::Kills => {
+            // The original never answers half a call, so nothing else is wrong yet.
+            if evidence.streamed().is_empty() && evidence.resent().is_empty() {
+                let half = one(specific("half-call", half_call));
+                if !half.is_empty() {
+                    return half;
+                }
+            }
             let breaches = [general("after-stream", after_stream)];
             let mut found = claims_of(&breaches, case, evidence);
             found.extend(claims_of(BEYOND_END, case, evidence));
             found.extend(claims_of(RESETS, case, evidence));
-            // The original never answers half a call.
             found.extend(one(general("half-call", half_call)));
             found.extend(packet_claims(case, evidence));
             found
