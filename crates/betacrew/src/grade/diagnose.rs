@@ -205,6 +205,7 @@ const EXIT_CODE_CAUSES: &[KnownCause] = &[
 fn claims(case: Option<&Case>, passes: PassCondition, evidence: &Evidence) -> Vec<Claim> {
     let known = match passes {
         PassCondition::FollowsRule(rule) => return rules::claims(rule, case, evidence),
+        PassCondition::Original => return rules::claims_of_original(case, evidence),
         PassCondition::ReportsFailure => EXIT_CODE_CAUSES,
         _ if evidence.has_output() && evidence.differences.is_complete() => END_CAUSES,
         _ => PACKET_CAUSES,

@@ -285,11 +285,13 @@ pub(super) fn has_more_room(claimed: &Evidence, other: &Evidence) -> bool {
 pub(super) fn is_sorted(claimed: &Evidence, other: &Evidence) -> bool {
     let is_complete = other.has_output() && other.differences.is_complete();
     let answers = claimed.differences.out_of_order.is_some_and(|(seq, _)| is_answer(claimed, seq));
-    let mut arrived = super::kept::arrivals(other);
-    if !answers {
-        arrived.retain(|seq| !is_answer(other, *seq));
-    }
-    is_complete && other.differences.out_of_order.is_none() && !arrived.is_sorted()
+    let mut highest = 0;
+    let was_disordered = super::kept::arrivals(other).into_iter().any(|seq| {
+        let is_late = seq < highest && is_answer(other, seq) == answers;
+        highest = highest.max(seq);
+        is_late
+    });
+    is_complete && other.differences.out_of_order.is_none() && was_disordered
 }
 
 /// Returns whether a client that has ended by itself left an output that cannot be read.

@@ -32,6 +32,10 @@ fn was_busy(evidence: &Evidence) -> bool {
 pub(super) fn spins(evidence: &Evidence) -> Option<String> {
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     let all = evidence.process.took;
+    // A machine that is too busy to start a client for half of the time shows no loop in it.
+    if evidence.wire.events.first().is_some_and(|event| event.at > all / 2) {
+        return None;
+    }
     // A client with several threads can compute for longer than it runs.
     let time = match busy < all {
         true => format!("for {} of {}", took(busy), took(all)),

@@ -137,7 +137,14 @@ impl<'a> Standing<'a> {
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
     /// a client fail, and the cause outweighs one that `least` runs show.
     fn established(&self, run: usize, least: usize) -> Option<Cause> {
-        let CaseRun { evidence, failed, .. } = self.runs[run];
+        let CaseRun { evidence, failed, passes, .. } = self.runs[run];
+        // A cause of wrong packets explains no wrong exit code and no breach of another rule.
+        let is_of_packets = match passes {
+            PassCondition::ReportsFailure => self.claims[run].is_empty(),
+            PassCondition::FollowsRule(rule) => rule.is_about_packets(),
+            _ => true,
+        };
+        let failed = failed && is_of_packets;
         let may_show = |check: &&CauseCheck| {
             check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
@@ -162,5 +169,7 @@ impl<'a> Standing<'a> {
     }
 }
 
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

@@ -408,7 +408,9 @@ pub(super) fn tries_more(claimed: &Evidence, other: &Evidence) -> bool {
 /// for the same reason as in a run in which it seemed to give up.
 pub(super) fn asks_again(claimed: &Evidence, other: &Evidence) -> bool {
     // A client that misreads packets, or cuts off high sequences, requests some twice by accident.
-    if !other.differences.made_up.is_empty() || other.last() > BYTE_MAX {
+    let is_misread = !other.differences.made_up.is_empty()
+        || other.requested().range(other.last() + 1..).next().is_some();
+    if is_misread || other.last() > BYTE_MAX {
         return false;
     }
     let ends: std::collections::BTreeMap<usize, Duration> = other

@@ -2,8 +2,8 @@
 //! else the breach itself.
 
 use super::{
-    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, crashes, framing, gaps, general,
-    resends, specific,
+    Claim, END_CAUSES, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, crashes, framing, gaps,
+    general, resends, specific,
 };
 use crate::grade::cases::Case;
 use crate::grade::judge::protocol_rules::ProtocolRule;
@@ -49,13 +49,6 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
         ProtocolRule::Storm => one(general("connects-over-and-over", storm)),
         ProtocolRule::MakesUp => made_up_claims(case, evidence),
         ProtocolRule::Kills => {
-            // The original never answers half a call, so nothing else is wrong yet.
-            if evidence.streamed().is_empty() && evidence.resent().is_empty() {
-                let half = one(specific("half-call", half_call));
-                if !half.is_empty() {
-                    return half;
-                }
-            }
             let breaches = [general("after-stream", after_stream)];
             let mut found = claims_of(&breaches, case, evidence);
             found.extend(claims_of(BEYOND_END, case, evidence));
@@ -64,6 +57,19 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
             found.extend(packet_claims(case, evidence));
             found
         }
+    }
+}
+
+/// Returns the claims about a run against the original exchange, which answers no half calls and
+/// dies of some breaches.
+pub(super) fn claims_of_original(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
+    let has_none = evidence.streamed().is_empty() && evidence.resent().is_empty();
+    let half = claims_of(&[specific("half-call", half_call)], case, evidence);
+    match half.is_empty() || !has_none {
+        // Everything else that is wrong with the run follows from that call.
+        false => half,
+        true if evidence.wire.exchange_died => claims(ProtocolRule::Kills, case, evidence),
+        true => packet_claims(case, evidence),
     }
 }
 
@@ -89,7 +95,7 @@ fn made_up_claims(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
 /// Returns the claims about the packets of the output.
 fn packet_claims(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
     match evidence.has_output() && evidence.differences.is_complete() {
-        true => Vec::new(),
+        true => claims_of(END_CAUSES, case, evidence),
         false => claims_of(PACKET_CAUSES, case, evidence),
     }
 }

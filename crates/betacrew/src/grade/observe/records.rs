@@ -322,6 +322,15 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_about_a_field_is_no_second_value_of_it() {
+        let packet = "Symbol: AAPL\nPrice: 7\nPacket Sequence: 9\n";
+        let log = "Requesting the missing packet sequence: 2\nRequesting one packet sequence: 4\n";
+        assert_eq!(one(&format!("{packet}{log}")), "Symbol=AAPL Price=7 Packet Sequence=9");
+        let alone = "the packet has symbol: AAPL\nand it has a price: 7\nand a sequence of: 9";
+        assert_eq!(one(alone), "symbol=AAPL price=7 of=9");
+    }
+
+    #[test]
     fn a_repeated_name_begins_the_next_record() {
         let all = records("a: 1\nb: 2\nc: 3\n\nb: 4\nc: 5\nd: 6\n");
         assert_eq!(all[0].1.len(), 2, "{all:?}");
