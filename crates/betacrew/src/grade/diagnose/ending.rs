@@ -340,11 +340,13 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
 pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let known = 1..=evidence.last();
     let open = unanswered(evidence);
-    // A much higher number comes from a misread packet, which is another mistake.
+    // A client that requests a much higher number has misread a packet, which is another mistake.
     let near = evidence.last().max(EXERCISE_LEN) + 1;
     let unknown: Vec<Seq> =
         open.into_iter().filter(|seq| !known.contains(seq) && *seq <= near).collect();
-    let waits = was_killed(evidence) && left_open(evidence).is_some();
+    // Neither does one that requests what it has received.
+    let is_misread = !evidence.requested().is_disjoint(evidence.streamed());
+    let waits = was_killed(evidence) && left_open(evidence).is_some() && !is_misread;
     (waits && !unknown.is_empty()).then(|| {
         format!(
             "the client requested {}, which the session does not have, and waits for ever for an \
