@@ -28,12 +28,18 @@ fn was_busy(evidence: &Evidence) -> bool {
     is_busy && !evidence.process.was_stuck
 }
 
+/// Returns whether the client connected only in the second half of its time. A machine that is too
+/// busy to start a client shows no loop in it, and not that it is slow.
+fn was_started_late(evidence: &Evidence) -> bool {
+    let first = evidence.wire.events.first();
+    first.is_some_and(|event| event.at > evidence.process.took / 2)
+}
+
 /// Detects that the client computed until it was killed.
 pub(super) fn spins(evidence: &Evidence) -> Option<String> {
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     let all = evidence.process.took;
-    // A machine that is too busy to start a client for half of the time shows no loop in it.
-    if evidence.wire.events.first().is_some_and(|event| event.at > all / 2) {
+    if was_started_late(evidence) {
         return None;
     }
     // A client with several threads can compute for longer than it runs.
@@ -282,6 +288,9 @@ pub(super) fn lingers(evidence: &Evidence) -> Option<String> {
 
 /// Detects that the client was still active at the time limit.
 pub(super) fn too_slow(evidence: &Evidence) -> Option<String> {
+    if was_started_late(evidence) {
+        return None;
+    }
     if let Some(text) = reads_slowly(evidence).or_else(|| asks_slowly(evidence)) {
         return Some(text);
     }

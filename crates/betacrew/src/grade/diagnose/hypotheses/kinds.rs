@@ -268,6 +268,12 @@ fn a_client_that_was_started_late_shows_no_endless_loop() {
     let busy = |waited| begin(waited).waits(SECONDS).busy().ended(ProcessEnd::Killed).id();
     assert_eq!(busy(Duration::ZERO), "spins");
     assert_ne!(busy(SECONDS * 4), "spins");
+    let slow = |waited| {
+        let run = classic_run().waits(waited).stream(without(&[5, 9])).fill([5]);
+        run.ended(ProcessEnd::Killed).id()
+    };
+    assert_eq!(slow(Duration::ZERO), "too-slow");
+    assert_ne!(slow(SECONDS), "too-slow");
 }
 
 #[test]
