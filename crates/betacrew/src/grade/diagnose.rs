@@ -42,7 +42,7 @@ pub(crate) use crashes::{crashed, is_error};
 
 use super::cases::{Case, PassCondition};
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
-use crate::grade::observe::evidence::Evidence;
+use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::text::formatting::count;
 use hypotheses::CaseRun;
 
@@ -166,6 +166,7 @@ const PACKET_CAUSES: &[KnownCause] = &[
     general("waits-for-answer", ending::waits_for_answer),
     general("waits-for-end", ending::waits_for_end),
     general("waits-for-stream", ending::waits_for_stream),
+    general("short-stream", resends::streams_on),
     general("never-writes", ending::no_output),
     general("gives-up", ending::gives_up),
     general("connects-over-and-over", rules::storm),
@@ -204,6 +205,7 @@ const EXIT_CODE_CAUSES: &[KnownCause] = &[
 fn claims(case: Option<&Case>, passes: PassCondition, evidence: &Evidence) -> Vec<Claim> {
     let known = match passes {
         PassCondition::FollowsRule(rule) => return rules::claims(rule, case, evidence),
+        PassCondition::Original => return rules::claims_of_original(case, evidence),
         PassCondition::ReportsFailure => EXIT_CODE_CAUSES,
         _ if evidence.has_output() && evidence.differences.is_complete() => END_CAUSES,
         _ => PACKET_CAUSES,
@@ -222,9 +224,9 @@ fn claims_of(known: &[KnownCause], case: Option<&Case>, evidence: &Evidence) -> 
             CauseFinder::Run(finder) => finder(evidence),
             CauseFinder::Case(finder) => case.and_then(|case| finder(case, evidence)),
         };
-        let strength = match FIELD_CAUSES.contains(&id) && misses_packets(evidence) {
-            true => Strength::Aside,
-            false => strength,
+        let strength = match explains_missing(id) || !misses_packets(evidence) {
+            true => strength,
+            false => Strength::Aside,
         };
         claims.extend(text.map(|text| Claim { id, text, strength }));
     }
@@ -242,6 +244,11 @@ const FIELD_CAUSES: [&str; 7] = [
     "garbled-field",
     "last-copy-kept",
 ];
+
+/// Returns whether a cause can explain that packets are missing.
+fn explains_missing(id: &str) -> bool {
+    id != "duplicates-kept" && !FIELD_CAUSES.contains(&id)
+}
 
 /// Returns whether the output misses packets, and not because their sequences are wrong.
 fn misses_packets(evidence: &Evidence) -> bool {
@@ -299,9 +306,14 @@ fn run_of(outcome: &CaseOutcome) -> Option<CaseRun<'_>> {
 /// full stop.
 pub(crate) fn unexplained(evidence: &Evidence) -> String {
     let packets = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX), "packet");
-    let output = match evidence.has_output() {
-        true => format!("the output has {}", packets(evidence.differences.rows)),
-        false => "there is no output".to_owned(),
+    let output = match &evidence.output {
+        ClientOutput::Found { .. } => {
+            format!("the output has {}", packets(evidence.differences.rows))
+        }
+        ClientOutput::Unclear { name, .. } | ClientOutput::Foreign { name, .. } => {
+            format!("{name} cannot be read")
+        }
+        ClientOutput::None => "there is no output".to_owned(),
     };
     format!(
         "no cause found: of {}, {} arrived in streams and {} in answers, {} requested, and \

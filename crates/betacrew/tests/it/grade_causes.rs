@@ -180,6 +180,19 @@ const PLANTED: &[Planted] = &[
         named: &[("gaps/one", "streams-instead"), ("gaps/burst", "streams-instead"),
             ("basics/complete-stream", "pass")],
     },
+    // The original exchange waits for the second byte, and sends no packet that could be missing.
+    Planted {
+        changes: &[("talk(bytes([1, 0]), None)", "talk(b\"\\x01\", None)")],
+        named: &[("conduct/original", "half-call"), ("conduct/whole-calls", "half-call"),
+            ("gaps/one", "pass")],
+    },
+    // It sorts the stream, and appends the answers.
+    Planted {
+        changes: &[(SORTED, "pass"), ("    highest = max(seen)", concat!(
+                "    packets.sort(key=lambda packet: packet[\"sequence\"])\n",
+                "    highest = max(seen)"))],
+        named: &[("gaps/order", "arrival-order"), ("robustness/reorder", "pass")],
+    },
     // The exchange of this case closes a connection after each answer.
     Planted {
         changes: &[("    if missing:\n        talk(", concat!(

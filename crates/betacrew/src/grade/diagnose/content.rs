@@ -3,7 +3,7 @@
 use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
-use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
@@ -189,12 +189,20 @@ fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
 pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
     let doubled = claimed.differences.doubled.ranges().first().map(|range| range.first());
     let Some(place) = doubled.and_then(|seq| twice_in(claimed, seq)) else { return false };
+    // A client that left after the first copy of the last packet has not seen the second one.
+    let lasts: BTreeSet<Seq> = other
+        .wire
+        .conns
+        .iter()
+        .filter_map(|conn| conn.frames.iter().rev().find_map(packet_of))
+        .collect();
     // A client that has lost the first copy keeps the second one only.
     let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
     other.has_output()
         && is_sure
         && (1..=other.last()).any(|seq| {
             is_kept(other, seq)
+                && !lasts.contains(&seq)
                 && !other.differences.doubled.contains(seq)
                 && twice_in(other, seq) == Some(place)
         })
@@ -209,6 +217,10 @@ pub(super) fn broken(evidence: &Evidence) -> Option<String> {
             i32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]).to_string()
         };
         (char::from(frame[4]).to_string(), number(13))
+    };
+    let shown = |side: &str| match side.is_ascii() {
+        true => format!("side {side:?}"),
+        false => format!("side byte 0x{:02x}", side.chars().map(u32::from).sum::<u32>()),
     };
     let hit = broken.iter().find_map(|frame| {
         let (side, seq) = texts(frame);
@@ -225,7 +237,8 @@ pub(super) fn broken(evidence: &Evidence) -> Option<String> {
             format!("a frame with the sequence {seq}, which is not a packet, was written as one")
         }
         false => format!(
-            "a frame with the side {side:?}, which is neither B nor S, was written as packet {seq}"
+            "a frame with the {}, which is neither B nor S, was written as packet {seq}",
+            shown(&side)
         ),
     })
 }
@@ -244,11 +257,22 @@ pub(super) fn arrival_order(evidence: &Evidence) -> Option<String> {
     let known: BTreeSet<Seq> = evidence.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
     (evidence.differences.is_complete() && arrived == evidence.differences.order).then(|| {
-        format!(
-            "packets are written in the order of arrival ({seq} after {before}); sort them by \
-             sequence"
-        )
+        match is_answer(evidence, seq) {
+            true => format!(
+                "answers are written behind the packets of the stream ({seq} after {before}); \
+                 sort all packets by sequence"
+            ),
+            false => format!(
+                "packets are written in the order of arrival ({seq} after {before}); sort them by \
+                 sequence"
+            ),
+        }
     })
+}
+
+/// Returns whether a packet came only as an answer.
+fn is_answer(evidence: &Evidence, seq: Seq) -> bool {
+    evidence.resent().contains(&seq) && !evidence.streamed().contains(&seq)
 }
 
 /// Returns whether an output has more packets than another one that seemed to be full.
@@ -256,12 +280,24 @@ pub(super) fn has_more_room(claimed: &Evidence, other: &Evidence) -> bool {
     other.has_output() && other.differences.order.len() > claimed.differences.rows
 }
 
-/// Returns whether an output is sorted although the packets arrived in another order.
-pub(super) fn is_sorted(evidence: &Evidence) -> bool {
-    let is_complete = evidence.has_output() && evidence.differences.is_complete();
-    is_complete
-        && evidence.differences.out_of_order.is_none()
-        && !super::kept::arrivals(evidence).is_sorted()
+/// Returns whether an output is sorted although its packets arrived in another order, in the same
+/// place as in another run: in the stream, or as answers behind it.
+pub(super) fn is_sorted(claimed: &Evidence, other: &Evidence) -> bool {
+    let is_complete = other.has_output() && other.differences.is_complete();
+    let answers = claimed.differences.out_of_order.is_some_and(|(seq, _)| is_answer(claimed, seq));
+    let mut highest = 0;
+    let was_disordered = super::kept::arrivals(other).into_iter().any(|seq| {
+        let is_late = seq < highest && is_answer(other, seq) == answers;
+        highest = highest.max(seq);
+        is_late
+    });
+    is_complete && other.differences.out_of_order.is_none() && was_disordered
+}
+
+/// Returns whether a client that has ended by itself left an output that cannot be read.
+pub(super) fn is_unclear(evidence: &Evidence) -> bool {
+    let is_over = evidence.process.ended == ProcessEnd::Exited(0);
+    matches!(&evidence.output, ClientOutput::Unclear { why, .. } if is_over && why != "empty")
 }
 
 #[cfg(test)]

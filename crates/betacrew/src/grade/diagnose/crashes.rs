@@ -54,12 +54,16 @@ pub(super) fn crash(evidence: &Evidence) -> Option<String> {
 pub(super) fn never_calls(evidence: &Evidence) -> Option<String> {
     let was_reset =
         evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
-    let silent = evidence.wire.calls().next().is_none() && !evidence.wire.conns.is_empty();
-    (silent && !was_reset).then(|| {
+    (sends_no_call(evidence) && !was_reset).then(|| {
         let error = last_error(evidence)
             .map_or(String::new(), |error| format!(", and reported: {error:.120}"));
         format!("the client connected and sent no call{error}")
     })
+}
+
+/// Returns whether the client connected and sent no call.
+pub(super) fn sends_no_call(evidence: &Evidence) -> bool {
+    evidence.wire.calls().next().is_none() && !evidence.wire.conns.is_empty()
 }
 
 /// Detects that the client ended with an error code and named an error itself.

@@ -1,9 +1,10 @@
 //! Causes in the end of a client: endless waits, connections given up, outputs never written.
 
+use super::gaps::EXERCISE_LEN;
 use super::hypotheses::CaseRun;
 use super::timeouts::{left_stream, silence};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets, packets_with_verb};
-use crate::grade::observe::wire::WireEventKind;
+use crate::grade::observe::wire::{WireConnection, WireEventKind};
 use crate::grade::run::process::{EarlyEnd, ProcessEnd};
 use crate::text::formatting::{count, took};
 use feed::base::seq::Seq;
@@ -24,6 +25,13 @@ fn was_busy(evidence: &Evidence) -> bool {
     evidence.process.was_busy()
 }
 
+/// Returns whether the client connected only in the second half of its time. A machine that is too
+/// busy to start a client shows no loop in it, and not that it is slow.
+fn was_started_late(evidence: &Evidence) -> bool {
+    let first = evidence.wire.events.first();
+    first.is_some_and(|event| event.at > evidence.process.took / 2)
+}
+
 /// Detects that the client computed until it was killed.
 pub(super) fn spins(evidence: &Evidence) -> Option<String> {
     if evidence.process.early == Some(EarlyEnd::Flooding) {
@@ -33,6 +41,9 @@ pub(super) fn spins(evidence: &Evidence) -> Option<String> {
     }
     let busy = evidence.process.busy.filter(|_| was_killed(evidence) && was_busy(evidence))?;
     let all = evidence.process.took;
+    if was_started_late(evidence) {
+        return None;
+    }
     // A client with several threads can compute for longer than it runs.
     let time = match busy < all {
         true => format!("for {} of {}", took(busy), took(all)),
@@ -62,6 +73,18 @@ pub(super) fn hangs_complete(evidence: &Evidence) -> Option<String> {
              {how}: it writes its output only after resends"
         )
     })
+}
+
+/// Returns whether a stream had as many frames as the session has packets, one of them no packet, and
+/// the client requested nothing and wrote no output.
+pub(super) fn may_hang_complete(evidence: &Evidence) -> bool {
+    let is_full = |conn: &WireConnection| {
+        conn.stream_from == Some(0) && conn.frames.len() == evidence.tape.len()
+    };
+    matches!(evidence.output, ClientOutput::None)
+        && evidence.asked().is_empty()
+        && evidence.wire.streams() == 1
+        && evidence.wire.conns.iter().any(is_full)
 }
 
 /// Returns the connection with resend calls that the client left open, if there is one.
@@ -117,13 +140,29 @@ pub(super) fn asks_for_ever(evidence: &Evidence) -> Option<String> {
         }
     }
     let open = unanswered(evidence);
-    let (seq, conns) =
-        conns.iter().filter(|(seq, _)| open.contains(seq)).max_by_key(|(_, conns)| conns.len())?;
+    let asked = conns.iter().filter(|(seq, _)| open.contains(seq));
+    let Some((seq, conns)) = asked.max_by_key(|(_, conns)| conns.len()) else {
+        return streams_for_ever(evidence);
+    };
     (was_killed(evidence) && conns.len() >= TRIES).then(|| {
         format!(
             "the client requested packet {seq} on {} connections, never got it, and does not give \
              up",
             conns.len()
+        )
+    })
+}
+
+/// Detects that the client calls for streams until it is killed, because of a packet that no stream
+/// has.
+fn streams_for_ever(evidence: &Evidence) -> Option<String> {
+    let gaps = evidence.gaps();
+    let streams = evidence.wire.streams();
+    (was_killed(evidence) && streams >= TRIES && !gaps.is_empty()).then(|| {
+        format!(
+            "the client called for {streams} streams, none of them had {}, and the client does \
+             not give up",
+            packets(gaps.iter().copied())
         )
     })
 }
@@ -217,7 +256,7 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(evidence))?;
     // An exchange that has only just sent something has not stopped.
     let silence = silence(evidence);
-    if silence < SILENT_MIN && !evidence.process.was_stuck() {
+    if silence < SILENT_MIN && !evidence.process.was_stuck() || acts_after_silence(evidence) {
         return None;
     }
     let brought = count(u64::try_from(state.frames.len()).unwrap_or(u64::MAX), "packet");
@@ -227,6 +266,15 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
         conn + 1,
         took(silence)
     ))
+}
+
+/// Returns whether the client did something after a time without a byte, so that it has a time-out.
+fn acts_after_silence(evidence: &Evidence) -> bool {
+    let mut last: Option<Duration> = None;
+    evidence.events_before_kill().any(|event| {
+        let before = last.replace(event.at);
+        is_clients(&event.what) && before.is_some_and(|before| event.at > before + SILENT_MIN)
+    })
 }
 
 /// Detects that the client has all packets and does not end.
@@ -242,13 +290,18 @@ pub(super) fn lingers(evidence: &Evidence) -> Option<String> {
 
 /// Detects that the client was still active at the time limit.
 pub(super) fn too_slow(evidence: &Evidence) -> Option<String> {
+    if was_started_late(evidence) {
+        return None;
+    }
     if let Some(text) = reads_slowly(evidence).or_else(|| asks_slowly(evidence)) {
         return Some(text);
     }
-    let last = evidence.events_before_kill().filter(|event| is_clients(&event.what)).last()?;
+    let is_begun =
+        |what: &WireEventKind| matches!(what, WireEventKind::Opened | WireEventKind::Called { .. });
+    let last = evidence.events_before_kill().filter(|event| is_begun(&event.what)).last()?;
     let since = evidence.process.took.saturating_sub(last.at);
     let calls = evidence.wire.calls().count();
-    (was_killed(evidence) && since < SOON).then(|| {
+    (was_killed(evidence) && since < SOON && calls > 1).then(|| {
         format!(
             "the client was still active at the time limit: {calls} calls on {} connections, one \
              after another",
@@ -281,7 +334,9 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
         evidence.gaps().iter().copied().filter(|seq| !requested.contains(seq)).collect();
     let is_between = !requested.is_empty() && requested.is_subset(resent) && !left.is_empty();
     let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck();
-    (is_waiting && is_between && !was_busy(evidence)).then(|| {
+    // A client that requests packets again does not come to the others for another reason.
+    let is_once = evidence.wire.requested().count() == requested.len();
+    (is_waiting && is_once && is_between && !was_busy(evidence)).then(|| {
         format!(
             "at the time limit, {}, the client had requested {} and not yet {}, although all \
              answers had arrived: it waits too long between its requests",
@@ -296,8 +351,13 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
 pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let known = 1..=evidence.last();
     let open = unanswered(evidence);
-    let unknown: Vec<Seq> = open.into_iter().filter(|seq| !known.contains(seq)).collect();
-    let waits = was_killed(evidence) && left_open(evidence).is_some();
+    // A client that requests a much higher number has misread a packet, which is another mistake.
+    let near = evidence.last().max(EXERCISE_LEN) + 1;
+    let unknown: Vec<Seq> =
+        open.into_iter().filter(|seq| !known.contains(seq) && *seq <= near).collect();
+    // Neither does one that requests what it has received.
+    let is_misread = !evidence.requested().is_disjoint(evidence.streamed());
+    let waits = was_killed(evidence) && left_open(evidence).is_some() && !is_misread;
     (waits && !unknown.is_empty()).then(|| {
         format!(
             "the client requested {}, which the session does not have, and waits for ever for an \
@@ -410,16 +470,19 @@ pub(super) fn ends_streams_itself(evidence: &Evidence) -> bool {
 
 /// Returns whether the client connected again after a reset at the same stage of a connection.
 pub(super) fn connects_again(claimed: &Evidence, other: &Evidence) -> bool {
-    let resets = |evidence: &Evidence| -> Vec<(Duration, bool)> {
+    let resets = |evidence: &Evidence| -> Vec<(Duration, (bool, bool))> {
         let events = evidence.wire.events.iter();
         let resets = events.filter(|event| event.what == WireEventKind::ResetByExchange);
         let had_packets =
             |conn: usize| evidence.wire.conns.get(conn).is_some_and(|conn| conn.sent > 0);
-        resets.map(|event| (event.at, had_packets(event.conn))).collect()
+        let asks = |conn: usize| {
+            evidence.wire.calls().any(|(at, call, _)| at == conn && matches!(call, Call::Resend(_)))
+        };
+        resets.map(|event| (event.at, (had_packets(event.conn), asks(event.conn)))).collect()
     };
     let Some((_, stage)) = resets(claimed).pop() else { return false };
     let mut opened = other.wire.events.iter().filter(|event| event.what == WireEventKind::Opened);
-    let first = resets(other).into_iter().find(|(_, had_packets)| *had_packets == stage);
+    let first = resets(other).into_iter().find(|(_, other)| *other == stage);
     first.is_some_and(|(at, _)| opened.any(|event| event.at > at))
 }
 

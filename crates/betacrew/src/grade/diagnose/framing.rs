@@ -223,12 +223,8 @@ fn has_cuts(evidence: &Evidence, streamed: bool) -> bool {
 
 /// Returns the packets that no write of a stream, or of answers, had as a whole.
 fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
-    let FramingCuts { whole, halves, .. } = cuts(evidence);
-    let place = match streamed {
-        true => evidence.streamed(),
-        false => evidence.resent(),
-    };
-    halves.difference(&whole).copied().filter(|seq| place.contains(seq)).collect()
+    let FramingCuts { whole, halves, .. } = cuts_in(evidence, |conn| conn == streamed);
+    halves.difference(&whole).copied().collect()
 }
 
 /// Returns whether the run shows that the client joins the parts of a packet where another run
@@ -312,9 +308,19 @@ pub(super) fn may_keep_first_answer(evidence: &Evidence) -> bool {
 
 /// Sorts the packets of all writes.
 fn cuts(evidence: &Evidence) -> FramingCuts {
+    cuts_in(evidence, |_| true)
+}
+
+/// Sorts the packets of the writes in the places that `is_wanted` accepts: true for a stream, false
+/// for answers.
+fn cuts_in(evidence: &Evidence, is_wanted: impl Fn(bool) -> bool) -> FramingCuts {
     let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (_, segment) in evidence.wire.segments() {
         let (first, last) = segment.frames;
+        let from = evidence.wire.conns[segment.conn].stream_from;
+        if !is_wanted(from.is_some_and(|from| first >= from)) {
+            continue;
+        }
         for place in first..=last {
             let Some(seq) = evidence.wire.seq_at(segment.conn, place) else { continue };
             if place == first && segment.cut_before || place == last && segment.cut_after {

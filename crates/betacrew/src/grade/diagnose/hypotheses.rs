@@ -125,7 +125,8 @@ impl<'a> Standing<'a> {
         };
         // A crash is often only the end of what another mistake began.
         let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
-        if let Some(cause) = self.established(run, least) {
+        // A root that the run shows itself explains what other runs only suggest.
+        if let Some(cause) = self.established(run, least).filter(|_| !picked.is_some_and(is_root)) {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;
@@ -136,7 +137,14 @@ impl<'a> Standing<'a> {
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
     /// a client fail, and the cause outweighs one that `least` runs show.
     fn established(&self, run: usize, least: usize) -> Option<Cause> {
-        let CaseRun { evidence, failed, .. } = self.runs[run];
+        let CaseRun { evidence, failed, passes, .. } = self.runs[run];
+        // A cause of wrong packets explains no wrong exit code and no breach of another rule.
+        let is_of_packets = match passes {
+            PassCondition::ReportsFailure => self.claims[run].is_empty(),
+            PassCondition::FollowsRule(rule) => rule.is_about_packets(),
+            _ => true,
+        };
+        let failed = failed && is_of_packets;
         let may_show = |check: &&CauseCheck| {
             check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
@@ -161,5 +169,7 @@ impl<'a> Standing<'a> {
     }
 }
 
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod tests;

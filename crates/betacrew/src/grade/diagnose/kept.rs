@@ -39,6 +39,23 @@ pub(super) fn stops_at_gap(evidence: &Evidence) -> Option<String> {
     })
 }
 
+/// Returns whether the output has no more than the packets that arrived in the order of their
+/// sequences, and some arrived out of it.
+pub(super) fn may_stop(evidence: &Evidence) -> bool {
+    let mut next = 1;
+    let mut out_of_order = 0;
+    for seq in arrivals(evidence) {
+        match seq == next {
+            true => next += 1,
+            false => out_of_order += 1,
+        }
+        if seq >= next && is_kept(evidence, seq) {
+            return false;
+        }
+    }
+    evidence.has_output() && evidence.differences.made_up.is_empty() && out_of_order > 0
+}
+
 /// Detects that the output has only what arrived last, because each read or each connection
 /// overwrites the file.
 pub(super) fn overwrites(evidence: &Evidence) -> Option<String> {
@@ -216,7 +233,7 @@ fn rejects_openly(evidence: &Evidence) -> Option<String> {
 fn requested_anew(evidence: &Evidence) -> Option<String> {
     let (anew, rule) = anew(evidence)?;
     Some(format!(
-        "the client requested {}, which it had received and which are valid: it rejects packets {}",
+        "the client requested {}, received before and valid: it rejects packets {}",
         packets(anew),
         rule.text
     ))

@@ -8,6 +8,7 @@ use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::count;
 use feed::base::seq::{Seq, to_index};
 use feed::wire::{Call, RawFrame};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Maximum time between the arrival of bytes and an end of the connection that they caused.
@@ -57,8 +58,12 @@ fn departures(evidence: &Evidence) -> Vec<Departure> {
     // A client that ends only its own side may read on.
     let leaves = |departure: &Departure| {
         let sent = evidence.wire.conns.get(departure.conn).map(|conn| &conn.frames[..]);
-        let after = sent.unwrap_or_default().iter().skip(departure.last.frames.1 + 1);
-        !after.filter_map(packet_of).any(|seq| is_kept(evidence, seq))
+        let sent = sent.unwrap_or_default();
+        let (before, after) = sent.split_at(sent.len().min(departure.last.frames.1 + 1));
+        // A second copy of a packet that had arrived before shows nothing.
+        let before: BTreeSet<Seq> = before.iter().filter_map(packet_of).collect();
+        let mut after = after.iter().filter_map(packet_of).filter(|seq| !before.contains(seq));
+        !after.any(|seq| is_kept(evidence, seq))
     };
     (0..evidence.wire.conns.len()).filter_map(of_conn).filter(leaves).collect()
 }
@@ -194,7 +199,7 @@ pub(super) fn counts_answers(evidence: &Evidence) -> Option<String> {
     departures.iter().filter(|departure| !departure.is_stream).find_map(|departure| {
         let frames = evidence.wire.conns[departure.conn].frames.get(..departure.answers)?;
         let seqs: Vec<Seq> = frames.iter().filter_map(packet_of).collect();
-        let distinct: std::collections::BTreeSet<Seq> = seqs.iter().copied().collect();
+        let distinct: BTreeSet<Seq> = seqs.iter().copied().collect();
         let lacks = evidence.requested().iter().any(|seq| evidence.output_lacks(*seq));
         let is_full = departure.requests > 1 && departure.answers >= departure.requests;
         (is_full && distinct.len() < departure.requests.min(seqs.len()) && lacks).then(|| {

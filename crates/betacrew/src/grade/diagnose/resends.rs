@@ -62,9 +62,16 @@ const TOO_LARGE: [&str; 12] = [
     "overflow",
 ];
 
+/// Words of errors of runtimes about a number that does not fit into a byte, in lower case.
+const CAUGHT: [&str; 3] = ["must be >= 0 and <= 255", "must be >= -128 and <= 127", "ubyte format"];
+
 /// Detects that the client crashed on a sequence that does not fit into one byte.
 pub(super) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
+    // A client may also print an error that it has caught into its log.
+    let log = String::from_utf8_lossy(&evidence.process.stdout).to_lowercase();
+    let caught = log.lines().find(|line| CAUGHT.iter().any(|words| line.contains(words)));
+    let stderr_text = stderr_text + caught.unwrap_or_default();
     let is_signed = ["<= 127", ">= -128", "signed byte"].iter().any(|w| stderr_text.contains(w));
     let limit = if is_signed { SIGNED_BYTE_MAX } else { BYTE_MAX };
     // A client that has requested a packet has crashed on another one.
@@ -272,9 +279,12 @@ fn request_result(evidence: &Evidence) -> &'static str {
     let resets =
         evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
     let other = evidence.resent().iter().any(|seq| !evidence.requested().contains(seq));
+    let answers = evidence.wire.conns.iter().filter(|conn| conn.stream_from.is_none());
+    let broken = answers.flat_map(|conn| &conn.frames).any(|frame| packet_of(frame).is_none());
     match (resets, other) {
         (true, _) => ", the connection was reset",
         (_, true) => ", received another packet instead",
+        _ if broken => ", received a frame that is not a packet",
         _ => ", received no answer",
     }
 }
@@ -312,6 +322,22 @@ pub(super) fn short_stream(evidence: &Evidence) -> Option<String> {
         format!(
             "the stream ended {how} after packet {highest}, and the client did not stream again; \
              the packets after it were never sent"
+        )
+    })
+}
+
+/// Detects that the client called for another stream on the connection of a stream that had fallen
+/// silent.
+pub(super) fn streams_on(evidence: &Evidence) -> Option<String> {
+    let mut late = evidence.wire.calls().filter(|(_, call, late)| *late && *call == Call::Stream);
+    let (conn, ..) = late.next()?;
+    (evidence.highest() < evidence.last()).then(|| {
+        format!(
+            "the stream ended or fell silent before packet {}, and the client called for another \
+             one on the same connection ({}), where the exchange sends nothing more: a further \
+             stream needs a connection of its own",
+            evidence.highest() + 1,
+            conn + 1
         )
     })
 }
@@ -381,12 +407,30 @@ pub(super) fn tries_more(claimed: &Evidence, other: &Evidence) -> bool {
 /// Returns whether the client requested a packet again, on another connection, that was not sent
 /// for the same reason as in a run in which it seemed to give up.
 pub(super) fn asks_again(claimed: &Evidence, other: &Evidence) -> bool {
+    // A client that misreads packets, or cuts off high sequences, requests some twice by accident.
+    let is_misread = !other.differences.made_up.is_empty()
+        || other.requested().range(other.last() + 1..).next().is_some();
+    if is_misread || other.last() > BYTE_MAX {
+        return false;
+    }
+    let ends: std::collections::BTreeMap<usize, Duration> = other
+        .wire
+        .events
+        .iter()
+        .filter(|event| {
+            matches!(event.what, WireEventKind::Closed | WireEventKind::ResetByExchange)
+        })
+        .map(|event| (event.conn, event.at))
+        .collect();
+    // Requests on connections side by side are no second try.
+    let is_over = |conn: usize, at| ends.get(&conn).is_some_and(|end| *end <= at);
     let mut open: std::collections::BTreeMap<Seq, usize> = std::collections::BTreeMap::new();
     let mut again = false;
-    for (_, conn, packet_event) in other.wire.packet_events() {
+    for (at, conn, packet_event) in other.wire.packet_events() {
         match packet_event {
             PacketEvent::Requested { seq, late: false } => {
-                again |= open.insert(seq, conn).is_some_and(|before| before != conn);
+                let before = open.insert(seq, conn).filter(|before| *before != conn);
+                again |= before.is_some_and(|before| is_over(before, at));
             }
             PacketEvent::Sent { seq, .. } => drop(open.remove(&seq)),
             PacketEvent::Requested { .. } => {}

@@ -2,8 +2,8 @@
 //! else the breach itself.
 
 use super::{
-    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, framing, gaps, general, resends,
-    specific,
+    Claim, END_CAUSES, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, crashes, framing, gaps,
+    general, resends, specific,
 };
 use crate::grade::cases::Case;
 use crate::grade::judge::protocol_rules::ProtocolRule;
@@ -34,6 +34,10 @@ const RESETS: &[KnownCause] = &[
 /// Returns the claims about a breach of a rule; those that explain more come first.
 pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
     let one = |known: KnownCause| claims_of(&[known], case, evidence);
+    let silent = one(specific("never-calls", crashes::never_calls));
+    if !silent.is_empty() {
+        return silent;
+    }
     match rule {
         ProtocolRule::BeyondEnd => claims_of(BEYOND_END, case, evidence),
         ProtocolRule::NotMissing => claims_of(NOT_MISSING, case, evidence),
@@ -49,11 +53,23 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
             let mut found = claims_of(&breaches, case, evidence);
             found.extend(claims_of(BEYOND_END, case, evidence));
             found.extend(claims_of(RESETS, case, evidence));
-            // The original never answers half a call.
             found.extend(one(general("half-call", half_call)));
             found.extend(packet_claims(case, evidence));
             found
         }
+    }
+}
+
+/// Returns the claims about a run against the original exchange, which answers no half calls and
+/// dies of some breaches.
+pub(super) fn claims_of_original(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
+    let has_none = evidence.streamed().is_empty() && evidence.resent().is_empty();
+    let half = claims_of(&[specific("half-call", half_call)], case, evidence);
+    match half.is_empty() || !has_none {
+        // Everything else that is wrong with the run follows from that call.
+        false => half,
+        true if evidence.wire.exchange_died => claims(ProtocolRule::Kills, case, evidence),
+        true => packet_claims(case, evidence),
     }
 }
 
@@ -79,7 +95,7 @@ fn made_up_claims(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
 /// Returns the claims about the packets of the output.
 fn packet_claims(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
     match evidence.has_output() && evidence.differences.is_complete() {
-        true => Vec::new(),
+        true => claims_of(END_CAUSES, case, evidence),
         false => claims_of(PACKET_CAUSES, case, evidence),
     }
 }

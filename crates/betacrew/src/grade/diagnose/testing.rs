@@ -24,6 +24,7 @@ pub(crate) struct RunBuilder {
     written: Option<Duration>,
     ended: ProcessEnd,
     stderr: String,
+    stdout: String,
     busy: Option<Duration>,
     unclear: Option<(String, String)>,
     foreign: bool,
@@ -52,6 +53,7 @@ pub(crate) fn run_on(tape: Tape) -> RunBuilder {
         written: None,
         ended: ProcessEnd::Exited(0),
         stderr: String::new(),
+        stdout: String::new(),
         busy: None,
         unclear: None,
         foreign: false,
@@ -246,6 +248,18 @@ impl RunBuilder {
         self
     }
 
+    /// Lets the last call of the connection lack its second byte.
+    pub(crate) fn half_call(mut self) -> Self {
+        self.wire.conns[self.conn].half_call = true;
+        self
+    }
+
+    /// Lets the client print a text to its standard output.
+    pub(crate) fn prints(mut self, stdout: &str) -> Self {
+        self.stdout = stdout.to_owned();
+        self
+    }
+
     pub(crate) fn says(mut self, stderr: &str) -> Self {
         self.stderr = stderr.to_owned();
         self
@@ -261,7 +275,7 @@ impl RunBuilder {
             early: None,
             busy: self.busy,
             queued: None,
-            stdout: Vec::new(),
+            stdout: self.stdout.into_bytes(),
             stderr,
         };
         let output = match (self.rows, self.unclear) {

@@ -65,6 +65,11 @@ impl ProtocolRule {
         }
     }
 
+    /// Returns whether the rule is about the packets that the client gets or writes.
+    pub(crate) const fn is_about_packets(self) -> bool {
+        matches!(self, Self::Kills | Self::MakesUp)
+    }
+
     /// Describes the breach, if the client broke the rule.
     pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         match self {

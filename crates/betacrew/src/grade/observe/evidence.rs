@@ -98,6 +98,8 @@ struct CaseFacts {
     resent: BTreeSet<Seq>,
     /// Sequences that the client requested where the exchange answers.
     requested: BTreeSet<Seq>,
+    /// Sequences that the client requested, also where the exchange answers nothing.
+    asked: BTreeSet<Seq>,
     /// Sequences below the highest streamed one not sent in any stream.
     gaps: BTreeSet<Seq>,
 }
@@ -111,6 +113,7 @@ impl CaseFacts {
             gaps: (1..highest).filter(|seq| !streamed.contains(seq)).collect(),
             resent: wire.resent().map(|(_, seq)| seq).collect(),
             requested: wire.requested().collect(),
+            asked: wire.asked().collect(),
             streamed,
         }
     }
@@ -224,6 +227,12 @@ impl Evidence {
     /// Returns the sequences that the client requested where the exchange answers.
     pub(crate) fn requested(&self) -> &BTreeSet<Seq> {
         &self.facts.requested
+    }
+
+    /// Returns the sequences that the client requested, also after a stream call, where the exchange
+    /// answers nothing.
+    pub(crate) fn asked(&self) -> &BTreeSet<Seq> {
+        &self.facts.asked
     }
 
     /// Returns the highest sequence sent in a stream; 0 if there is none.

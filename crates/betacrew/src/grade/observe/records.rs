@@ -36,10 +36,19 @@ pub(crate) fn records(text: &str) -> Vec<(&'static str, Vec<Record>)> {
 }
 
 /// Begins a record at each name that the record before has already.
-fn grouped<'a>(pairs: impl Iterator<Item = (&'a str, String)>) -> Vec<Record> {
+///
+/// A name that is only the last word of a sentence, such as `Requesting the next sequence: 5`, means
+/// nothing beside another name of its field.
+fn grouped<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Vec<Record> {
     let mut records = Vec::new();
     let mut record = Record::new();
-    for (name, value) in pairs {
+    let field = |name: &str| OutputField::of(name).map(|(field, _)| field);
+    for Pair { name, value, is_whole } in pairs {
+        let is_other = |known: &str| known != name && field(known) == field(name);
+        let is_known = field(name).is_some() && record.iter().any(|(known, _)| is_other(known));
+        if !is_whole && is_known {
+            continue;
+        }
         if record.iter().any(|(known, _)| known == name) {
             records.push(std::mem::take(&mut record));
         }
@@ -61,19 +70,27 @@ struct Separator {
     value: usize,
 }
 
+/// Name of a line with its value.
+struct Pair<'a> {
+    name: &'a str,
+    value: String,
+    /// False if the name is only the last word of a longer text.
+    is_whole: bool,
+}
+
 /// Returns the names of a line, each with its value.
-fn pairs(line: &str) -> Vec<(&str, String)> {
+fn pairs(line: &str) -> Vec<Pair<'_>> {
     let separators = separators(line);
     let mut found = Vec::new();
     for (place, separator) in separators.iter().enumerate() {
         let end = separators.get(place + 1).map_or(line.len(), |next| next.name);
         let value = cleaned(&line[separator.value..end]);
-        let name = match separators.len() {
-            1 => whole_name(line, *separator),
-            _ => &line[separator.name..separator.name_end],
-        };
+        let word = &line[separator.name..separator.name_end];
+        let whole = (separators.len() == 1).then(|| whole_name(line, *separator));
+        let is_whole = whole.is_none_or(|whole| whole.is_some());
+        let name = whole.flatten().unwrap_or(word);
         if !value.is_empty() && value.len() <= VALUE_MAX {
-            found.push((name, value));
+            found.push(Pair { name, value, is_whole });
         }
     }
     found
@@ -111,12 +128,10 @@ fn separators(line: &str) -> Vec<Separator> {
 }
 
 /// Returns the name before the only separator of a line: all words, if they are few.
-fn whole_name(line: &str, separator: Separator) -> &str {
+fn whole_name(line: &str, separator: Separator) -> Option<&str> {
     let all = line[..separator.name_end].trim_start_matches(|c: char| !c.is_alphabetic());
-    match all.len() <= NAME_MAX && all.split_whitespace().count() <= NAME_WORDS_MAX {
-        true => all,
-        false => &line[separator.name..separator.name_end],
-    }
+    let is_name = all.len() <= NAME_MAX && all.split_whitespace().count() <= NAME_WORDS_MAX;
+    is_name.then_some(all)
 }
 
 /// Returns a value without the quotes, brackets and separators around it.
@@ -152,7 +167,7 @@ fn elements(text: &str) -> Vec<Record> {
             continue;
         };
         if end.starts_with(name) {
-            pairs.push((name, cleaned(value)));
+            pairs.push(Pair { name, value: cleaned(value), is_whole: true });
         }
     }
     grouped(pairs.into_iter())
@@ -304,6 +319,15 @@ mod tests {
             one("Buy/Sell Indicator: B\n* Packet Sequence : 7\n2) Price: 9.5\n"),
             "Buy/Sell Indicator=B Packet Sequence=7 Price=9.5"
         );
+    }
+
+    #[test]
+    fn a_sentence_about_a_field_is_no_second_value_of_it() {
+        let packet = "Symbol: AAPL\nPrice: 7\nPacket Sequence: 9\n";
+        let log = "Requesting the missing packet sequence: 2\nRequesting one packet sequence: 4\n";
+        assert_eq!(one(&format!("{packet}{log}")), "Symbol=AAPL Price=7 Packet Sequence=9");
+        let alone = "the packet has symbol: AAPL\nand it has a price: 7\nand a sequence of: 9";
+        assert_eq!(one(alone), "symbol=AAPL price=7 of=9");
     }
 
     #[test]

@@ -84,6 +84,15 @@ impl WireLog {
         })
     }
 
+    /// Returns the sequences of all resend calls, also of those that the exchange does not answer
+    /// because they follow a stream call.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = Seq> {
+        self.calls().filter_map(|(_, call, _)| match call {
+            Call::Resend(seq) => Some(seq),
+            _ => None,
+        })
+    }
+
     /// Returns the connection and sequence of each packet sent in a stream.
     pub(crate) fn streamed(&self) -> impl Iterator<Item = (usize, Seq)> {
         self.packets(true)

@@ -40,6 +40,8 @@ const FLUSH: Duration = Duration::from_millis(5);
 const SEEDS_MAX: u64 = 100;
 /// Maximum time to wait for the end of connections whose client has ended.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
+/// Time for which a case without any connection waits for one that the client had begun.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
 
 /// Settings of the listeners of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -226,9 +228,14 @@ impl ExchangeHost {
     /// # Errors
     /// Returns an error if the exchange failed while it ran.
     pub(crate) fn close(mut self) -> Result<WireLog, Failure> {
-        let until = Instant::now() + CLOSE_WAIT;
+        let begun = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
-        while self.activity.open_connections() > 0 && Instant::now() < until {
+        // The connection of a client that has left at once may still wait to be accepted.
+        let waits = |this: &Self| match this.has_connections() {
+            true => this.activity.open_connections() > 0 && begun.elapsed() < CLOSE_WAIT,
+            false => this.thread.is_some() && begun.elapsed() < ACCEPT_WAIT,
+        };
+        while waits(&self) {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.stop.stop();
