@@ -3,7 +3,7 @@
 use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
-use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
@@ -27,8 +27,26 @@ pub(super) fn not_json(evidence: &Evidence) -> Option<String> {
         {
             None
         }
+        // A whole value stands before the characters that make it invalid.
+        ClientOutput::Unclear { why, .. } if why.contains(TRAILING) => None,
         ClientOutput::Unclear { name, why } if why.contains("incomplete JSON") => Some(format!(
             "{name} is not valid JSON ({}); write it with a JSON library",
+            why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
+        )),
+        _ => None,
+    }
+}
+
+/// Words with which the JSON parser reports characters behind a whole value.
+const TRAILING: &str = "trailing characters";
+
+/// Detects that the client wrote its output more than once, so that the file has the end of one
+/// write behind another one.
+pub(super) fn written_twice(evidence: &Evidence) -> Option<String> {
+    match &evidence.output {
+        ClientOutput::Unclear { name, why } if why.contains(TRAILING) => Some(format!(
+            "{name} has more behind a whole JSON value ({}): it was written more than once, and \
+             the writes overlap or follow each other",
             why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
         )),
         _ => None,
@@ -148,6 +166,9 @@ pub(super) fn duplicates(evidence: &Evidence) -> Option<String> {
     let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
     (!doubled.is_empty() && came_twice).then(|| {
         let why = match doubled.iter().all(|seq| requested_in_vain(evidence, *seq)) {
+            true if doubled.len() == 1 => {
+                ", because the client requested it when it had it or would get it,"
+            }
             true => ", because the client requested them when it had them or would get them,",
             false => "",
         };
@@ -189,6 +210,9 @@ fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
 pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
     let doubled = claimed.differences.doubled.ranges().first().map(|range| range.first());
     let Some(place) = doubled.and_then(|seq| twice_in(claimed, seq)) else { return false };
+    // A client that ends a connection may not have read the last packet on it.
+    let conns = other.wire.conns.iter();
+    let lasts: BTreeSet<Seq> = conns.filter_map(|c| c.frames.last().and_then(packet_of)).collect();
     // A client that has lost the first copy keeps the second one only.
     let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
     other.has_output()
@@ -197,6 +221,7 @@ pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
             is_kept(other, seq)
                 && !other.differences.doubled.contains(seq)
                 && twice_in(other, seq) == Some(place)
+                && !lasts.contains(&seq)
         })
 }
 

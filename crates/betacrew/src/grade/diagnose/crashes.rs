@@ -17,12 +17,14 @@ pub(super) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
     if !cuts {
         return None;
     }
-    if says(&OUT_OF_BOUNDS) {
+    // An error about a byte comes from a request, not from the reading of a packet.
+    let is_request = says(&BYTE_LIMITS);
+    if says(&OUT_OF_BOUNDS) && !is_request {
         let text = crashed(evidence, " when a read ended inside a packet")?;
         return Some(text + "; join bytes across reads");
     }
     // A client that reads on from the wrong byte counts up to a sequence of many millions.
-    let text = says(&OUT_OF_MEMORY)
+    let text = (is_request || says(&OUT_OF_MEMORY))
         .then(|| {
             crashed(
                 evidence,
@@ -32,6 +34,9 @@ pub(super) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
         .flatten()?;
     Some(text + "; join bytes across reads")
 }
+
+/// Limits of a byte, as runtimes name them.
+const BYTE_LIMITS: [&str; 2] = ["<= 127", "<= 255"];
 
 /// Words with which runtimes report, in lower case, that a collection has grown too large.
 const OUT_OF_MEMORY: [&str; 8] = [
@@ -178,6 +183,21 @@ pub(super) fn crashes_otherwise(claimed: &Evidence, other: &Evidence) -> bool {
     let is_large = other.wire.segments().any(|(_, s)| s.frames.1 - s.frames.0 > LARGE);
     (is_same && !is_cut && !is_large && other.process.ended == claimed.process.ended)
         || joins_parts(claimed, other)
+}
+
+/// Returns whether the run gives a client an occasion to crash in a cut packet, and it crashed, or
+/// computed until it was killed, as it does on a misread number.
+pub(super) fn may_crash_in_packet(evidence: &Evidence) -> bool {
+    super::framing::may_not_join(evidence) && ends_abruptly(evidence)
+}
+
+/// Returns whether the client crashed, or computed until it was killed.
+pub(super) fn ends_abruptly(evidence: &Evidence) -> bool {
+    match evidence.process.ended {
+        ProcessEnd::Signal(_) => true,
+        ProcessEnd::Killed => super::ending::spins(evidence).is_some(),
+        ProcessEnd::Exited(_) | ProcessEnd::Lingered => is_crash_report(evidence),
+    }
 }
 
 #[cfg(test)]

@@ -278,7 +278,10 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let left: Vec<Seq> =
         evidence.gaps().iter().copied().filter(|seq| !requested.contains(seq)).collect();
     let is_between = !requested.is_empty() && requested.is_subset(resent) && !left.is_empty();
-    let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck;
+    // A client that has written its output has finished.
+    let is_waiting = evidence.process.ended == ProcessEnd::Killed
+        && !evidence.process.was_stuck
+        && !evidence.has_output();
     (is_waiting && is_between && !was_busy(evidence)).then(|| {
         format!(
             "at the time limit, {}, the client had requested {} and not yet {}, although all \
@@ -346,7 +349,8 @@ pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
         .iter()
         .any(|event| event.what == WireEventKind::Opened && event.at > reset.at);
     let ended = matches!(evidence.process.ended, ProcessEnd::Exited(_));
-    (ended && !again && since < SOON && !evidence.differences.is_complete()).then(|| {
+    let is_last = evidence.wire.events.last() == Some(reset);
+    (ended && !again && (is_last || since < SOON) && !evidence.differences.is_complete()).then(|| {
         format!(
             "the exchange reset connection {}, and the client gave up instead of connecting again",
             reset.conn + 1

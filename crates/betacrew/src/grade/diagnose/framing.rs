@@ -1,5 +1,6 @@
 //! Causes in the splitting of reads into packets.
 
+use super::crashes::ends_abruptly;
 use super::kept::is_kept;
 use super::leaving;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
@@ -258,7 +259,12 @@ pub(super) fn has_no_split(claimed: &Evidence, other: &Evidence) -> bool {
 /// Returns whether the run gives a client an occasion not to join the parts of a packet, and
 /// failed as such a client fails.
 pub(super) fn may_not_join(evidence: &Evidence) -> bool {
-    let is_large = || evidence.wire.segments().any(|(_, s)| s.frames.1 - s.frames.0 > LARGE);
+    // Whether a large write was cut by reads is not known, so what came of it must show it.
+    let is_large = || {
+        let mut segments = evidence.wire.segments();
+        segments.any(|(_, segment)| segment.frames.1 - segment.frames.0 > LARGE)
+            && (evidence.has_output() || ends_abruptly(evidence))
+    };
     (has_cuts(evidence, true) || has_cuts(evidence, false) || is_large()) && misses(evidence)
 }
 

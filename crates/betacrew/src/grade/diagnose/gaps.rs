@@ -4,6 +4,7 @@ use super::hypotheses::CaseRun;
 use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::run::process::ProcessEnd;
 use feed::base::seq::Seq;
+use feed::wire::Call;
 use std::collections::BTreeSet;
 
 /// Number of packets in a session of the original exercise.
@@ -37,7 +38,7 @@ pub(super) fn never_asks(evidence: &Evidence) -> Option<String> {
     let gaps = evidence.gaps();
     // A gap at the beginning alone is the cause `first-gap-unseen`.
     let inner = gaps.iter().any(|seq| *seq > first_streamed(evidence));
-    let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
+    let none = !asks(evidence) && evidence.wire.streams() == 1;
     let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
     (none && inner && missing && could_see_gaps(evidence)).then(|| {
         format!(
@@ -201,7 +202,7 @@ pub(super) fn fixed_length(evidence: &Evidence) -> Option<String> {
 pub(super) fn asks_nothing(evidence: &Evidence) -> Option<String> {
     let missing: Vec<Seq> =
         evidence.gaps().iter().copied().filter(|seq| evidence.output_lacks(*seq)).collect();
-    let none = evidence.requested().is_empty() && evidence.wire.streams() == 1;
+    let none = !asks(evidence) && evidence.wire.streams() == 1;
     (evidence.has_output() && none && !missing.is_empty() && could_see_gaps(evidence)).then(|| {
         format!("{} missing, and the client requests no packet", packets_with_verb(missing))
     })
@@ -234,9 +235,9 @@ pub(super) fn asks_elsewhere(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
     is_asked || !runs.iter().any(|run| has_inner(run.evidence))
 }
 
-/// Returns whether the client requested any packet.
+/// Returns whether the client requested any packet, even where the exchange does not answer.
 pub(super) fn asks(evidence: &Evidence) -> bool {
-    !evidence.requested().is_empty()
+    evidence.wire.calls().any(|(_, call, _)| matches!(call, Call::Resend(_)))
 }
 
 /// Returns whether the client requested a packet before the first that it had received.

@@ -5,9 +5,11 @@
 //! one that explains many more failures replaces one that explains few.
 
 use super::checks::{self, CauseCheck, Contradiction};
-use super::{Cause, Claim, Strength, claims};
+use super::{Cause, Claim, Strength, claims, crashes};
 use crate::grade::cases::{Case, PassCondition};
+use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::Evidence;
+use crate::grade::run::process::ProcessEnd;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Minimum number of runs that show a cause before it explains runs without its whole pattern.
@@ -62,8 +64,42 @@ const ROOTS: [&str; 6] = [
 ];
 
 /// Returns whether no other claim explains what a claim explains.
-fn is_root(claim: &Claim) -> bool {
+pub(super) fn is_root(claim: &Claim) -> bool {
     ROOTS.contains(&claim.id)
+}
+
+/// Causes that the run itself shows beyond doubt, by an error of the client's runtime or by a call
+/// that it never sent.
+const CERTAIN: [&str; 2] = ["never-calls", "too-large-to-ask"];
+
+/// Causes of waits without an end.
+const WAITS: [&str; 3] = ["waits-for-answer", "waits-for-end", "asks-for-ever"];
+
+/// Causes in what the exchange did to a stream, which explain why there is no output.
+const STOPS: [&str; 3] = ["waits-for-stream", "gives-up", "short-stream"];
+
+/// Returns whether a claim explains why the client of a run had to be killed. What is wrong with the
+/// packets besides does not explain that.
+fn explains_end(claim: &Claim, evidence: &Evidence) -> bool {
+    evidence.process.ended == ProcessEnd::Killed && WAITS.contains(&claim.id)
+}
+
+/// Returns whether a run failed for what its output has or lacks, or because the client never
+/// ended, so that a cause of other runs can explain it.
+fn fails_by_packets(run: &CaseRun<'_>, own: &[Claim]) -> bool {
+    let evidence = run.evidence;
+    let differences = &evidence.differences;
+    let is_killed = evidence.process.ended == ProcessEnd::Killed;
+    let is_wrong = !differences.made_up.is_empty() || !differences.wrong.is_empty();
+    let is_stopped = own.iter().any(|claim| STOPS.contains(&claim.id));
+    match run.passes {
+        // The original dies of what a client sends.
+        PassCondition::Original if evidence.wire.exchange_died => false,
+        PassCondition::ReportsFailure => is_wrong || is_killed && !is_stopped,
+        PassCondition::EndsAnyhow => crashes::ends_abruptly(evidence),
+        PassCondition::FollowsRule(rule) => rule == ProtocolRule::MakesUp,
+        _ => evidence.has_output() || !is_stopped,
+    }
 }
 
 /// Returns whether a cause with this support replaces one with less.
@@ -117,7 +153,10 @@ impl<'a> Standing<'a> {
         let broadest = specific().rev().max_by_key(|claim| self.support(claim));
         let picked = match (first, broadest) {
             (Some(first), Some(other))
-                if !is_root(first) && outweighs(self.support(other), self.support(first)) =>
+                if !is_root(first)
+                    && !explains_end(first, self.runs[run].evidence)
+                    && !(first.id == "crash" && STOPS.contains(&other.id))
+                    && outweighs(self.support(other), self.support(first)) =>
             {
                 Some(other)
             }
@@ -125,7 +164,8 @@ impl<'a> Standing<'a> {
         };
         // A crash is often only the end of what another mistake began.
         let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
-        if let Some(cause) = self.established(run, least) {
+        let is_certain = picked.is_some_and(|claim| CERTAIN.contains(&claim.id));
+        if let Some(cause) = self.established(run, least).filter(|_| !is_certain) {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;
@@ -136,9 +176,17 @@ impl<'a> Standing<'a> {
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
     /// a client fail, and the cause outweighs one that `least` runs show.
     fn established(&self, run: usize, least: usize) -> Option<Cause> {
-        let CaseRun { evidence, failed, .. } = self.runs[run];
+        let CaseRun { evidence, failed, passes, .. } = self.runs[run];
+        if !failed {
+            return None;
+        }
+        let fails_by_packets = fails_by_packets(&self.runs[run], &self.claims[run]);
+        // A client that assumes a length may stop after the first packet beyond the end.
+        let is_beyond = passes == PassCondition::FollowsRule(ProtocolRule::BeyondEnd);
+        let lengths = |check: &&CauseCheck| is_beyond && check.id == "fixed-length";
         let may_show = |check: &&CauseCheck| {
-            check.exposed.is_some_and(|exposed| exposed(evidence))
+            (fails_by_packets || lengths(check))
+                && check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
         };
         let shown = |check: &CauseCheck| {
@@ -153,8 +201,7 @@ impl<'a> Standing<'a> {
             enough.then_some((runs.len(), first, claim))
         };
         let found = checks::CHECKS.iter().filter(may_show).filter_map(shown);
-        let (support, first, claim) =
-            found.max_by_key(|(support, ..)| *support).filter(|_| failed)?;
+        let (support, first, claim) = found.max_by_key(|(support, ..)| *support)?;
         let place = self.runs[first].case.map_or("another case", |case| case.id);
         let shown_by = u32::try_from(support).unwrap_or(u32::MAX);
         Some(Cause { id: claim.id, text: format!("as in {place}: {}", claim.text), shown_by })

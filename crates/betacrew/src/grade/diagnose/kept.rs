@@ -19,6 +19,24 @@ pub(super) fn arrivals(evidence: &Evidence) -> Vec<Seq> {
     sent.filter(|seq| (1..=evidence.last()).contains(seq) && seen.insert(*seq)).collect()
 }
 
+/// Returns the packets that the exchange sent, in the order of their last arrival.
+fn last_arrivals(evidence: &Evidence) -> Vec<Seq> {
+    let sent: Vec<Seq> = evidence
+        .wire
+        .packet_events()
+        .filter_map(|(_, _, event)| match event {
+            PacketEvent::Sent { seq, .. } => Some(seq),
+            PacketEvent::Requested { .. } => None,
+        })
+        .collect();
+    let mut seen = BTreeSet::new();
+    let known = 1..=evidence.last();
+    let is_last = |seq: &Seq| known.contains(seq) && seen.insert(*seq);
+    let mut last: Vec<Seq> = sent.into_iter().rev().filter(is_last).collect();
+    last.reverse();
+    last
+}
+
 /// Returns whether the output has a packet.
 pub(super) fn is_kept(evidence: &Evidence, seq: Seq) -> bool {
     evidence.has_output() && (1..=evidence.last()).contains(&seq) && !evidence.output_lacks(seq)
@@ -42,7 +60,7 @@ pub(super) fn stops_at_gap(evidence: &Evidence) -> Option<String> {
 /// Detects that the output has only what arrived last, because each read or each connection
 /// overwrites the file.
 pub(super) fn overwrites(evidence: &Evidence) -> Option<String> {
-    let arrived = arrivals(evidence);
+    let arrived = last_arrivals(evidence);
     let first_kept = arrived.iter().position(|seq| is_kept(evidence, *seq))?;
     let (before, kept) = arrived.split_at(first_kept);
     // A client that misses only the first packet has another mistake.
@@ -58,11 +76,15 @@ pub(super) fn overwrites(evidence: &Evidence) -> Option<String> {
 }
 
 /// Returns whether an output lacks the packet that arrived first and has the one that arrived last,
-/// as that of a client that overwrites its output.
+/// or only packets that arrived together, as that of a client that overwrites its output.
 pub(super) fn may_overwrite(evidence: &Evidence) -> bool {
-    let arrived = arrivals(evidence);
-    let (Some(first), Some(last)) = (arrived.first(), arrived.last()) else { return false };
-    evidence.has_output() && evidence.output_lacks(*first) && is_kept(evidence, *last)
+    let arrived = last_arrivals(evidence);
+    let kept: Vec<usize> =
+        (0..arrived.len()).filter(|place| is_kept(evidence, arrived[*place])).collect();
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else { return false };
+    // If the writes overtake each other, the last one is not that of the last read.
+    let is_one_read = last - first + 1 == kept.len() && kept.len() * 2 < arrived.len();
+    *first > 0 && (last + 1 == arrived.len() || is_one_read)
 }
 
 /// Detects that the client never takes the last packet of a connection.
@@ -199,8 +221,9 @@ pub(super) fn rejects(evidence: &Evidence) -> Option<String> {
     let rule = reject_rule(evidence)?;
     let left_out: Vec<Seq> =
         arrivals(evidence).into_iter().filter(|seq| evidence.output_lacks(*seq)).collect();
+    let are = if left_out.len() == 1 { "is" } else { "are" };
     Some(format!(
-        "the client leaves out {}, which arrived and are valid: it rejects packets {}",
+        "the client leaves out {}, which arrived and {are} valid: it rejects packets {}",
         packets(left_out),
         rule.text
     ))
@@ -215,8 +238,10 @@ fn rejects_openly(evidence: &Evidence) -> Option<String> {
 /// rejects.
 fn requested_anew(evidence: &Evidence) -> Option<String> {
     let (anew, rule) = anew(evidence)?;
+    let are = if anew.len() == 1 { "is" } else { "are" };
     Some(format!(
-        "the client requested {}, which it had received and which are valid: it rejects packets {}",
+        "the client requested {}, which it had received and which {are} valid: it rejects packets \
+         {}",
         packets(anew),
         rule.text
     ))

@@ -1,6 +1,7 @@
 //! Causes that show in the moment at which a client ends a connection before the exchange does.
 
 use super::crashes::is_crash_report;
+use super::hypotheses::CaseRun;
 use super::kept::{REJECT_RULES, RejectRule, is_kept};
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{Segment, WireEventKind, packet_of};
@@ -80,6 +81,35 @@ pub(super) fn reads_on(evidence: &Evidence) -> bool {
                 _ => false,
             })
     })
+}
+
+/// Detects that the exchange closed a stream in its silence, because the client had ended its own
+/// side early, and that the client took this for the end of the session.
+pub(super) fn closed_in_silence(evidence: &Evidence) -> Option<String> {
+    let conn = evidence.wire.conns.iter().position(|conn| conn.stream_from.is_some())?;
+    let has = |what: &WireEventKind| {
+        evidence.events_before_kill().any(|event| event.conn == conn && event.what == *what)
+    };
+    let is_closed = has(&WireEventKind::ClientEnded)
+        && has(&WireEventKind::Closed)
+        && !has(&WireEventKind::Finished);
+    let highest = evidence.highest();
+    let is_over = evidence.wire.streams() == 1
+        && matches!(evidence.process.ended, ProcessEnd::Exited(_))
+        && (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
+    (is_closed && is_over && (1..evidence.last()).contains(&highest)).then(|| {
+        format!(
+            "the exchange fell silent after packet {highest} and closed the stream, whose other \
+             side the client had ended early, and the client did not stream again; the packets \
+             after it were never sent"
+        )
+    })
+}
+
+/// Returns whether a run shows that the client reads on after it has ended its side of a stream. A
+/// claim about a stream that the client has ended itself needs that.
+pub(super) fn reads_on_if_ended(claimed: &Evidence, runs: &[CaseRun<'_>]) -> bool {
+    closed_in_silence(claimed).is_none() || runs.iter().any(|run| reads_on(run.evidence))
 }
 
 /// Returns whether the client ended a stream in the middle for no reason that its packets show, so

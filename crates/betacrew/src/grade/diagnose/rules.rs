@@ -2,11 +2,11 @@
 //! else the breach itself.
 
 use super::{
-    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, framing, gaps, general, resends,
-    specific,
+    Claim, FIELD_CAUSES, KnownCause, PACKET_CAUSES, Strength, claims_of, framing, gaps, general,
+    hypotheses, resends, specific,
 };
 use crate::grade::cases::Case;
-use crate::grade::judge::protocol_rules::ProtocolRule;
+use crate::grade::judge::protocol_rules::{self, ProtocolRule};
 use crate::grade::observe::evidence::{Evidence, packets};
 use feed::base::seq::Seq;
 use std::collections::BTreeSet;
@@ -25,6 +25,10 @@ const NOT_MISSING: &[KnownCause] = &[
     general("asks-for-received", asks_for_received),
 ];
 
+/// Causes of calls that have another length than two bytes.
+const CALL_LENGTH: &[KnownCause] =
+    &[general("long-call", long_call), general("half-call", half_call)];
+
 /// Causes of connections that the client resets.
 const RESETS: &[KnownCause] = &[
     specific("answers-unread", resends::answers_unread),
@@ -38,7 +42,7 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
         ProtocolRule::BeyondEnd => claims_of(BEYOND_END, case, evidence),
         ProtocolRule::NotMissing => claims_of(NOT_MISSING, case, evidence),
         ProtocolRule::Resets => claims_of(RESETS, case, evidence),
-        ProtocolRule::HalfCall => one(general("half-call", half_call)),
+        ProtocolRule::CallLength => claims_of(CALL_LENGTH, case, evidence),
         ProtocolRule::AfterStream => one(general("after-stream", after_stream)),
         ProtocolRule::Twice => one(general("asks-again", asks_again)),
         ProtocolRule::ConnectionEach => one(general("connection-each", connection_each)),
@@ -48,10 +52,17 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
             let breaches = [general("after-stream", after_stream)];
             let mut found = claims_of(&breaches, case, evidence);
             found.extend(claims_of(BEYOND_END, case, evidence));
+            let died_of_call = evidence.wire.exchange_died && !found.is_empty();
             found.extend(claims_of(RESETS, case, evidence));
+            let mut lengths = claims_of(CALL_LENGTH, case, evidence);
             // The original never answers half a call.
-            found.extend(one(general("half-call", half_call)));
-            found.extend(packet_claims(case, evidence));
+            if evidence.streamed().is_empty() {
+                lengths.iter_mut().for_each(|claim| claim.strength = Strength::Specific);
+            }
+            found.extend(lengths);
+            // What else is wrong with the packets did not kill the exchange.
+            let explains = |claim: &Claim| !died_of_call || hypotheses::is_root(claim);
+            found.extend(packet_claims(case, evidence).into_iter().filter(explains));
             found
         }
     }
@@ -108,16 +119,24 @@ fn asks_beyond_end(evidence: &Evidence) -> Option<String> {
 
 /// Returns a sentence about a breach of a rule, with the client as its subject.
 fn breach(rule: ProtocolRule, evidence: &Evidence) -> Option<String> {
-    let broken = rule.broken(evidence)?;
-    Some(match broken.split_once(' ') {
+    rule.broken(evidence).map(with_client)
+}
+
+/// Puts the client in the place of the pronoun at the beginning of a sentence.
+fn with_client(broken: String) -> String {
+    match broken.split_once(' ') {
         Some(("it", rest)) => format!("the client {rest}"),
         Some(("its", rest)) => format!("the client's {rest}"),
         _ => broken,
-    })
+    }
 }
 
 fn half_call(evidence: &Evidence) -> Option<String> {
-    breach(ProtocolRule::HalfCall, evidence)
+    protocol_rules::half_call(evidence).map(with_client)
+}
+
+fn long_call(evidence: &Evidence) -> Option<String> {
+    protocol_rules::long_call(evidence).map(with_client)
 }
 
 fn after_stream(evidence: &Evidence) -> Option<String> {
@@ -158,9 +177,9 @@ pub(super) fn stays_within(claimed: &Evidence, other: &Evidence) -> bool {
 /// Returns the names of the causes that only breaches of rules have.
 #[cfg(test)]
 pub(super) fn ids() -> impl Iterator<Item = &'static str> {
-    let lists = [BEYOND_END, NOT_MISSING, RESETS].concat();
-    let alone = ["half-call", "asks-again", "connection-each", "connects-over-and-over"];
-    let is_general = |known: &KnownCause| known.strength == super::Strength::General;
+    let lists = [BEYOND_END, NOT_MISSING, RESETS, CALL_LENGTH].concat();
+    let alone = ["asks-again", "connection-each", "connects-over-and-over"];
+    let is_general = |known: &KnownCause| known.strength == Strength::General;
     lists.into_iter().filter(is_general).map(|known| known.id).chain(alone)
 }
 
