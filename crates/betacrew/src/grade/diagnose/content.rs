@@ -1,5 +1,6 @@
 //! Causes in the writing of the output.
 
+use super::framing;
 use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
@@ -214,6 +215,7 @@ pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
     let conns = other.wire.conns.iter();
     let lasts: BTreeSet<Seq> = conns.filter_map(|c| c.frames.last().and_then(packet_of)).collect();
     // A client that has lost the first copy keeps the second one only.
+    let alone = framing::sent_alone(other);
     let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
     other.has_output()
         && is_sure
@@ -222,6 +224,7 @@ pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
                 && !other.differences.doubled.contains(seq)
                 && twice_in(other, seq) == Some(place)
                 && !lasts.contains(&seq)
+                && alone.contains(&seq)
         })
 }
 
@@ -291,9 +294,10 @@ pub(super) fn is_sorted(evidence: &Evidence) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{classic_run, named_in, run_on};
     use crate::grade::observe::fields::OutputField;
     use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
 
     #[test]
     fn invalid_json_is_recognised() {
@@ -334,7 +338,7 @@ mod tests {
         let unsorted = || (1..=4).chain(6..=14).chain([5]);
         let late = classic_run().stream((1..=4).chain(6..=14)).fill([5]).write(unsorted());
         assert_eq!(late.id(), "arrival-order");
-        let broken = classic_run().connect().call(feed::wire::Call::Stream).send(1..=5);
+        let broken = classic_run().connect().call(Call::Stream).send(1..=5);
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {
@@ -342,5 +346,36 @@ mod tests {
             }
         });
         assert_eq!(kept.id(), "broken-kept");
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_are_recognised() {
+        let why = "invalid or incomplete JSON: trailing characters at line 100 column 4";
+        let (id, text) = classic_run().stream(1..=14).unclear("output.json", why).cause();
+        assert_eq!(id, "written-twice");
+        assert!(text.contains("more behind a whole JSON value (trailing characters"), "{text}");
+    }
+
+    #[test]
+    fn copies_that_a_client_may_not_have_read_prove_nothing() {
+        let rest = || (1..=14).filter(|seq| ![2, 4].contains(seq));
+        let twice = || {
+            let run = classic_run().connect().one_by_one().call(Call::Stream).send(rest());
+            let run = run.finished().closed().connect().one_by_one();
+            run.call(Call::Resend(2)).call(Call::Resend(4))
+        };
+        // The second copy of packet 4 comes when the client has all that it requested.
+        let doubled =
+            || twice().send([2, 2, 4, 4]).hang_up().write([1, 2].into_iter().chain(2..=14));
+        assert_eq!(doubled().id(), "duplicates-kept");
+        let kept = twice().send([2, 2, 4]).hang_up().write(1..=14);
+        let named = named_in(vec![(doubled(), true), (kept, false)]);
+        assert_ne!(named[0], "duplicates-kept", "another run keeps one copy");
+        // A client may have missed the first copy, which followed another packet in its read.
+        let lost = classic_run().connect().one_by_one().call(Call::Stream).send(1..=5);
+        let lost = lost.together([6, 7]).send(8..=14).finished().closed().fill([7]).write(1..=14);
+        let both = || classic_run().stream(1..=14).fill([7]).write((1..=14).chain([7]));
+        let named = named_in(vec![(both(), true), (lost, false)]);
+        assert_eq!(named[0], "duplicates-kept");
     }
 }

@@ -230,6 +230,12 @@ mod tests {
         let handled = classic_run().stream(1..=6).ended(ProcessEnd::Exited(2));
         let (id, text) = handled.says("Error: connection ended early").cause();
         assert_eq!(id, "reports-error", "{text}");
+        let byte = "node:internal\nRangeError: out of range. It must be <= 255. Received 256";
+        let (id, text) = cut().ended(ProcessEnd::Exited(1)).says(byte).cause();
+        assert!(
+            id == "crash-in-packet" && text.contains("on a number that is no sequence"),
+            "{text}"
+        );
         let large = "node:internal\nRangeError: Map maximum size exceeded";
         let large = cut().ended(ProcessEnd::Exited(7)).says(large).cause();
         assert!(large.0 == "crash-in-packet" && large.1.contains("number that is no sequence"));

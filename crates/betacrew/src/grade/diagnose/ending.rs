@@ -470,11 +470,23 @@ mod tests {
         let (id, text) = busy.cause();
         assert_eq!(id, "too-slow");
         assert!(text.contains("2 calls on 3 connections"), "{text}");
+        let missing = || [1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 14];
+        let waits = || classic_run().stream(missing()).fill([4]).idle().idle();
+        let (id, text) = waits().ended(ProcessEnd::Killed).cause();
+        assert!(id == "too-slow" && text.contains("waits too long between its requests"), "{text}");
+        // A client that has written its output has nothing left to request.
+        let text =
+            waits().write((1..=14).filter(|seq| *seq != 7)).ended(ProcessEnd::Killed).cause().1;
+        assert!(!text.contains("waits too long between its requests"), "{text}");
     }
 
     #[test]
     fn giving_up_after_one_reset_is_recognised() {
         let reset = classic_run().connect().reset_by_exchange().ended(ProcessEnd::Exited(1));
         assert_eq!(reset.id(), "gives-up");
+        // A busy machine may let a client end late.
+        let late =
+            classic_run().connect().reset_by_exchange().idle().idle().ended(ProcessEnd::Exited(0));
+        assert_eq!(late.id(), "gives-up");
     }
 }

@@ -90,8 +90,11 @@ pub(super) fn may_misframe(evidence: &Evidence) -> bool {
 mod tests {
     use super::super::testing::{classic_run, named_in};
     use crate::grade::diagnose::testing::RunBuilder;
+    use crate::grade::observe::fields::OutputField;
+    use crate::grade::run::process::ProcessEnd;
     use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
 
     /// Returns a run whose output is made of every 22 bytes of the stream.
     fn misframed(seqs: impl IntoIterator<Item = Seq> + Clone) -> RunBuilder {
@@ -122,8 +125,36 @@ mod tests {
         let (id, text) = misframed(1..=14).cause();
         assert_eq!(id, "frame-size");
         assert!(text.contains("what every 22 bytes of the stream mean"), "{text}");
+        // A client that takes too many bytes has nothing of a stream with one packet.
+        let one = classic_run().stream([14]).write([]);
+        let silent = classic_run().connect().call(Call::Stream).send(1..=6).idle().idle();
+        let silent = silent.ended(ProcessEnd::Killed);
+        let named = named_in(vec![(misframed(1..=14), true), (one, true), (silent, true)]);
+        assert_eq!(named, ["frame-size", "frame-size", "waits-for-stream"]);
         let right = classic_run().stream(1..=14).write(1..=14);
         let runs = vec![(misframed(1..=14), true), (right, false)];
         assert_ne!(named_in(runs)[0], "frame-size", "another run has its packets");
+    }
+
+    #[test]
+    fn a_length_shows_without_sequences_and_with_negative_numbers_cut_off() {
+        let tape = Tape::classic();
+        let bytes = tape.frames().as_flattened();
+        let number = |from: usize| i32::from_be_bytes(bytes[from..from + 4].try_into().unwrap());
+        let rows: Vec<[i32; 2]> =
+            (0..5).map(|row| [5, 9].map(|field| number(row * 14 + field).max(0))).collect();
+        let write = |change: i32| {
+            let rows = rows.clone();
+            classic_run().stream(1..=14).write_as(1..=5, move |packet, fields| {
+                let row = rows[usize::try_from(packet.sequence).unwrap() - 1];
+                fields[OutputField::Quantity as usize].1 = Some((row[0] + change).to_string());
+                fields[OutputField::Price as usize].1 = Some(row[1].to_string());
+                fields[OutputField::Sequence as usize].1 = None;
+            })
+        };
+        let (id, text) = write(0).ended(ProcessEnd::Exited(1)).cause();
+        assert_eq!(id, "frame-size");
+        assert!(text.contains("what every 14 bytes of the stream mean"), "{text}");
+        assert_ne!(write(1).id(), "frame-size");
     }
 }

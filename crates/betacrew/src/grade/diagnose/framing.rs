@@ -33,7 +33,7 @@ fn reads(evidence: &Evidence, streamed: bool) -> Vec<Read> {
     let mut before: Option<(usize, Duration)> = None;
     for (at, segment) in evidence.wire.segments() {
         let state = &evidence.wire.conns[segment.conn];
-        let is_stream = state.stream_from.is_some_and(|from| segment.frames.0 >= from);
+        let is_stream = is_streamed(evidence, &segment);
         if segment.cut_before || segment.cut_after || is_stream != streamed {
             before = None;
             continue;
@@ -158,10 +158,7 @@ pub(super) fn first_answer_of_read(evidence: &Evidence) -> Option<String> {
 /// Returns whether every packet of the streams arrived in a read of its own, so that the splitting
 /// of the stream cannot be wrong.
 fn framed_well(evidence: &Evidence) -> bool {
-    let streams = evidence.wire.segments().filter(|(_, segment)| {
-        let state = &evidence.wire.conns[segment.conn];
-        state.stream_from.is_some_and(|from| segment.frames.0 >= from)
-    });
+    let streams = evidence.wire.segments().filter(|(_, segment)| is_streamed(evidence, segment));
     let whole = |segment: &Segment| !segment.cut_before && !segment.cut_after;
     let mut streams = streams.map(|(_, segment)| segment);
     streams.all(|segment| whole(&segment))
@@ -224,12 +221,10 @@ fn has_cuts(evidence: &Evidence, streamed: bool) -> bool {
 
 /// Returns the packets that no write of a stream, or of answers, had as a whole.
 fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
-    let FramingCuts { whole, halves, .. } = cuts(evidence);
-    let place = match streamed {
-        true => evidence.streamed(),
-        false => evidence.resent(),
-    };
-    halves.difference(&whole).copied().filter(|seq| place.contains(seq)).collect()
+    // A packet that was cut in a stream may have come as a whole in an answer.
+    let is_wanted = |segment: &Segment| is_streamed(evidence, segment) == streamed;
+    let FramingCuts { whole, halves, .. } = cuts_in(evidence, is_wanted);
+    halves.difference(&whole).copied().collect()
 }
 
 /// Returns whether the run shows that the client joins the parts of a packet where another run
@@ -316,10 +311,49 @@ pub(super) fn may_keep_first_answer(evidence: &Evidence) -> bool {
     reads(evidence, false).iter().any(|read| read.seqs.len() > 1) && misses(evidence)
 }
 
+/// Returns whether a write belongs to a stream.
+fn is_streamed(evidence: &Evidence, segment: &Segment) -> bool {
+    let state = &evidence.wire.conns[segment.conn];
+    state.stream_from.is_some_and(|from| segment.frames.0 >= from)
+}
+
+/// Returns the index of each write with the packets that are complete in it.
+pub(super) fn whole_in_writes(evidence: &Evidence) -> Vec<Vec<Seq>> {
+    let whole = |segment: &Segment| {
+        let (first, last) = segment.frames;
+        let from = first + usize::from(segment.cut_before);
+        let to = last + usize::from(!segment.cut_after);
+        (from..to).filter_map(|place| evidence.wire.seq_at(segment.conn, place)).collect()
+    };
+    evidence.wire.segments().map(|(_, segment)| whole(&segment)).collect()
+}
+
+/// Returns the packets that were sent only in writes of one whole packet.
+pub(super) fn sent_alone(evidence: &Evidence) -> BTreeSet<Seq> {
+    let mut shared = BTreeSet::new();
+    let mut alone = BTreeSet::new();
+    for (_, segment) in evidence.wire.segments() {
+        let (first, last) = segment.frames;
+        let is_alone = first == last && !segment.cut_before && !segment.cut_after;
+        let seqs = (first..=last).filter_map(|place| evidence.wire.seq_at(segment.conn, place));
+        match is_alone {
+            true => alone.extend(seqs),
+            false => shared.extend(seqs),
+        }
+    }
+    alone.difference(&shared).copied().collect()
+}
+
 /// Sorts the packets of all writes.
 fn cuts(evidence: &Evidence) -> FramingCuts {
+    cuts_in(evidence, |_| true)
+}
+
+/// Sorts the packets of some writes.
+fn cuts_in(evidence: &Evidence, is_wanted: impl Fn(&Segment) -> bool) -> FramingCuts {
     let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for (_, segment) in evidence.wire.segments() {
+    let segments = evidence.wire.segments().map(|(_, segment)| segment);
+    for segment in segments.filter(|segment| is_wanted(segment)) {
         let (first, last) = segment.frames;
         for place in first..=last {
             let Some(seq) = evidence.wire.seq_at(segment.conn, place) else { continue };

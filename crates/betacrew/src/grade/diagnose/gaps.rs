@@ -42,7 +42,7 @@ pub(super) fn never_asks(evidence: &Evidence) -> Option<String> {
     let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
     (none && inner && missing && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} missing, and the client requests no packet",
+            "{} missing, and no request for a packet arrived from the client",
             packets_with_verb(gaps.iter().copied())
         )
     })
@@ -204,7 +204,10 @@ pub(super) fn asks_nothing(evidence: &Evidence) -> Option<String> {
         evidence.gaps().iter().copied().filter(|seq| evidence.output_lacks(*seq)).collect();
     let none = !asks(evidence) && evidence.wire.streams() == 1;
     (evidence.has_output() && none && !missing.is_empty() && could_see_gaps(evidence)).then(|| {
-        format!("{} missing, and the client requests no packet", packets_with_verb(missing))
+        format!(
+            "{} missing, and no request for a packet arrived from the client",
+            packets_with_verb(missing)
+        )
     })
 }
 

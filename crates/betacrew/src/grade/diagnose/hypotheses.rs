@@ -156,16 +156,15 @@ impl<'a> Standing<'a> {
                 if !is_root(first)
                     && !explains_end(first, self.runs[run].evidence)
                     && !(first.id == "crash" && STOPS.contains(&other.id))
+                    && !STOPS.contains(&first.id)
                     && outweighs(self.support(other), self.support(first)) =>
             {
                 Some(other)
             }
             _ => first,
         };
-        // A crash is often only the end of what another mistake began.
-        let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
         let is_certain = picked.is_some_and(|claim| CERTAIN.contains(&claim.id));
-        if let Some(cause) = self.established(run, least).filter(|_| !is_certain) {
+        if let Some(cause) = self.established(run, picked).filter(|_| !is_certain) {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;
@@ -174,8 +173,8 @@ impl<'a> Standing<'a> {
     }
 
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
-    /// a client fail, and the cause outweighs one that `least` runs show.
-    fn established(&self, run: usize, least: usize) -> Option<Cause> {
+    /// a client fail, and the cause outweighs the one that was picked.
+    fn established(&self, run: usize, picked: Option<&Claim>) -> Option<Cause> {
         let CaseRun { evidence, failed, passes, .. } = self.runs[run];
         if !failed {
             return None;
@@ -194,9 +193,14 @@ impl<'a> Standing<'a> {
             let first = *runs.first()?;
             let claim = self.claims[first].iter().find(|claim| claim.id == check.id)?;
             // Where nothing specific is known, one run that shows a specific cause is enough.
-            let enough = match least {
-                0 => claim.strength == Strength::Specific || runs.len() >= ESTABLISHED_MIN,
-                _ => runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), least),
+            let is_shown = claim.strength == Strength::Specific || runs.len() >= ESTABLISHED_MIN;
+            let enough = match picked {
+                None => is_shown,
+                // A crash is often only the end of what another mistake began.
+                Some(crash) if crash.id == "crash" => is_shown && runs.len() > self.support(crash),
+                Some(other) => {
+                    runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), self.support(other))
+                }
             };
             enough.then_some((runs.len(), first, claim))
         };

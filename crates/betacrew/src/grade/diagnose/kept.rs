@@ -1,7 +1,7 @@
 //! Causes that show in which of the received packets the output has.
 
 use super::hypotheses::CaseRun;
-use super::leaving;
+use super::{framing, leaving};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{PacketEvent, packet_of};
 use feed::base::seq::{Seq, to_index};
@@ -310,6 +310,9 @@ pub(super) fn goes_on_behind_a_gap(evidence: &Evidence) -> bool {
     evidence.streamed().range(gap + 1..).any(|seq| is_kept(evidence, *seq) && is_single(*seq))
 }
 
+/// Maximum number of writes whose packets may stand in an output that each read overwrites.
+const WRITES_MAX: usize = 2;
+
 /// Returns whether an output has packets of several reads, or of streams and answers, where that of
 /// another run had only the last ones.
 pub(super) fn keeps_earlier(claimed: &Evidence, other: &Evidence) -> bool {
@@ -322,10 +325,13 @@ pub(super) fn keeps_earlier(claimed: &Evidence, other: &Evidence) -> bool {
             .all(|seq| !claimed.streamed().contains(seq));
     let streamed = other.streamed().iter().filter(kept).count();
     let resent = other.resent().iter().filter(kept).filter(|seq| is_resent(seq)).count();
+    let is_single = |seq: &Seq| other.streamed().contains(seq) != other.resent().contains(seq);
+    let has_kept = |seqs: &&Vec<Seq>| seqs.iter().any(|seq| is_kept(other, *seq) && is_single(seq));
+    let writes = framing::whole_in_writes(other).iter().filter(has_kept).count();
     match answers_only {
         true => streamed > 0 && resent > 0,
-        // Packets that were sent one by one arrived in reads of their own.
-        false => other.wire.conns.iter().all(|conn| conn.read_one_by_one) && streamed + resent > 2,
+        // Writes that wait for the client arrive in reads of their own.
+        false => other.wire.conns.iter().all(|conn| conn.read_one_by_one) && writes > WRITES_MAX,
     }
 }
 
@@ -377,6 +383,22 @@ mod tests {
         let answers = classic_run().stream(without(5)).fill([5]).write([5]).cause();
         assert!(answers.0 == "overwrites-output" && answers.1.contains("the answers overwrite"));
         assert_ne!(classic_run().stream(1..=14).write([1, 14]).id(), "overwrites-output");
+        let again = classic_run().stream((1..=14).chain([11])).write([11]).cause();
+        assert!(
+            again.0 == "overwrites-output" && again.1.contains("packet 11, which arrived last")
+        );
+        // Writes that overtake each other leave the packets of an earlier read.
+        let last = || (classic_run().stream(1..=14).write([14]), true);
+        let overtaken = classic_run().stream(1..=14).write([9]);
+        assert_eq!(named_in(vec![last(), last(), (overtaken, true)])[2], "overwrites-output");
+        // Four packets in one read prove nothing, three reads do.
+        let read = classic_run().connect().one_by_one().call(Call::Stream);
+        let together = read.send(1..=8).together([9, 10, 11, 12]).send([13, 14]);
+        let together = together.finished().closed().write([9, 10, 11, 12]);
+        assert_eq!(named_in(vec![last(), (together, true)])[0], "overwrites-output");
+        let apart = classic_run().connect().one_by_one().call(Call::Stream).send(1..=14);
+        let apart = apart.finished().closed().write(9..=12);
+        assert_ne!(named_in(vec![last(), (apart, true)])[0], "overwrites-output");
     }
 
     #[test]

@@ -240,7 +240,8 @@ pub(super) fn counts_answers(evidence: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{classic_run, named_in, run_on};
+    use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
@@ -271,5 +272,18 @@ mod tests {
         assert!(text.contains("connection 2 after 2 answers"), "{text}");
         let once = ask().send([2]).ends().send([4]).closed();
         assert_eq!(once.write((1..=14).filter(|seq| *seq != 4)).id(), "answers-unread");
+    }
+
+    #[test]
+    fn a_stream_that_the_exchange_closes_in_its_silence_is_recognised() {
+        let closed = |kept: Seq| {
+            let run = classic_run().connect().call(Call::Stream).send(1..=2).ends().send(3..=6);
+            (run.closed().write(1..=kept), true)
+        };
+        let reads_on = classic_run().connect().call(Call::Stream).send(1..=2).ends().send(3..=14);
+        let reads_on = reads_on.finished().closed().write(1..=14);
+        assert_eq!(named_in(vec![closed(2), (reads_on, false)])[0], "short-stream");
+        assert_eq!(named_in(vec![closed(6)])[0], "short-stream");
+        assert_ne!(named_in(vec![closed(2)])[0], "short-stream", "it may have stopped reading");
     }
 }

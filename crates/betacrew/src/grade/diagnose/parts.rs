@@ -66,12 +66,13 @@ pub(super) fn stops_behind_a_part(evidence: &Evidence) -> Option<String> {
     let mut later = evidence.events_before_kill().skip_while(|event| event.conn != next);
     let brought = later.any(|event| matches!(event.what, WireEventKind::Sent { .. }));
     let rest: Vec<_> = later.collect();
-    let spins = ending::spins(evidence)?;
+    ending::spins(evidence)?;
     // A client that still does something has understood what it had received by then.
     (brought && !rest.iter().any(calls)).then(|| {
         format!(
-            "connection {} ended {len} bytes into a packet, and when connection {} had brought the \
-             next bytes, {spins}: the client seems to join the bytes of both connections",
+            "connection {} ended {len} bytes into a packet, and since connection {} has brought the \
+             next bytes, the client computes without an end: it seems to join the bytes of both \
+             connections",
             conn + 1,
             next + 1
         )
@@ -93,4 +94,54 @@ pub(super) fn keeps_behind_a_part(evidence: &Evidence) -> bool {
     first.is_some_and(|seq| {
         is_kept(evidence, seq) && sent.iter().filter(|sent| **sent == seq).count() == 1
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{RunBuilder, classic_run, named_in};
+    use crate::grade::observe::fields::OutputField;
+    use crate::grade::run::process::ProcessEnd;
+    use feed::base::seq::Seq;
+
+    fn without(missing: Seq) -> impl Iterator<Item = Seq> {
+        (1..=14).filter(move |seq| *seq != missing)
+    }
+
+    /// Returns a run in which the first answer ends with its connection, and another one follows.
+    fn broken() -> RunBuilder {
+        let run = classic_run().stream(without(5)).ask([5]).part(5, 9).finished().closed();
+        run.ask([5]).send([5])
+    }
+
+    #[test]
+    fn bytes_of_two_connections_that_are_joined_are_recognised() {
+        // Nine bytes of packet 5 and eight of the next: the sequence begins at its fifth byte.
+        let tape = feed::tape::in_memory::Tape::classic();
+        let bytes = tape.frames()[4];
+        let joined = i32::from_be_bytes(bytes[4..8].try_into().unwrap());
+        let write = |seq: i32| {
+            broken().hang_up().write_as(1..=14, move |packet, fields| {
+                if packet.sequence == 5 {
+                    fields[OutputField::Sequence as usize].1 = Some(seq.to_string());
+                }
+            })
+        };
+        let (id, text) = write(joined).cause();
+        assert_eq!(id, "joins-connections");
+        assert!(text.contains("connection 2 ended 9 bytes into a packet"), "{text}");
+        assert_ne!(write(77).id(), "joins-connections");
+        let kept = broken().hang_up().write(1..=14);
+        let named = named_in(vec![(write(joined), true), (kept, false)]);
+        assert_ne!(named[0], "joins-connections", "another run keeps the next packet");
+    }
+
+    #[test]
+    fn a_client_that_computes_since_then_seems_to_join_them() {
+        let spins = || broken().finished().busy().ended(ProcessEnd::Killed);
+        assert_eq!(spins().id(), "joins-connections");
+        let whole = classic_run().stream(without(5)).fill([5]).busy().ended(ProcessEnd::Killed);
+        assert_eq!(whole.id(), "spins");
+        let goes_on = broken().hang_up().connect().busy().ended(ProcessEnd::Killed);
+        assert_ne!(goes_on.id(), "joins-connections", "it has understood the next bytes");
+    }
 }

@@ -186,14 +186,12 @@ pub(super) fn ids() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::super::super::cases::PassCondition;
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{RunBuilder, classic_run, run_on};
     use super::*;
+    use crate::grade::run::process::ProcessEnd;
     use feed::tape::in_memory::Tape;
 
-    fn cause_of(
-        rule: ProtocolRule,
-        run: super::super::testing::RunBuilder,
-    ) -> (&'static str, String) {
+    fn cause_of(rule: ProtocolRule, run: RunBuilder) -> (&'static str, String) {
         run.cause_for(PassCondition::FollowsRule(rule))
     }
 
@@ -208,6 +206,25 @@ mod tests {
         assert_eq!(cause_of(ProtocolRule::Twice, again).0, "asks-again");
         let received = classic_run().stream(rest()).fill([1]).write(1..=14);
         assert_eq!(cause_of(ProtocolRule::NotMissing, received).0, "asks-for-received");
+    }
+
+    #[test]
+    fn connections_without_end_are_a_storm_before_there_are_a_hundred() {
+        let rest = || (1..=14).filter(|seq| *seq != 5);
+        let again = |times: usize| {
+            (0..times)
+                .fold(classic_run().stream(rest()), |run, _| run.ask([5]).finished().hang_up())
+        };
+        let killed = again(30).ended(ProcessEnd::Killed);
+        let (id, text) = cause_of(ProtocolRule::Storm, killed);
+        assert_eq!(id, "connects-over-and-over");
+        assert!(text.contains("made 31 connections in"), "{text}");
+        assert!(text.contains("the last 30 of which brought nothing new"), "{text}");
+        let broken = |run: RunBuilder| ProtocolRule::Storm.broken(&run.evidence());
+        assert_eq!(broken(again(30)), None, "it gave up by itself");
+        assert_eq!(broken(again(10).ended(ProcessEnd::Killed)), None, "a few");
+        let brings = again(30).fill([5]).ended(ProcessEnd::Killed);
+        assert_eq!(broken(brings), None, "the last one brought a packet");
     }
 
     #[test]
