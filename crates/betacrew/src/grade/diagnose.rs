@@ -7,6 +7,7 @@
 //! * `resends`: mistakes in how it requests packets and reads the answers;
 //! * `content`, `decoding`: mistakes in how it decodes fields and writes its output;
 //! * `kept`: mistakes that show in which of the received packets it keeps;
+//! * `parts`: mistakes with a packet inside which its connection ended;
 //! * `leaving`: mistakes that show in the moment at which it ends a connection;
 //! * `timeouts`: time-outs of its own that are too short;
 //! * `crashes`, `ending`, `exit_code`: crashes, endless waits and wrong exit codes;
@@ -31,6 +32,7 @@ mod hypotheses;
 mod kept;
 mod leaving;
 pub(crate) mod mending;
+mod parts;
 pub(crate) mod prompt;
 mod resends;
 mod rules;
@@ -41,6 +43,7 @@ mod timeouts;
 pub(crate) use crashes::{crashed, is_error};
 
 use super::cases::{Case, PassCondition};
+use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::text::formatting::count;
@@ -116,7 +119,9 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("frame-size", frame_size::frame_size),
     specific("split-packet", framing::split),
     specific("read-size", framing::read_size),
+    specific("joins-connections", parts::joins_connections),
     specific("not-json", content::not_json),
+    specific("written-twice", content::written_twice),
     specific("after-stream", resends::after_stream),
     of_case("own-timeout", timeouts::in_answers),
     specific("written-early", content::written_early),
@@ -160,6 +165,8 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("tail-unseen", resends::tail),
     general("never-asks", gaps::asks_nothing),
     general("leaves-stream", leaving::in_the_middle),
+    general("short-stream", leaving::closed_in_silence),
+    general("joins-connections", parts::stops_behind_a_part),
     general("spins", ending::spins),
     general("hangs-complete", ending::hangs_complete),
     general("asks-for-ever", ending::asks_for_ever),
@@ -205,7 +212,7 @@ const EXIT_CODE_CAUSES: &[KnownCause] = &[
 fn claims(case: Option<&Case>, passes: PassCondition, evidence: &Evidence) -> Vec<Claim> {
     let known = match passes {
         PassCondition::FollowsRule(rule) => return rules::claims(rule, case, evidence),
-        PassCondition::Original => return rules::claims_of_original(case, evidence),
+        PassCondition::Original => return rules::claims(ProtocolRule::Kills, case, evidence),
         PassCondition::ReportsFailure => EXIT_CODE_CAUSES,
         _ if evidence.has_output() && evidence.differences.is_complete() => END_CAUSES,
         _ => PACKET_CAUSES,

@@ -1,6 +1,7 @@
 //! Observations of one run: calls and bytes on the wire, files, output.
 
 pub(crate) mod activity;
+pub(crate) mod call_lengths;
 #[cfg(test)]
 pub(crate) mod documented;
 pub(crate) mod evidence;

@@ -227,6 +227,42 @@ const PLANTED: &[Planted] = &[
             "        while True:\n            print(missing)\n")],
         named: &[("gaps/burst", "spins"), ("basics/complete-stream", "pass")],
     },
+    // To the original exchange every two bytes are a call.
+    Planted {
+        changes: &[("bytes([1, 0])", "bytes([1, 0, 0, 0, 0, 0])"),
+            ("bytes([2, seq])", "bytes([2, seq, 0, 0, 0, 0])")],
+        named: &[("conduct/whole-calls", "long-call"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("bytes([1, 0])", "bytes([1])")],
+        named: &[("conduct/whole-calls", "half-call"), ("conduct/original", "half-call"),
+            ("gaps/one", "pass")],
+    },
+    // Packet 0 kills the original, and is never answered.
+    Planted {
+        changes: &[("range(1, highest) if seq not in seen]\n    if",
+                "range(1, highest) if seq not in seen] + [0]\n    if"),
+            ("settimeout(3)", "settimeout(None)")],
+        named: &[("conduct/original", "asks-beyond-end"),
+            ("conduct/beyond-end", "asks-beyond-end"),
+            ("termination/open-connection", "waits-for-answer"), ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("    if missing:\n        talk(", "    while missing:\n        talk("),
+            ("    abandoned", concat!(
+                "        missing = [seq for seq in missing if seq not in seen]\n",
+                "    abandoned"))],
+        named: &[("conduct/storm", "connects-over-and-over"),
+            ("termination/never-resent", "asks-for-ever"), ("gaps/one", "pass")],
+    },
+    // A sequence that does not fit into a byte is no read that ends inside a packet.
+    Planted {
+        changes: &[("while len(held) >= 17", "while held"), ("recv(4096)", "recv(1 << 20)")],
+        named: &[("framing/half-packet", "crash-in-packet"),
+            ("framing/odd-pieces", "crash-in-packet"),
+            ("framing/byte-by-byte", "crash-in-packet"),
+            ("gaps/beyond-one-byte", "too-large-to-ask"), ("gaps/one", "pass")],
+    },
 ];
 
 /// Returns the causes that the grader names for a client with a planted fault, by case.

@@ -2,7 +2,7 @@
 
 use super::hypotheses::CaseRun;
 use super::{
-    content, crashes, decoding, ending, exit_code, frame_size, framing, gaps, kept, leaving,
+    content, crashes, decoding, ending, exit_code, frame_size, framing, gaps, kept, leaving, parts,
     resends, rules, timeouts,
 };
 use crate::grade::observe::evidence::Evidence;
@@ -62,7 +62,7 @@ pub(super) const CHECKS: &[CauseCheck] = &[
     claim("split-packet", framing::has_no_split).exposed_by(framing::may_not_join),
     claim("crash", crashes::crashes_when_complete),
     claim("reports-error", crashes::crashes_when_complete),
-    claim("crash-in-packet", crashes::crashes_otherwise).exposed_by(framing::may_not_join),
+    claim("crash-in-packet", crashes::crashes_otherwise).exposed_by(crashes::may_crash_in_packet),
     claim("read-size", framing::joins_parts),
     any("first-of-read", framing::keeps_several).exposed_by(framing::may_keep_first),
     any("first-answer-of-read", framing::keeps_several_answers)
@@ -91,7 +91,8 @@ pub(super) const CHECKS: &[CauseCheck] = &[
     claim("tries-too-few", resends::tries_more),
     claim("not-asked-again", resends::asks_again),
     claim("tail-unseen", resends::streams_again),
-    claim("short-stream", resends::streams_again_after_a_break),
+    claim("short-stream", resends::streams_again_after_a_break).needing(leaving::reads_on_if_ended),
+    any("joins-connections", parts::keeps_behind_a_part),
     any("stops-at-gap", kept::goes_on_behind_a_gap).exposed_by(kept::may_stop),
     claim("overwrites-output", kept::keeps_earlier).exposed_by(kept::may_overwrite),
     any("last-packet-unread", kept::keeps_last),

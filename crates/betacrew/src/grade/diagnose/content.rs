@@ -1,5 +1,6 @@
 //! Causes in the writing of the output.
 
+use super::framing;
 use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
@@ -27,8 +28,26 @@ pub(super) fn not_json(evidence: &Evidence) -> Option<String> {
         {
             None
         }
+        // A whole value stands before the characters that make it invalid.
+        ClientOutput::Unclear { why, .. } if why.contains(TRAILING) => None,
         ClientOutput::Unclear { name, why } if why.contains("incomplete JSON") => Some(format!(
             "{name} is not valid JSON ({}); write it with a JSON library",
+            why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
+        )),
+        _ => None,
+    }
+}
+
+/// Words with which the JSON parser reports characters behind a whole value.
+const TRAILING: &str = "trailing characters";
+
+/// Detects that the client wrote its output more than once, so that the file has the end of one
+/// write behind another one.
+pub(super) fn written_twice(evidence: &Evidence) -> Option<String> {
+    match &evidence.output {
+        ClientOutput::Unclear { name, why } if why.contains(TRAILING) => Some(format!(
+            "{name} has more behind a whole JSON value ({}): it was written more than once, and \
+             the writes overlap or follow each other",
             why.rsplit_once("JSON: ").map_or(why.as_str(), |(_, why)| why)
         )),
         _ => None,
@@ -148,6 +167,9 @@ pub(super) fn duplicates(evidence: &Evidence) -> Option<String> {
     let came_twice = doubled.iter().all(|seq| times.get(seq).is_some_and(|times| *times > 1));
     (!doubled.is_empty() && came_twice).then(|| {
         let why = match doubled.iter().all(|seq| requested_in_vain(evidence, *seq)) {
+            true if doubled.len() == 1 => {
+                ", because the client requested it when it had it or would get it,"
+            }
             true => ", because the client requested them when it had them or would get them,",
             false => "",
         };
@@ -197,6 +219,7 @@ pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
         .filter_map(|conn| conn.frames.iter().rev().find_map(packet_of))
         .collect();
     // A client that has lost the first copy keeps the second one only.
+    let alone = framing::sent_alone(other);
     let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
     other.has_output()
         && is_sure
@@ -205,6 +228,7 @@ pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
                 && !lasts.contains(&seq)
                 && !other.differences.doubled.contains(seq)
                 && twice_in(other, seq) == Some(place)
+                && alone.contains(&seq)
         })
 }
 
@@ -302,9 +326,10 @@ pub(super) fn is_unclear(evidence: &Evidence) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{classic_run, named_in, run_on};
     use crate::grade::observe::fields::OutputField;
     use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
 
     #[test]
     fn invalid_json_is_recognised() {
@@ -345,7 +370,7 @@ mod tests {
         let unsorted = || (1..=4).chain(6..=14).chain([5]);
         let late = classic_run().stream((1..=4).chain(6..=14)).fill([5]).write(unsorted());
         assert_eq!(late.id(), "arrival-order");
-        let broken = classic_run().connect().call(feed::wire::Call::Stream).send(1..=5);
+        let broken = classic_run().connect().call(Call::Stream).send(1..=5);
         let broken = broken.damaged(6, 4, b'a').send(7..=14).finished().closed();
         let kept = broken.write_as(1..=14, |packet, fields| {
             if packet.sequence == 6 {
@@ -353,5 +378,36 @@ mod tests {
             }
         });
         assert_eq!(kept.id(), "broken-kept");
+    }
+
+    #[test]
+    fn writes_that_follow_each_other_are_recognised() {
+        let why = "invalid or incomplete JSON: trailing characters at line 100 column 4";
+        let (id, text) = classic_run().stream(1..=14).unclear("output.json", why).cause();
+        assert_eq!(id, "written-twice");
+        assert!(text.contains("more behind a whole JSON value (trailing characters"), "{text}");
+    }
+
+    #[test]
+    fn copies_that_a_client_may_not_have_read_prove_nothing() {
+        let rest = || (1..=14).filter(|seq| ![2, 4].contains(seq));
+        let twice = || {
+            let run = classic_run().connect().one_by_one().call(Call::Stream).send(rest());
+            let run = run.finished().closed().connect().one_by_one();
+            run.call(Call::Resend(2)).call(Call::Resend(4))
+        };
+        // The second copy of packet 4 comes when the client has all that it requested.
+        let doubled =
+            || twice().send([2, 2, 4, 4]).hang_up().write([1, 2].into_iter().chain(2..=14));
+        assert_eq!(doubled().id(), "duplicates-kept");
+        let kept = twice().send([2, 2, 4]).hang_up().write(1..=14);
+        let named = named_in(vec![(doubled(), true), (kept, false)]);
+        assert_ne!(named[0], "duplicates-kept", "another run keeps one copy");
+        // A client may have missed the first copy, which followed another packet in its read.
+        let lost = classic_run().connect().one_by_one().call(Call::Stream).send(1..=5);
+        let lost = lost.together([6, 7]).send(8..=14).finished().closed().fill([7]).write(1..=14);
+        let both = || classic_run().stream(1..=14).fill([7]).write((1..=14).chain([7]));
+        let named = named_in(vec![(both(), true), (lost, false)]);
+        assert_eq!(named[0], "duplicates-kept");
     }
 }

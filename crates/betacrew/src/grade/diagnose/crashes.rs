@@ -17,12 +17,14 @@ pub(super) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
     if !cuts {
         return None;
     }
-    if says(&OUT_OF_BOUNDS) {
+    // An error about a byte comes from a request, not from the reading of a packet.
+    let is_request = says(&BYTE_LIMITS);
+    if says(&OUT_OF_BOUNDS) && !is_request {
         let text = crashed(evidence, " when a read ended inside a packet")?;
         return Some(text + "; join bytes across reads");
     }
     // A client that reads on from the wrong byte counts up to a sequence of many millions.
-    let text = says(&OUT_OF_MEMORY)
+    let text = (is_request || says(&OUT_OF_MEMORY))
         .then(|| {
             crashed(
                 evidence,
@@ -32,6 +34,9 @@ pub(super) fn crash_in_packet(evidence: &Evidence) -> Option<String> {
         .flatten()?;
     Some(text + "; join bytes across reads")
 }
+
+/// Limits of a byte, as runtimes name them.
+const BYTE_LIMITS: [&str; 2] = ["<= 127", "<= 255"];
 
 /// Words with which runtimes report, in lower case, that a collection has grown too large.
 const OUT_OF_MEMORY: [&str; 8] = [
@@ -184,6 +189,21 @@ pub(super) fn crashes_otherwise(claimed: &Evidence, other: &Evidence) -> bool {
         || joins_parts(claimed, other)
 }
 
+/// Returns whether the run gives a client an occasion to crash in a cut packet, and it crashed, or
+/// computed until it was killed, as it does on a misread number.
+pub(super) fn may_crash_in_packet(evidence: &Evidence) -> bool {
+    super::framing::may_not_join(evidence) && ends_abruptly(evidence)
+}
+
+/// Returns whether the client crashed, or computed until it was killed.
+pub(super) fn ends_abruptly(evidence: &Evidence) -> bool {
+    match evidence.process.ended {
+        ProcessEnd::Signal(_) => true,
+        ProcessEnd::Killed => super::ending::spins(evidence).is_some(),
+        ProcessEnd::Exited(_) | ProcessEnd::Lingered => is_crash_report(evidence),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::classic_run;
@@ -214,6 +234,12 @@ mod tests {
         let handled = classic_run().stream(1..=6).ended(ProcessEnd::Exited(2));
         let (id, text) = handled.says("Error: connection ended early").cause();
         assert_eq!(id, "reports-error", "{text}");
+        let byte = "node:internal\nRangeError: out of range. It must be <= 255. Received 256";
+        let (id, text) = cut().ended(ProcessEnd::Exited(1)).says(byte).cause();
+        assert!(
+            id == "crash-in-packet" && text.contains("on a number that is no sequence"),
+            "{text}"
+        );
         let large = "node:internal\nRangeError: Map maximum size exceeded";
         let large = cut().ended(ProcessEnd::Exited(7)).says(large).cause();
         assert!(large.0 == "crash-in-packet" && large.1.contains("number that is no sequence"));

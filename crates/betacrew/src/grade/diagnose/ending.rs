@@ -333,7 +333,10 @@ fn asks_slowly(evidence: &Evidence) -> Option<String> {
     let left: Vec<Seq> =
         evidence.gaps().iter().copied().filter(|seq| !requested.contains(seq)).collect();
     let is_between = !requested.is_empty() && requested.is_subset(resent) && !left.is_empty();
-    let is_waiting = evidence.process.ended == ProcessEnd::Killed && !evidence.process.was_stuck();
+    // A client that has written its output has finished.
+    let is_waiting = evidence.process.ended == ProcessEnd::Killed
+        && !evidence.process.was_stuck()
+        && !evidence.has_output();
     // A client that requests packets again does not come to the others for another reason.
     let is_once = evidence.wire.requested().count() == requested.len();
     (is_waiting && is_once && is_between && !was_busy(evidence)).then(|| {
@@ -408,7 +411,8 @@ pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
         .iter()
         .any(|event| event.what == WireEventKind::Opened && event.at > reset.at);
     let ended = matches!(evidence.process.ended, ProcessEnd::Exited(_));
-    (ended && !again && since < SOON && !evidence.differences.is_complete()).then(|| {
+    let is_last = evidence.wire.events.last() == Some(reset);
+    (ended && !again && (is_last || since < SOON) && !evidence.differences.is_complete()).then(|| {
         format!(
             "the exchange reset connection {}, and the client gave up instead of connecting again",
             reset.conn + 1
@@ -531,11 +535,23 @@ mod tests {
         let (id, text) = busy.cause();
         assert_eq!(id, "too-slow");
         assert!(text.contains("2 calls on 3 connections"), "{text}");
+        let missing = || [1, 2, 3, 5, 6, 8, 9, 10, 11, 12, 13, 14];
+        let waits = || classic_run().stream(missing()).fill([4]).idle().idle();
+        let (id, text) = waits().ended(ProcessEnd::Killed).cause();
+        assert!(id == "too-slow" && text.contains("waits too long between its requests"), "{text}");
+        // A client that has written its output has nothing left to request.
+        let text =
+            waits().write((1..=14).filter(|seq| *seq != 7)).ended(ProcessEnd::Killed).cause().1;
+        assert!(!text.contains("waits too long between its requests"), "{text}");
     }
 
     #[test]
     fn giving_up_after_one_reset_is_recognised() {
         let reset = classic_run().connect().reset_by_exchange().ended(ProcessEnd::Exited(1));
         assert_eq!(reset.id(), "gives-up");
+        // A busy machine may let a client end late.
+        let late =
+            classic_run().connect().reset_by_exchange().idle().idle().ended(ProcessEnd::Exited(0));
+        assert_eq!(late.id(), "gives-up");
     }
 }

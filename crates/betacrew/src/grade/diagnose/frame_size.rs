@@ -1,6 +1,7 @@
 //! Cause in the length of a packet: the client cuts the bytes of a stream into pieces of another
 //! length than a packet has.
 
+use super::crashes::ends_abruptly;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::fields::{OutputField, text_value};
 use crate::grade::observe::rows::OutputRow;
@@ -18,11 +19,14 @@ pub(super) fn frame_size(evidence: &Evidence) -> Option<String> {
     let stream = evidence.wire.conns.iter().find(|conn| conn.stream_from == Some(0))?;
     let bytes = stream.frames.as_flattened();
     let fits = |length: &usize| {
-        let behind = || rows.rows.iter().skip(1);
-        behind().count() >= ROWS_MIN
-            && behind().all(|row| {
-                (0..bytes.len()).step_by(*length).any(|from| is_decoded(row, &bytes[from..]))
-            })
+        let pieces = || (0..bytes.len()).step_by(*length).map(|from| &bytes[from..]);
+        let mut exact = 0;
+        let all = rows.rows.iter().skip(1).all(|row| {
+            let found = pieces().filter_map(|piece| decoded(row, piece)).max();
+            exact += usize::from(found == Some(Decoded::Exactly));
+            found.is_some()
+        });
+        all && exact >= ROWS_MIN
     };
     let length = LENGTHS.filter(|length| *length != FRAME_LEN).find(fits)?;
     Some(format!(
@@ -31,24 +35,35 @@ pub(super) fn frame_size(evidence: &Evidence) -> Option<String> {
     ))
 }
 
-/// Returns whether a row has the numbers of a packet that begins with these bytes. A text may have
-/// characters that the output cannot show.
-fn is_decoded(row: &OutputRow, bytes: &[u8]) -> bool {
-    let number = |from: usize| {
-        let bytes: [u8; 4] = bytes.get(from..from + 4)?.try_into().ok()?;
-        Some(bytes)
-    };
-    let numbers =
-        [(OutputField::Quantity, 5), (OutputField::Price, 9), (OutputField::Sequence, 13)];
-    numbers.into_iter().all(|(field, from)| {
-        number(from).is_some_and(|bytes| {
-            let signed = i32::from_be_bytes(bytes).to_string();
-            let unsigned = u32::from_be_bytes(bytes).to_string();
-            let written = row.get(field).map(|text| text_value(field, text));
-            written.is_some_and(|text| text == signed || text == unsigned)
-        })
-    })
+/// Agreement of a row with bytes of the stream.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Decoded {
+    /// Some numbers are 0 where the bytes mean a negative one, as a client writes that cuts them off.
+    CutOff,
+    /// At least two numbers are those of the bytes, and not 0.
+    Exactly,
 }
+
+/// Returns whether the numbers of a row are those of a packet that begins with these bytes. A text
+/// may have characters that the output cannot show, and a client may write no sequence.
+fn decoded(row: &OutputRow, bytes: &[u8]) -> Option<Decoded> {
+    let fields = [(OutputField::Quantity, 5), (OutputField::Price, 9), (OutputField::Sequence, 13)];
+    let mut exact = 0;
+    for (field, from) in fields {
+        let Some(text) = row.get(field) else { continue };
+        let number = i32::from_be_bytes(bytes.get(from..from + 4)?.try_into().ok()?);
+        let text = text_value(field, text);
+        let is_exact = text == number.to_string() || text == number.cast_unsigned().to_string();
+        if !is_exact && !(text == "0" && number < 0) {
+            return None;
+        }
+        exact += usize::from(is_exact && number != 0);
+    }
+    Some(if exact >= NUMBERS_MIN { Decoded::Exactly } else { Decoded::CutOff })
+}
+
+/// Minimum number of equal numbers that are no accident.
+const NUMBERS_MIN: usize = 2;
 
 /// Returns whether the output has a second packet as it was sent, so that the client takes the
 /// right number of bytes for a packet.
@@ -59,17 +74,27 @@ pub(super) fn keeps_a_second(evidence: &Evidence) -> bool {
         && evidence.differences.wrong.is_empty()
 }
 
-/// Returns whether a stream has more than one packet, and the output is not the tape.
+/// Returns whether a stream has a packet, and the output is not what it brought, or the client
+/// crashed or computed without an end, as it does on a misread number.
 pub(super) fn may_misframe(evidence: &Evidence) -> bool {
-    evidence.streamed().len() > 1 && !keeps_a_second(evidence)
+    let is_misread = match evidence.streamed().len() {
+        0 => false,
+        // A client that takes too many bytes for a packet has none.
+        1 => evidence.streamed().iter().all(|seq| evidence.output_lacks(*seq)),
+        _ => !keeps_a_second(evidence),
+    };
+    is_misread && (evidence.has_output() || ends_abruptly(evidence))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{classic_run, named_in};
     use crate::grade::diagnose::testing::RunBuilder;
+    use crate::grade::observe::fields::OutputField;
+    use crate::grade::run::process::ProcessEnd;
     use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
+    use feed::wire::Call;
 
     /// Returns a run whose output is made of every 22 bytes of the stream.
     fn misframed(seqs: impl IntoIterator<Item = Seq> + Clone) -> RunBuilder {
@@ -100,8 +125,36 @@ mod tests {
         let (id, text) = misframed(1..=14).cause();
         assert_eq!(id, "frame-size");
         assert!(text.contains("what every 22 bytes of the stream mean"), "{text}");
+        // A client that takes too many bytes has nothing of a stream with one packet.
+        let one = classic_run().stream([14]).write([]);
+        let silent = classic_run().connect().call(Call::Stream).send(1..=6).idle().idle();
+        let silent = silent.ended(ProcessEnd::Killed);
+        let named = named_in(vec![(misframed(1..=14), true), (one, true), (silent, true)]);
+        assert_eq!(named, ["frame-size", "frame-size", "waits-for-stream"]);
         let right = classic_run().stream(1..=14).write(1..=14);
         let runs = vec![(misframed(1..=14), true), (right, false)];
         assert_ne!(named_in(runs)[0], "frame-size", "another run has its packets");
+    }
+
+    #[test]
+    fn a_length_shows_without_sequences_and_with_negative_numbers_cut_off() {
+        let tape = Tape::classic();
+        let bytes = tape.frames().as_flattened();
+        let number = |from: usize| i32::from_be_bytes(bytes[from..from + 4].try_into().unwrap());
+        let rows: Vec<[i32; 2]> =
+            (0..5).map(|row| [5, 9].map(|field| number(row * 14 + field).max(0))).collect();
+        let write = |change: i32| {
+            let rows = rows.clone();
+            classic_run().stream(1..=14).write_as(1..=5, move |packet, fields| {
+                let row = rows[usize::try_from(packet.sequence).unwrap() - 1];
+                fields[OutputField::Quantity as usize].1 = Some((row[0] + change).to_string());
+                fields[OutputField::Price as usize].1 = Some(row[1].to_string());
+                fields[OutputField::Sequence as usize].1 = None;
+            })
+        };
+        let (id, text) = write(0).ended(ProcessEnd::Exited(1)).cause();
+        assert_eq!(id, "frame-size");
+        assert!(text.contains("what every 14 bytes of the stream mean"), "{text}");
+        assert_ne!(write(1).id(), "frame-size");
     }
 }

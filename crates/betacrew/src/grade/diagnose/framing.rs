@@ -1,5 +1,6 @@
 //! Causes in the splitting of reads into packets.
 
+use super::crashes::ends_abruptly;
 use super::kept::is_kept;
 use super::leaving;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
@@ -32,7 +33,7 @@ fn reads(evidence: &Evidence, streamed: bool) -> Vec<Read> {
     let mut before: Option<(usize, Duration)> = None;
     for (at, segment) in evidence.wire.segments() {
         let state = &evidence.wire.conns[segment.conn];
-        let is_stream = state.stream_from.is_some_and(|from| segment.frames.0 >= from);
+        let is_stream = is_streamed(evidence, &segment);
         if segment.cut_before || segment.cut_after || is_stream != streamed {
             before = None;
             continue;
@@ -157,10 +158,7 @@ pub(super) fn first_answer_of_read(evidence: &Evidence) -> Option<String> {
 /// Returns whether every packet of the streams arrived in a read of its own, so that the splitting
 /// of the stream cannot be wrong.
 fn framed_well(evidence: &Evidence) -> bool {
-    let streams = evidence.wire.segments().filter(|(_, segment)| {
-        let state = &evidence.wire.conns[segment.conn];
-        state.stream_from.is_some_and(|from| segment.frames.0 >= from)
-    });
+    let streams = evidence.wire.segments().filter(|(_, segment)| is_streamed(evidence, segment));
     let whole = |segment: &Segment| !segment.cut_before && !segment.cut_after;
     let mut streams = streams.map(|(_, segment)| segment);
     streams.all(|segment| whole(&segment))
@@ -223,7 +221,9 @@ fn has_cuts(evidence: &Evidence, streamed: bool) -> bool {
 
 /// Returns the packets that no write of a stream, or of answers, had as a whole.
 fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
-    let FramingCuts { whole, halves, .. } = cuts_in(evidence, |conn| conn == streamed);
+    // A packet that was cut in a stream may have come as a whole in an answer.
+    let is_wanted = |segment: &Segment| is_streamed(evidence, segment) == streamed;
+    let FramingCuts { whole, halves, .. } = cuts_in(evidence, is_wanted);
     halves.difference(&whole).copied().collect()
 }
 
@@ -254,7 +254,12 @@ pub(super) fn has_no_split(claimed: &Evidence, other: &Evidence) -> bool {
 /// Returns whether the run gives a client an occasion not to join the parts of a packet, and
 /// failed as such a client fails.
 pub(super) fn may_not_join(evidence: &Evidence) -> bool {
-    let is_large = || evidence.wire.segments().any(|(_, s)| s.frames.1 - s.frames.0 > LARGE);
+    // Whether a large write was cut by reads is not known, so what came of it must show it.
+    let is_large = || {
+        let mut segments = evidence.wire.segments();
+        segments.any(|(_, segment)| segment.frames.1 - segment.frames.0 > LARGE)
+            && (evidence.has_output() || ends_abruptly(evidence))
+    };
     (has_cuts(evidence, true) || has_cuts(evidence, false) || is_large()) && misses(evidence)
 }
 
@@ -306,21 +311,50 @@ pub(super) fn may_keep_first_answer(evidence: &Evidence) -> bool {
     reads(evidence, false).iter().any(|read| read.seqs.len() > 1) && misses(evidence)
 }
 
+/// Returns whether a write belongs to a stream.
+fn is_streamed(evidence: &Evidence, segment: &Segment) -> bool {
+    let state = &evidence.wire.conns[segment.conn];
+    state.stream_from.is_some_and(|from| segment.frames.0 >= from)
+}
+
+/// Returns the index of each write with the packets that are complete in it.
+pub(super) fn whole_in_writes(evidence: &Evidence) -> Vec<Vec<Seq>> {
+    let whole = |segment: &Segment| {
+        let (first, last) = segment.frames;
+        let from = first + usize::from(segment.cut_before);
+        let to = last + usize::from(!segment.cut_after);
+        (from..to).filter_map(|place| evidence.wire.seq_at(segment.conn, place)).collect()
+    };
+    evidence.wire.segments().map(|(_, segment)| whole(&segment)).collect()
+}
+
+/// Returns the packets that were sent only in writes of one whole packet.
+pub(super) fn sent_alone(evidence: &Evidence) -> BTreeSet<Seq> {
+    let mut shared = BTreeSet::new();
+    let mut alone = BTreeSet::new();
+    for (_, segment) in evidence.wire.segments() {
+        let (first, last) = segment.frames;
+        let is_alone = first == last && !segment.cut_before && !segment.cut_after;
+        let seqs = (first..=last).filter_map(|place| evidence.wire.seq_at(segment.conn, place));
+        match is_alone {
+            true => alone.extend(seqs),
+            false => shared.extend(seqs),
+        }
+    }
+    alone.difference(&shared).copied().collect()
+}
+
 /// Sorts the packets of all writes.
 fn cuts(evidence: &Evidence) -> FramingCuts {
     cuts_in(evidence, |_| true)
 }
 
-/// Sorts the packets of the writes in the places that `is_wanted` accepts: true for a stream, false
-/// for answers.
-fn cuts_in(evidence: &Evidence, is_wanted: impl Fn(bool) -> bool) -> FramingCuts {
+/// Sorts the packets of some writes.
+fn cuts_in(evidence: &Evidence, is_wanted: impl Fn(&Segment) -> bool) -> FramingCuts {
     let (mut whole, mut halves, mut before) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for (_, segment) in evidence.wire.segments() {
+    let segments = evidence.wire.segments().map(|(_, segment)| segment);
+    for segment in segments.filter(|segment| is_wanted(segment)) {
         let (first, last) = segment.frames;
-        let from = evidence.wire.conns[segment.conn].stream_from;
-        if !is_wanted(from.is_some_and(|from| first >= from)) {
-            continue;
-        }
         for place in first..=last {
             let Some(seq) = evidence.wire.seq_at(segment.conn, place) else { continue };
             if place == first && segment.cut_before || place == last && segment.cut_after {

@@ -42,7 +42,7 @@ pub(super) fn never_asks(evidence: &Evidence) -> Option<String> {
     let missing = evidence.has_output() && gaps.iter().any(|seq| evidence.output_lacks(*seq));
     (none && inner && missing && could_see_gaps(evidence)).then(|| {
         format!(
-            "{} missing, and the client requests no packet",
+            "{} missing, and no request for a packet arrived from the client",
             packets_with_verb(gaps.iter().copied())
         )
     })
@@ -214,7 +214,10 @@ pub(super) fn asks_nothing(evidence: &Evidence) -> Option<String> {
         evidence.gaps().iter().copied().filter(|seq| evidence.output_lacks(*seq)).collect();
     let none = evidence.asked().is_empty() && evidence.wire.streams() == 1;
     (evidence.has_output() && none && !missing.is_empty() && could_see_gaps(evidence)).then(|| {
-        format!("{} missing, and the client requests no packet", packets_with_verb(missing))
+        format!(
+            "{} missing, and no request for a packet arrived from the client",
+            packets_with_verb(missing)
+        )
     })
 }
 
@@ -255,7 +258,7 @@ fn streams_for_gaps(evidence: &Evidence) -> bool {
     evidence.wire.streams() > 1 && seqs.windows(2).any(|pair| pair[1] > pair[0] + 1)
 }
 
-/// Returns whether the client requested any packet.
+/// Returns whether the client requested any packet, even where the exchange does not answer.
 pub(super) fn asks(evidence: &Evidence) -> bool {
     !evidence.asked().is_empty()
 }

@@ -5,9 +5,11 @@
 //! one that explains many more failures replaces one that explains few.
 
 use super::checks::{self, CauseCheck, Contradiction};
-use super::{Cause, Claim, Strength, claims};
+use super::{Cause, Claim, Strength, claims, crashes};
 use crate::grade::cases::{Case, PassCondition};
+use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::observe::evidence::Evidence;
+use crate::grade::run::process::ProcessEnd;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Minimum number of runs that show a cause before it explains runs without its whole pattern.
@@ -62,8 +64,38 @@ const ROOTS: [&str; 6] = [
 ];
 
 /// Returns whether no other claim explains what a claim explains.
-fn is_root(claim: &Claim) -> bool {
+pub(super) fn is_root(claim: &Claim) -> bool {
     ROOTS.contains(&claim.id)
+}
+
+/// Causes of waits without an end.
+const WAITS: [&str; 3] = ["waits-for-answer", "waits-for-end", "asks-for-ever"];
+
+/// Causes in what the exchange did to a stream, which explain why there is no output.
+const STOPS: [&str; 3] = ["waits-for-stream", "gives-up", "short-stream"];
+
+/// Returns whether a claim explains why the client of a run had to be killed. What is wrong with the
+/// packets besides does not explain that.
+fn explains_end(claim: &Claim, evidence: &Evidence) -> bool {
+    evidence.process.ended == ProcessEnd::Killed && WAITS.contains(&claim.id)
+}
+
+/// Returns whether a run failed for what its output has or lacks, or because the client never
+/// ended, so that a cause of other runs can explain it.
+fn fails_by_packets(run: &CaseRun<'_>, own: &[Claim]) -> bool {
+    let evidence = run.evidence;
+    let differences = &evidence.differences;
+    let is_killed = evidence.process.ended == ProcessEnd::Killed;
+    let is_wrong = !differences.made_up.is_empty() || !differences.wrong.is_empty();
+    let is_stopped = own.iter().any(|claim| STOPS.contains(&claim.id));
+    match run.passes {
+        // The original dies of what a client sends.
+        PassCondition::Original if evidence.wire.exchange_died => false,
+        PassCondition::ReportsFailure => is_wrong || is_killed && !is_stopped,
+        PassCondition::EndsAnyhow => crashes::ends_abruptly(evidence),
+        PassCondition::FollowsRule(rule) => rule == ProtocolRule::MakesUp,
+        _ => evidence.has_output() || !is_stopped,
+    }
 }
 
 /// Returns whether a cause with this support replaces one with less.
@@ -117,16 +149,19 @@ impl<'a> Standing<'a> {
         let broadest = specific().rev().max_by_key(|claim| self.support(claim));
         let picked = match (first, broadest) {
             (Some(first), Some(other))
-                if !is_root(first) && outweighs(self.support(other), self.support(first)) =>
+                if !is_root(first)
+                    && !explains_end(first, self.runs[run].evidence)
+                    && !(first.id == "crash" && STOPS.contains(&other.id))
+                    && !STOPS.contains(&first.id)
+                    && outweighs(self.support(other), self.support(first)) =>
             {
                 Some(other)
             }
             _ => first,
         };
-        // A crash is often only the end of what another mistake began.
-        let least = picked.filter(|claim| claim.id != "crash").map_or(0, |c| self.support(c));
         // A root that the run shows itself explains what other runs only suggest.
-        if let Some(cause) = self.established(run, least).filter(|_| !picked.is_some_and(is_root)) {
+        let is_certain = picked.is_some_and(is_root);
+        if let Some(cause) = self.established(run, picked).filter(|_| !is_certain) {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;
@@ -135,18 +170,19 @@ impl<'a> Standing<'a> {
     }
 
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
-    /// a client fail, and the cause outweighs one that `least` runs show.
-    fn established(&self, run: usize, least: usize) -> Option<Cause> {
+    /// a client fail, and the cause outweighs the one that was picked.
+    fn established(&self, run: usize, picked: Option<&Claim>) -> Option<Cause> {
         let CaseRun { evidence, failed, passes, .. } = self.runs[run];
-        // A cause of wrong packets explains no wrong exit code and no breach of another rule.
-        let is_of_packets = match passes {
-            PassCondition::ReportsFailure => self.claims[run].is_empty(),
-            PassCondition::FollowsRule(rule) => rule.is_about_packets(),
-            _ => true,
-        };
-        let failed = failed && is_of_packets;
+        if !failed {
+            return None;
+        }
+        let fails_by_packets = fails_by_packets(&self.runs[run], &self.claims[run]);
+        // A client that assumes a length may stop after the first packet beyond the end.
+        let is_beyond = passes == PassCondition::FollowsRule(ProtocolRule::BeyondEnd);
+        let lengths = |check: &&CauseCheck| is_beyond && check.id == "fixed-length";
         let may_show = |check: &&CauseCheck| {
-            check.exposed.is_some_and(|exposed| exposed(evidence))
+            (fails_by_packets || lengths(check))
+                && check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
         };
         let shown = |check: &CauseCheck| {
@@ -154,15 +190,19 @@ impl<'a> Standing<'a> {
             let first = *runs.first()?;
             let claim = self.claims[first].iter().find(|claim| claim.id == check.id)?;
             // Where nothing specific is known, one run that shows a specific cause is enough.
-            let enough = match least {
-                0 => claim.strength == Strength::Specific || runs.len() >= ESTABLISHED_MIN,
-                _ => runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), least),
+            let is_shown = claim.strength == Strength::Specific || runs.len() >= ESTABLISHED_MIN;
+            let enough = match picked {
+                None => is_shown,
+                // A crash is often only the end of what another mistake began.
+                Some(crash) if crash.id == "crash" => is_shown && runs.len() > self.support(crash),
+                Some(other) => {
+                    runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), self.support(other))
+                }
             };
             enough.then_some((runs.len(), first, claim))
         };
         let found = checks::CHECKS.iter().filter(may_show).filter_map(shown);
-        let (support, first, claim) =
-            found.max_by_key(|(support, ..)| *support).filter(|_| failed)?;
+        let (support, first, claim) = found.max_by_key(|(support, ..)| *support)?;
         let place = self.runs[first].case.map_or("another case", |case| case.id);
         let shown_by = u32::try_from(support).unwrap_or(u32::MAX);
         Some(Cause { id: claim.id, text: format!("as in {place}: {}", claim.text), shown_by })

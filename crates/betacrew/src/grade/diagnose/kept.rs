@@ -1,7 +1,7 @@
 //! Causes that show in which of the received packets the output has.
 
 use super::hypotheses::CaseRun;
-use super::leaving;
+use super::{framing, leaving};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::wire::{PacketEvent, packet_of};
 use feed::base::seq::{Seq, to_index};
@@ -17,6 +17,24 @@ pub(super) fn arrivals(evidence: &Evidence) -> Vec<Seq> {
         PacketEvent::Requested { .. } => None,
     });
     sent.filter(|seq| (1..=evidence.last()).contains(seq) && seen.insert(*seq)).collect()
+}
+
+/// Returns the packets that the exchange sent, in the order of their last arrival.
+fn last_arrivals(evidence: &Evidence) -> Vec<Seq> {
+    let sent: Vec<Seq> = evidence
+        .wire
+        .packet_events()
+        .filter_map(|(_, _, event)| match event {
+            PacketEvent::Sent { seq, .. } => Some(seq),
+            PacketEvent::Requested { .. } => None,
+        })
+        .collect();
+    let mut seen = BTreeSet::new();
+    let known = 1..=evidence.last();
+    let is_last = |seq: &Seq| known.contains(seq) && seen.insert(*seq);
+    let mut last: Vec<Seq> = sent.into_iter().rev().filter(is_last).collect();
+    last.reverse();
+    last
 }
 
 /// Returns whether the output has a packet.
@@ -59,7 +77,7 @@ pub(super) fn may_stop(evidence: &Evidence) -> bool {
 /// Detects that the output has only what arrived last, because each read or each connection
 /// overwrites the file.
 pub(super) fn overwrites(evidence: &Evidence) -> Option<String> {
-    let arrived = arrivals(evidence);
+    let arrived = last_arrivals(evidence);
     let first_kept = arrived.iter().position(|seq| is_kept(evidence, *seq))?;
     let (before, kept) = arrived.split_at(first_kept);
     // A client that misses only the first packet has another mistake.
@@ -75,11 +93,15 @@ pub(super) fn overwrites(evidence: &Evidence) -> Option<String> {
 }
 
 /// Returns whether an output lacks the packet that arrived first and has the one that arrived last,
-/// as that of a client that overwrites its output.
+/// or only packets that arrived together, as that of a client that overwrites its output.
 pub(super) fn may_overwrite(evidence: &Evidence) -> bool {
-    let arrived = arrivals(evidence);
-    let (Some(first), Some(last)) = (arrived.first(), arrived.last()) else { return false };
-    evidence.has_output() && evidence.output_lacks(*first) && is_kept(evidence, *last)
+    let arrived = last_arrivals(evidence);
+    let kept: Vec<usize> =
+        (0..arrived.len()).filter(|place| is_kept(evidence, arrived[*place])).collect();
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else { return false };
+    // If the writes overtake each other, the last one is not that of the last read.
+    let is_one_read = last - first + 1 == kept.len() && kept.len() * 2 < arrived.len();
+    *first > 0 && (last + 1 == arrived.len() || is_one_read)
 }
 
 /// Detects that the client never takes the last packet of a connection.
@@ -216,8 +238,9 @@ pub(super) fn rejects(evidence: &Evidence) -> Option<String> {
     let rule = reject_rule(evidence)?;
     let left_out: Vec<Seq> =
         arrivals(evidence).into_iter().filter(|seq| evidence.output_lacks(*seq)).collect();
+    let are = if left_out.len() == 1 { "is" } else { "are" };
     Some(format!(
-        "the client leaves out {}, which arrived and are valid: it rejects packets {}",
+        "the client leaves out {}, which arrived and {are} valid: it rejects packets {}",
         packets(left_out),
         rule.text
     ))
@@ -302,6 +325,9 @@ pub(super) fn goes_on_behind_a_gap(evidence: &Evidence) -> bool {
     evidence.streamed().range(gap + 1..).any(|seq| is_kept(evidence, *seq) && is_single(*seq))
 }
 
+/// Maximum number of writes whose packets may stand in an output that each read overwrites.
+const WRITES_MAX: usize = 2;
+
 /// Returns whether an output has packets of several reads, or of streams and answers, where that of
 /// another run had only the last ones.
 pub(super) fn keeps_earlier(claimed: &Evidence, other: &Evidence) -> bool {
@@ -314,10 +340,13 @@ pub(super) fn keeps_earlier(claimed: &Evidence, other: &Evidence) -> bool {
             .all(|seq| !claimed.streamed().contains(seq));
     let streamed = other.streamed().iter().filter(kept).count();
     let resent = other.resent().iter().filter(kept).filter(|seq| is_resent(seq)).count();
+    let is_single = |seq: &Seq| other.streamed().contains(seq) != other.resent().contains(seq);
+    let has_kept = |seqs: &&Vec<Seq>| seqs.iter().any(|seq| is_kept(other, *seq) && is_single(seq));
+    let writes = framing::whole_in_writes(other).iter().filter(has_kept).count();
     match answers_only {
         true => streamed > 0 && resent > 0,
-        // Packets that were sent one by one arrived in reads of their own.
-        false => other.wire.conns.iter().all(|conn| conn.read_one_by_one) && streamed + resent > 2,
+        // Writes that wait for the client arrive in reads of their own.
+        false => other.wire.conns.iter().all(|conn| conn.read_one_by_one) && writes > WRITES_MAX,
     }
 }
 
@@ -369,6 +398,22 @@ mod tests {
         let answers = classic_run().stream(without(5)).fill([5]).write([5]).cause();
         assert!(answers.0 == "overwrites-output" && answers.1.contains("the answers overwrite"));
         assert_ne!(classic_run().stream(1..=14).write([1, 14]).id(), "overwrites-output");
+        let again = classic_run().stream((1..=14).chain([11])).write([11]).cause();
+        assert!(
+            again.0 == "overwrites-output" && again.1.contains("packet 11, which arrived last")
+        );
+        // Writes that overtake each other leave the packets of an earlier read.
+        let last = || (classic_run().stream(1..=14).write([14]), true);
+        let overtaken = classic_run().stream(1..=14).write([9]);
+        assert_eq!(named_in(vec![last(), last(), (overtaken, true)])[2], "overwrites-output");
+        // Four packets in one read prove nothing, three reads do.
+        let read = classic_run().connect().one_by_one().call(Call::Stream);
+        let together = read.send(1..=8).together([9, 10, 11, 12]).send([13, 14]);
+        let together = together.finished().closed().write([9, 10, 11, 12]);
+        assert_eq!(named_in(vec![last(), (together, true)])[0], "overwrites-output");
+        let apart = classic_run().connect().one_by_one().call(Call::Stream).send(1..=14);
+        let apart = apart.finished().closed().write(9..=12);
+        assert_ne!(named_in(vec![last(), (apart, true)])[0], "overwrites-output");
     }
 
     #[test]

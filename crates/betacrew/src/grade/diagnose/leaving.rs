@@ -1,6 +1,7 @@
 //! Causes that show in the moment at which a client ends a connection before the exchange does.
 
 use super::crashes::is_crash_report;
+use super::hypotheses::CaseRun;
 use super::kept::{REJECT_RULES, RejectRule, is_kept};
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{Segment, WireEventKind, packet_of};
@@ -85,6 +86,35 @@ pub(super) fn reads_on(evidence: &Evidence) -> bool {
                 _ => false,
             })
     })
+}
+
+/// Detects that the exchange closed a stream in its silence, because the client had ended its own
+/// side early, and that the client took this for the end of the session.
+pub(super) fn closed_in_silence(evidence: &Evidence) -> Option<String> {
+    let conn = evidence.wire.conns.iter().position(|conn| conn.stream_from.is_some())?;
+    let has = |what: &WireEventKind| {
+        evidence.events_before_kill().any(|event| event.conn == conn && event.what == *what)
+    };
+    let is_closed = has(&WireEventKind::ClientEnded)
+        && has(&WireEventKind::Closed)
+        && !has(&WireEventKind::Finished);
+    let highest = evidence.highest();
+    let is_over = evidence.wire.streams() == 1
+        && matches!(evidence.process.ended, ProcessEnd::Exited(_))
+        && (highest + 1..=evidence.last()).all(|seq| evidence.output_lacks(seq));
+    (is_closed && is_over && (1..evidence.last()).contains(&highest)).then(|| {
+        format!(
+            "the exchange fell silent after packet {highest} and closed the stream, whose other \
+             side the client had ended early, and the client did not stream again; the packets \
+             after it were never sent"
+        )
+    })
+}
+
+/// Returns whether a run shows that the client reads on after it has ended its side of a stream. A
+/// claim about a stream that the client has ended itself needs that.
+pub(super) fn reads_on_if_ended(claimed: &Evidence, runs: &[CaseRun<'_>]) -> bool {
+    closed_in_silence(claimed).is_none() || runs.iter().any(|run| reads_on(run.evidence))
 }
 
 /// Returns whether the client ended a stream in the middle for no reason that its packets show, so
@@ -215,7 +245,8 @@ pub(super) fn counts_answers(evidence: &Evidence) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{classic_run, named_in, run_on};
+    use feed::base::seq::Seq;
     use feed::tape::in_memory::Tape;
     use feed::wire::Call;
 
@@ -246,5 +277,18 @@ mod tests {
         assert!(text.contains("connection 2 after 2 answers"), "{text}");
         let once = ask().send([2]).ends().send([4]).closed();
         assert_eq!(once.write((1..=14).filter(|seq| *seq != 4)).id(), "answers-unread");
+    }
+
+    #[test]
+    fn a_stream_that_the_exchange_closes_in_its_silence_is_recognised() {
+        let closed = |kept: Seq| {
+            let run = classic_run().connect().call(Call::Stream).send(1..=2).ends().send(3..=6);
+            (run.closed().write(1..=kept), true)
+        };
+        let reads_on = classic_run().connect().call(Call::Stream).send(1..=2).ends().send(3..=14);
+        let reads_on = reads_on.finished().closed().write(1..=14);
+        assert_eq!(named_in(vec![closed(2), (reads_on, false)])[0], "short-stream");
+        assert_eq!(named_in(vec![closed(6)])[0], "short-stream");
+        assert_ne!(named_in(vec![closed(2)])[0], "short-stream", "it may have stopped reading");
     }
 }

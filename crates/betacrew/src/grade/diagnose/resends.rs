@@ -46,6 +46,10 @@ const SIGNED_BYTE_MAX: Seq = 127;
 /// Number of the first of [`TOO_LARGE`] that say so without doubt.
 const CERTAIN: usize = 8;
 
+/// Number of the first of [`TOO_LARGE`] that name the limit of a byte, so that nothing else can be
+/// meant.
+const LIMITS: usize = 2;
+
 /// Words with which runtimes report, in lower case, that a number does not fit into a byte.
 const TOO_LARGE: [&str; 12] = [
     "<= 255",
@@ -62,17 +66,13 @@ const TOO_LARGE: [&str; 12] = [
     "overflow",
 ];
 
-/// Words of errors of runtimes about a number that does not fit into a byte, in lower case.
-const CAUGHT: [&str; 3] = ["must be >= 0 and <= 255", "must be >= -128 and <= 127", "ubyte format"];
-
 /// Detects that the client crashed on a sequence that does not fit into one byte.
 pub(super) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     let stderr_text = String::from_utf8_lossy(&evidence.process.stderr).to_lowercase();
-    // A client may also print an error that it has caught into its log.
-    let log = String::from_utf8_lossy(&evidence.process.stdout).to_lowercase();
-    let caught = log.lines().find(|line| CAUGHT.iter().any(|words| line.contains(words)));
-    let stderr_text = stderr_text + caught.unwrap_or_default();
-    let is_signed = ["<= 127", ">= -128", "signed byte"].iter().any(|w| stderr_text.contains(w));
+    // A client may also log the error on stdout.
+    let logged = String::from_utf8_lossy(&evidence.process.stdout).to_lowercase();
+    let says = |word: &&&str| stderr_text.contains(**word) || logged.contains(**word);
+    let is_signed = ["<= 127", ">= -128", "signed byte"].iter().any(|word| says(&word));
     let limit = if is_signed { SIGNED_BYTE_MAX } else { BYTE_MAX };
     // A client that has requested a packet has crashed on another one.
     let mut high = evidence.gaps().range(limit + 1..);
@@ -81,7 +81,9 @@ pub(super) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     let has_crashed =
         matches!(evidence.process.ended, ProcessEnd::Signal(_) | ProcessEnd::Exited(1..));
     let words = if has_crashed { &TOO_LARGE[..] } else { &TOO_LARGE[..CERTAIN] };
-    words.iter().any(|words| stderr_text.contains(words)).then(|| {
+    let is_said = words.iter().any(|words| stderr_text.contains(words))
+        || TOO_LARGE[..LIMITS].iter().any(|word| says(&word));
+    is_said.then(|| {
         format!(
             "the client failed on the request for packet {first}: a resend call has one byte for \
              the sequence. Higher packets must be received in another stream"
@@ -279,12 +281,14 @@ fn request_result(evidence: &Evidence) -> &'static str {
     let resets =
         evidence.wire.events.iter().any(|event| event.what == WireEventKind::ResetByExchange);
     let other = evidence.resent().iter().any(|seq| !evidence.requested().contains(seq));
-    let answers = evidence.wire.conns.iter().filter(|conn| conn.stream_from.is_none());
-    let broken = answers.flat_map(|conn| &conn.frames).any(|frame| packet_of(frame).is_none());
+    let broken = evidence.wire.conns.iter().any(|conn| {
+        let answers = conn.stream_from.unwrap_or(usize::MAX).min(conn.frames.len());
+        conn.frames[..answers].iter().any(|frame| packet_of(frame).is_none())
+    });
     match (resets, other) {
+        _ if broken => ", received a frame that is not a packet",
         (true, _) => ", the connection was reset",
         (_, true) => ", received another packet instead",
-        _ if broken => ", received a frame that is not a packet",
         _ => ", received no answer",
     }
 }
@@ -299,14 +303,18 @@ pub(super) fn short_stream(evidence: &Evidence) -> Option<String> {
     });
     let silent = left_stream(evidence).filter(|left| left.idle > ANSWER_WAIT_MIN);
     // The exchange ended the stream, not the client.
-    let inside = evidence.wire.events.iter().any(|event| {
+    let inside = evidence.events_before_kill().any(|event| {
         let conn = evidence.wire.conns.get(event.conn);
         event.what == WireEventKind::Finished
             && conn.is_some_and(|c| c.stream_from.is_some() && c.sent % FRAME_LEN as u64 != 0)
     });
     // A client that was killed may have been about to stream again.
     let done = evidence.has_output() || evidence.process.ended != ProcessEnd::Killed;
+    // What arrived and is missing has another reason.
+    let keeps = !evidence.has_output()
+        || evidence.streamed().iter().all(|seq| !evidence.output_lacks(*seq));
     let early = done
+        && keeps
         && (1..evidence.last()).contains(&highest)
         && tail_missing
         && evidence.wire.streams() == 1;
@@ -348,7 +356,7 @@ pub(super) fn tail(evidence: &Evidence) -> Option<String> {
     let missing: Vec<Seq> = (highest + 1..=evidence.last()).collect();
     // Many clients write no output if they have no packet.
     let is_written = evidence.has_output() || highest == 0;
-    let has_ended = evidence.wire.events.iter().any(|event| {
+    let has_ended = evidence.events_before_kill().any(|event| {
         let conn = evidence.wire.conns.get(event.conn);
         event.what == WireEventKind::Finished && conn.is_some_and(|c| c.stream_from.is_some())
     });

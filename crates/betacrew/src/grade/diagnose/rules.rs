@@ -2,11 +2,11 @@
 //! else the breach itself.
 
 use super::{
-    Claim, END_CAUSES, FIELD_CAUSES, KnownCause, PACKET_CAUSES, claims_of, crashes, framing, gaps,
-    general, resends, specific,
+    Claim, END_CAUSES, FIELD_CAUSES, KnownCause, PACKET_CAUSES, Strength, claims_of, crashes,
+    framing, gaps, general, hypotheses, resends, specific,
 };
 use crate::grade::cases::Case;
-use crate::grade::judge::protocol_rules::ProtocolRule;
+use crate::grade::judge::protocol_rules::{self, ProtocolRule};
 use crate::grade::observe::evidence::{Evidence, packets};
 use feed::base::seq::Seq;
 use std::collections::BTreeSet;
@@ -25,6 +25,10 @@ const NOT_MISSING: &[KnownCause] = &[
     general("asks-for-received", asks_for_received),
 ];
 
+/// Causes of calls that have another length than two bytes.
+const CALL_LENGTH: &[KnownCause] =
+    &[general("long-call", long_call), general("half-call", half_call)];
+
 /// Causes of connections that the client resets.
 const RESETS: &[KnownCause] = &[
     specific("answers-unread", resends::answers_unread),
@@ -42,7 +46,7 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
         ProtocolRule::BeyondEnd => claims_of(BEYOND_END, case, evidence),
         ProtocolRule::NotMissing => claims_of(NOT_MISSING, case, evidence),
         ProtocolRule::Resets => claims_of(RESETS, case, evidence),
-        ProtocolRule::HalfCall => one(general("half-call", half_call)),
+        ProtocolRule::CallLength => claims_of(CALL_LENGTH, case, evidence),
         ProtocolRule::AfterStream => one(general("after-stream", after_stream)),
         ProtocolRule::Twice => one(general("asks-again", asks_again)),
         ProtocolRule::ConnectionEach => one(general("connection-each", connection_each)),
@@ -52,24 +56,19 @@ pub(super) fn claims(rule: ProtocolRule, case: Option<&Case>, evidence: &Evidenc
             let breaches = [general("after-stream", after_stream)];
             let mut found = claims_of(&breaches, case, evidence);
             found.extend(claims_of(BEYOND_END, case, evidence));
+            let died_of_call = evidence.wire.exchange_died && !found.is_empty();
             found.extend(claims_of(RESETS, case, evidence));
-            found.extend(one(general("half-call", half_call)));
-            found.extend(packet_claims(case, evidence));
+            let mut lengths = claims_of(CALL_LENGTH, case, evidence);
+            // The original never answers half a call.
+            if evidence.streamed().is_empty() {
+                lengths.iter_mut().for_each(|claim| claim.strength = Strength::Specific);
+            }
+            found.extend(lengths);
+            // What else is wrong with the packets did not kill the exchange.
+            let explains = |claim: &Claim| !died_of_call || hypotheses::is_root(claim);
+            found.extend(packet_claims(case, evidence).into_iter().filter(explains));
             found
         }
-    }
-}
-
-/// Returns the claims about a run against the original exchange, which answers no half calls and
-/// dies of some breaches.
-pub(super) fn claims_of_original(case: Option<&Case>, evidence: &Evidence) -> Vec<Claim> {
-    let has_none = evidence.streamed().is_empty() && evidence.resent().is_empty();
-    let half = claims_of(&[specific("half-call", half_call)], case, evidence);
-    match half.is_empty() || !has_none {
-        // Everything else that is wrong with the run follows from that call.
-        false => half,
-        true if evidence.wire.exchange_died => claims(ProtocolRule::Kills, case, evidence),
-        true => packet_claims(case, evidence),
     }
 }
 
@@ -124,16 +123,24 @@ fn asks_beyond_end(evidence: &Evidence) -> Option<String> {
 
 /// Returns a sentence about a breach of a rule, with the client as its subject.
 fn breach(rule: ProtocolRule, evidence: &Evidence) -> Option<String> {
-    let broken = rule.broken(evidence)?;
-    Some(match broken.split_once(' ') {
+    rule.broken(evidence).map(with_client)
+}
+
+/// Puts the client in the place of the pronoun at the beginning of a sentence.
+fn with_client(broken: String) -> String {
+    match broken.split_once(' ') {
         Some(("it", rest)) => format!("the client {rest}"),
         Some(("its", rest)) => format!("the client's {rest}"),
         _ => broken,
-    })
+    }
 }
 
 fn half_call(evidence: &Evidence) -> Option<String> {
-    breach(ProtocolRule::HalfCall, evidence)
+    protocol_rules::half_call(evidence).map(with_client)
+}
+
+fn long_call(evidence: &Evidence) -> Option<String> {
+    protocol_rules::long_call(evidence).map(with_client)
 }
 
 fn after_stream(evidence: &Evidence) -> Option<String> {
@@ -174,23 +181,21 @@ pub(super) fn stays_within(claimed: &Evidence, other: &Evidence) -> bool {
 /// Returns the names of the causes that only breaches of rules have.
 #[cfg(test)]
 pub(super) fn ids() -> impl Iterator<Item = &'static str> {
-    let lists = [BEYOND_END, NOT_MISSING, RESETS].concat();
-    let alone = ["half-call", "asks-again", "connection-each", "connects-over-and-over"];
-    let is_general = |known: &KnownCause| known.strength == super::Strength::General;
+    let lists = [BEYOND_END, NOT_MISSING, RESETS, CALL_LENGTH].concat();
+    let alone = ["asks-again", "connection-each", "connects-over-and-over"];
+    let is_general = |known: &KnownCause| known.strength == Strength::General;
     lists.into_iter().filter(is_general).map(|known| known.id).chain(alone)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::cases::PassCondition;
-    use super::super::testing::{classic_run, run_on};
+    use super::super::testing::{RunBuilder, classic_run, run_on};
     use super::*;
+    use crate::grade::run::process::ProcessEnd;
     use feed::tape::in_memory::Tape;
 
-    fn cause_of(
-        rule: ProtocolRule,
-        run: super::super::testing::RunBuilder,
-    ) -> (&'static str, String) {
+    fn cause_of(rule: ProtocolRule, run: RunBuilder) -> (&'static str, String) {
         run.cause_for(PassCondition::FollowsRule(rule))
     }
 
@@ -205,6 +210,25 @@ mod tests {
         assert_eq!(cause_of(ProtocolRule::Twice, again).0, "asks-again");
         let received = classic_run().stream(rest()).fill([1]).write(1..=14);
         assert_eq!(cause_of(ProtocolRule::NotMissing, received).0, "asks-for-received");
+    }
+
+    #[test]
+    fn connections_without_end_are_a_storm_before_there_are_a_hundred() {
+        let rest = || (1..=14).filter(|seq| *seq != 5);
+        let again = |times: usize| {
+            (0..times)
+                .fold(classic_run().stream(rest()), |run, _| run.ask([5]).finished().hang_up())
+        };
+        let killed = again(30).ended(ProcessEnd::Killed);
+        let (id, text) = cause_of(ProtocolRule::Storm, killed);
+        assert_eq!(id, "connects-over-and-over");
+        assert!(text.contains("made 31 connections in"), "{text}");
+        assert!(text.contains("the last 30 of which brought nothing new"), "{text}");
+        let broken = |run: RunBuilder| ProtocolRule::Storm.broken(&run.evidence());
+        assert_eq!(broken(again(30)), None, "it gave up by itself");
+        assert_eq!(broken(again(10).ended(ProcessEnd::Killed)), None, "a few");
+        let brings = again(30).fill([5]).ended(ProcessEnd::Killed);
+        assert_eq!(broken(brings), None, "the last one brought a packet");
     }
 
     #[test]

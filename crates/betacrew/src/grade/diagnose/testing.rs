@@ -2,6 +2,7 @@
 
 use super::super::cases::{CASES, Case, PassCondition};
 use super::hypotheses::{CaseRun, settle};
+use crate::grade::observe::call_lengths::{CallKind, LongCall};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::rows::{OutputRow, OutputRows};
@@ -108,6 +109,21 @@ impl RunBuilder {
     pub(crate) fn together<const N: usize>(mut self, seqs: [Seq; N]) -> Self {
         let (bytes, now) = (self.bytes(&seqs), self.tick());
         self.wire.send(now, self.conn, &bytes);
+        self
+    }
+
+    /// Sends any number of packets in one write.
+    pub(crate) fn together_all(mut self, seqs: impl IntoIterator<Item = Seq>) -> Self {
+        let seqs: Vec<Seq> = seqs.into_iter().collect();
+        let (bytes, now) = (self.bytes(&seqs), self.tick());
+        self.wire.send(now, self.conn, &bytes);
+        self
+    }
+
+    /// Sends the first `size` bytes of a packet.
+    pub(crate) fn part(mut self, seq: Seq, size: usize) -> Self {
+        let (bytes, now) = (self.bytes(&[seq]), self.tick());
+        self.wire.send(now, self.conn, &bytes[..size]);
         self
     }
 
@@ -265,6 +281,30 @@ impl RunBuilder {
         self
     }
 
+    /// Prints on stdout what is no output.
+    pub(crate) fn logs(mut self, stdout: &str) -> Self {
+        self.stdout = stdout.to_owned();
+        self
+    }
+
+    /// Sends only the first byte of the last call.
+    pub(crate) fn half(mut self) -> Self {
+        self.wire.conns[self.conn].half_call = true;
+        self
+    }
+
+    /// Sends the last call with more bytes than two.
+    pub(crate) fn long(mut self, kind: CallKind, len: usize) -> Self {
+        self.wire.note_long_call(self.conn, LongCall { kind, len });
+        self
+    }
+
+    /// Ends with the death of the exchange.
+    pub(crate) fn dies(mut self) -> Self {
+        self.wire.exchange_died = true;
+        self
+    }
+
     pub(crate) fn evidence(mut self) -> Evidence {
         let took = self.tick();
         let stderr = self.stderr.into_bytes();
@@ -323,13 +363,22 @@ pub(crate) fn named_in(runs: Vec<(RunBuilder, bool)>) -> Vec<&'static str> {
 /// Returns the name, the text and the number of runs that show it, of the cause of each of several
 /// runs of one client.
 pub(crate) fn causes_in(runs: Vec<(RunBuilder, bool)>) -> Vec<(&'static str, String, u32)> {
-    let runs: Vec<_> =
-        runs.into_iter().map(|(run, failed)| (run.case, run.evidence(), failed)).collect();
+    causes_for(runs.into_iter().map(|(run, failed)| (run, PassCondition::InOrder, failed)))
+}
+
+/// Returns the causes of several runs of one client, each with its own condition.
+pub(crate) fn causes_for(
+    runs: impl IntoIterator<Item = (RunBuilder, PassCondition, bool)>,
+) -> Vec<(&'static str, String, u32)> {
+    let runs: Vec<_> = runs
+        .into_iter()
+        .map(|(run, passes, failed)| (run.case, passes, run.evidence(), failed))
+        .collect();
     let runs: Vec<CaseRun<'_>> = runs
         .iter()
-        .map(|(case, evidence, failed)| CaseRun {
+        .map(|(case, passes, evidence, failed)| CaseRun {
             case: *case,
-            passes: PassCondition::InOrder,
+            passes: *passes,
             evidence,
             failed: *failed,
         })

@@ -1,13 +1,18 @@
 //! Rules about a client's behaviour towards the exchange.
 
+use crate::grade::observe::call_lengths::CallKind;
 use crate::grade::observe::evidence::{Evidence, packets};
 use crate::grade::observe::wire::{PacketEvent, WireEventKind};
+use crate::grade::run::process::ProcessEnd;
+use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of connections for one small session; the original exchange has no other limit.
 const CONNECTIONS_MAX: usize = 100;
+/// Maximum number of connections in a row that bring nothing new, if the client never gives up.
+const VAIN_MAX: usize = 20;
 /// Minimum number of resend connections, each for one packet, that count as one connection a gap.
 const ALONE_MIN: usize = 3;
 
@@ -16,8 +21,8 @@ const ALONE_MIN: usize = 3;
 pub(crate) enum ProtocolRule {
     /// The client sends a call after a stream call on the same connection.
     AfterStream,
-    /// The client sends half a call.
-    HalfCall,
+    /// The client sends calls of one byte, or of more than two.
+    CallLength,
     /// The client requests sequences that the session does not have.
     BeyondEnd,
     /// The client requests a packet again after the answer.
@@ -28,7 +33,8 @@ pub(crate) enum ProtocolRule {
     Resets,
     /// The client makes a connection for each packet that it requests.
     ConnectionEach,
-    /// The client makes more than [`CONNECTIONS_MAX`] connections.
+    /// The client makes more than [`CONNECTIONS_MAX`] connections, or goes on making some that
+    /// bring nothing new.
     Storm,
     /// The client makes the original exchange die.
     Kills,
@@ -39,7 +45,7 @@ pub(crate) enum ProtocolRule {
 impl ProtocolRule {
     /// Rules that are checked in every run, the most harmful first.
     pub(crate) const ALL: [Self; 8] = [
-        Self::HalfCall,
+        Self::CallLength,
         Self::AfterStream,
         Self::BeyondEnd,
         Self::Resets,
@@ -53,7 +59,7 @@ impl ProtocolRule {
     pub(crate) const fn expected(self) -> &'static str {
         match self {
             Self::AfterStream => "no call after a stream call on its connection",
-            Self::HalfCall => "calls of two bytes each",
+            Self::CallLength => "calls of two bytes each",
             Self::BeyondEnd => "resend calls for sequences of the session only",
             Self::Twice => "no resend call for a packet that was already resent",
             Self::NotMissing => "resend calls for missing packets only",
@@ -65,16 +71,11 @@ impl ProtocolRule {
         }
     }
 
-    /// Returns whether the rule is about the packets that the client gets or writes.
-    pub(crate) const fn is_about_packets(self) -> bool {
-        matches!(self, Self::Kills | Self::MakesUp)
-    }
-
     /// Describes the breach, if the client broke the rule.
     pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         match self {
             Self::AfterStream => after_stream(evidence),
-            Self::HalfCall => half_call(evidence),
+            Self::CallLength => long_call(evidence).or_else(|| half_call(evidence)),
             Self::BeyondEnd => beyond_end(evidence),
             Self::Twice => repeated_requests(evidence).0,
             Self::NotMissing => repeated_requests(evidence).1,
@@ -98,7 +99,29 @@ fn after_stream(evidence: &Evidence) -> Option<String> {
     Some(format!("it {what} on connection {}, after the stream call", conn + 1))
 }
 
-fn half_call(evidence: &Evidence) -> Option<String> {
+/// Describes the calls of more than two bytes.
+pub(crate) fn long_call(evidence: &Evidence) -> Option<String> {
+    let conns = evidence.wire.conns.iter().enumerate();
+    let mut long = conns.filter_map(|(conn, state)| Some((conn, state.long_call?)));
+    let (conn, call) = long.next()?;
+    let kind = match call.kind {
+        CallKind::Stream => "stream",
+        CallKind::Resend => "resend",
+    };
+    let more = match long.count() {
+        0 => String::new(),
+        more => format!(", and calls on {more} more are too long as well"),
+    };
+    Some(format!(
+        "its {kind} call on connection {} has {} bytes{more}: a call has two, and to the original \
+         exchange every two bytes are a call",
+        conn + 1,
+        call.len
+    ))
+}
+
+/// Describes the calls of one byte.
+pub(crate) fn half_call(evidence: &Evidence) -> Option<String> {
     let mut halves = evidence.wire.conns.iter().enumerate().filter(|(_, state)| state.half_call);
     let (conn, state) = halves.next()?;
     let call = if state.stream_from.is_some() { "stream" } else { "last" };
@@ -191,19 +214,51 @@ fn connection_each(evidence: &Evidence) -> Option<String> {
 
 fn storm(evidence: &Evidence) -> Option<String> {
     let conns = evidence.wire.conns.len();
-    (conns > CONNECTIONS_MAX).then(|| match evidence.wire.not_kept {
-        0 => format!("it made {conns} connections"),
-        _ => format!("it made more than {conns} connections"),
+    if conns > CONNECTIONS_MAX {
+        return Some(match evidence.wire.not_kept {
+            0 => format!("it made {conns} connections"),
+            _ => format!("it made more than {conns} connections"),
+        });
+    }
+    // A client that ends by itself, however late, has given up.
+    let vain = vain_connections(evidence);
+    let goes_on = evidence.process.ended == ProcessEnd::Killed && vain > VAIN_MAX;
+    goes_on.then(|| {
+        format!(
+            "it made {conns} connections in {}, the last {vain} of which brought nothing new, and \
+             did not give up",
+            took(evidence.process.took)
+        )
     })
+}
+
+/// Returns the number of connections behind the last one that brought a packet for the first time.
+fn vain_connections(evidence: &Evidence) -> usize {
+    let mut seen = BTreeSet::new();
+    let news = evidence.wire.packet_events().filter_map(|(_, conn, event)| match event {
+        PacketEvent::Sent { seq, .. } => seen.insert(seq).then_some(conn),
+        PacketEvent::Requested { .. } => None,
+    });
+    let last = news.max().map_or(0, |conn| conn + 1);
+    evidence.wire.conns.len().saturating_sub(last)
 }
 
 fn kills_exchange(evidence: &Evidence) -> Option<String> {
     evidence.wire.exchange_died.then(|| {
-        let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd, ProtocolRule::Resets];
+        let how = [ProtocolRule::AfterStream, ProtocolRule::BeyondEnd];
         let how = how.into_iter().find_map(|rule| rule.broken(evidence));
+        let how = how.or_else(|| long_call(evidence).filter(|_| ends_in_long_calls(evidence)));
+        let how = how.or_else(|| resets(evidence)).or_else(|| long_call(evidence));
         let how = how.unwrap_or_else(|| "no rule explains it".to_owned());
         format!("the exchange died: {how}")
     })
+}
+
+/// Returns whether the original exchange takes the client's long calls for others that kill it: a
+/// number of 32 bits begins with a 0, and packet 0 does not exist.
+fn ends_in_long_calls(evidence: &Evidence) -> bool {
+    let mut long = evidence.wire.conns.iter().filter_map(|state| state.long_call);
+    long.any(|call| call.kind == CallKind::Resend && call.len % 2 == 1)
 }
 
 fn made_up_packets(evidence: &Evidence) -> Option<String> {

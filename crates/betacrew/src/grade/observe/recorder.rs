@@ -4,11 +4,13 @@ use crate::grade::cases::ReadOrder;
 use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::mold::recorder::Joining;
 use crate::grade::observe::activity::{Lateness, WireActivity};
+use crate::grade::observe::call_lengths::CallLengths;
 use crate::grade::observe::wire::{Decoded, WireEventKind, WireLog};
 use crate::grade::run::unread::{HELD_MAX, HeldBytes, UnreadProbe};
+use feed::base::seq::Seq;
 use feed::exchange::datagrams::DatagramLines;
 use feed::exchange::{Disconnect, Exchange, Step};
-use feed::wire::{CallDecoder, FRAME_LEN, Protocol};
+use feed::wire::{Call, CallDecoder, FRAME_LEN, Protocol};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +21,18 @@ const fn begins_a_call(bytes: &[u8]) -> bool {
     matches!(bytes, [1 | 2, ..]) && bytes.len().is_multiple_of(2)
         || matches!(bytes, [2, 0, ..]) && bytes.len().is_multiple_of(5)
 }
+
+/// Returns a call as the client meant it. Two requests of two bytes each, the first one for packet
+/// 0, are decoded as one with a sequence of 32 bits.
+fn as_sent(call: Call) -> Call {
+    match call {
+        Call::Resend(seq) if seq > WIDE_MAX => Call::Resend(0),
+        _ => call,
+    }
+}
+
+/// Highest sequence that clients may request with 32 bits: no case has a longer tape.
+const WIDE_MAX: Seq = u16::MAX as Seq;
 
 /// Number of bytes from which no more are gathered for one write.
 const GATHERED_MAX: usize = 1 << 16;
@@ -54,6 +68,8 @@ pub(crate) struct RecordedConnection<C> {
     id: usize,
     /// Decoder of the client's calls.
     calls: CallDecoder,
+    /// Lengths of the client's calls.
+    lengths: CallLengths,
     /// True if its stream call has one byte, and another call follows it.
     lone: bool,
     /// True if the exchange resets the connection.
@@ -159,6 +175,7 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             inner,
             id,
             calls,
+            lengths: CallLengths::default(),
             lone: false,
             reset: false,
             finished: false,
@@ -190,10 +207,22 @@ impl<E: Exchange> Exchange for WireRecorder<E> {
             if conn.calls.owes_byte() && begins_a_call(rest) {
                 // The exchange skips the first of these bytes as the second one of the stream call.
                 conn.calls.forgive();
+                conn.lengths.end_call();
                 conn.lone = true;
             }
-            let Some(call) = conn.calls.next(&mut rest) else { break };
-            self.log.call(now, conn.id, call);
+            let before = rest;
+            let call = conn.calls.next(&mut rest);
+            for byte in &before[..before.len() - rest.len()] {
+                if let Some(long) = conn.lengths.take(*byte) {
+                    self.log.note_long_call(conn.id, long);
+                }
+            }
+            let Some(call) = call else { break };
+            self.log.call(now, conn.id, as_sent(call));
+        }
+        if conn.lengths.is_zero() {
+            // The decoder waits for more bytes, because the sequence may have 32 bits.
+            self.log.call(now, conn.id, Call::Resend(0));
         }
         if let Some(state) = self.log.conns.get_mut(conn.id) {
             state.half_call = conn.lone || conn.calls.is_half();
@@ -316,7 +345,6 @@ mod tests {
     use super::*;
     use feed::exchange::original::OriginalExchange;
     use feed::tape::in_memory::Tape;
-    use feed::wire::Call;
 
     /// Returns the calls that are recorded if a client sends these reads, and whether one of them
     /// is half a call.
@@ -340,6 +368,26 @@ mod tests {
         assert_eq!(recorded(&[&[1], &[0]]), (vec![stream], false));
         assert_eq!(recorded(&[&[1], &[0, 2, 5]]), (vec![stream, five], false));
         assert_eq!(recorded(&[&[1, 0], &[2, 5]]), (vec![stream, five], false));
+        let zero = Call::Resend(0);
+        assert_eq!(recorded(&[&[2, 0]]), (vec![zero], false), "no more bytes come");
+        assert_eq!(recorded(&[&[2, 0, 2, 1, 2]]).0, [zero], "two calls, the first one for 0");
+        assert_eq!(recorded(&[five_bytes]).0, [five]);
+    }
+
+    #[test]
+    fn calls_of_more_than_two_bytes_are_noted() {
+        let long = |reads: &[&[u8]]| {
+            let mut recorder =
+                WireRecorder::new(OriginalExchange::new(Tape::classic(), 1), Arc::default());
+            let mut conn = recorder.open(Protocol::Betacrew, Duration::ZERO);
+            reads.iter().for_each(|read| recorder.receive(&mut conn, read, Duration::ZERO));
+            recorder.into_log().conns[0].long_call.map(|call| call.len)
+        };
+        assert_eq!(long(&[&[1, 0, 0, 0, 0, 0]]), Some(6));
+        assert_eq!(long(&[&[2, 5, 0, 0, 0, 0], &[2, 6, 0, 0, 0, 0]]), Some(6));
+        assert_eq!(long(&[&[1], &[0, 0, 0, 0]]), Some(5), "in two reads");
+        assert_eq!(long(&[&[1], &[2, 5]]), None, "a stream call of one byte");
+        assert_eq!(long(&[&[1, 0], &[2, 5, 2, 6]]), None);
     }
 
     #[test]

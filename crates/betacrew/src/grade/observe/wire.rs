@@ -3,6 +3,7 @@
 pub(crate) use super::segment::Segment;
 pub(crate) use super::wire_event::{PacketEvent, WireEvent, WireEventKind, packet_of};
 
+use super::call_lengths::LongCall;
 use crate::grade::feeds::mold::log::MoldLog;
 use crate::grade::feeds::soup::conversation::SoupConversation;
 use feed::base::seq::Seq;
@@ -31,6 +32,8 @@ pub(crate) struct WireConnection {
     pub(crate) read_one_by_one: bool,
     /// True if the client's last call has only its first byte.
     pub(crate) half_call: bool,
+    /// Longest call of the client, if it has more than two bytes.
+    pub(crate) long_call: Option<LongCall>,
     /// Number of bytes in the last read of the exchange.
     pub(crate) read_len: usize,
     /// Packets of both sides, if the connection speaks SoupBinTCP.
@@ -39,6 +42,13 @@ pub(crate) struct WireConnection {
     part: Vec<u8>,
     /// Number of resend calls before the stream call.
     resends: usize,
+}
+
+impl WireConnection {
+    /// Returns the bytes of the frame that was not complete when the connection ended.
+    pub(crate) fn part(&self) -> &[u8] {
+        &self.part
+    }
 }
 
 /// Log of all connections of one run.
@@ -183,6 +193,14 @@ impl WireLog {
             _ => {}
         }
         self.add_event(at, conn, WireEventKind::Called { call, late });
+    }
+
+    /// Notes a call of more than two bytes, unless the connection has a longer one.
+    pub(crate) fn note_long_call(&mut self, conn: usize, call: LongCall) {
+        let Some(state) = self.conns.get_mut(conn) else { return };
+        if state.long_call.is_none_or(|known| known.len < call.len) {
+            state.long_call = Some(call);
+        }
     }
 
     /// Adds bytes that the client sent, if they are of another protocol than the exercise's.

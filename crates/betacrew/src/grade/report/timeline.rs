@@ -1,6 +1,7 @@
 //! Timeline of a run: the events on the wire, joined into a few readable lines.
 
 use crate::grade::feeds;
+use crate::grade::observe::call_lengths::{CallKind, LongCall};
 use crate::grade::observe::evidence::{packets, packets_of_set};
 use crate::grade::observe::wire::{Segment, WireEventKind, WireLog};
 use feed::base::seq::{Seq, SeqRange};
@@ -71,6 +72,9 @@ impl TimelineBuilder<'_> {
             WireEventKind::Called { call: Call::Resend(seq), late } => {
                 self.requested(at, conn, seq, late);
             }
+            // The other bytes of a long call stand in its own line.
+            WireEventKind::Called { call: Call::Unknown(_), .. }
+                if self.long_call(conn).is_some() => {}
             WireEventKind::Called { call, late } => self.called(at, conn, call, late),
             WireEventKind::Sent { from, to } => self.sent(at, conn, (from, to)),
             // Packets of feeds have a timeline of their own.
@@ -98,7 +102,12 @@ impl TimelineBuilder<'_> {
 
     fn called(&mut self, at: Duration, conn: usize, call: Call, late: bool) {
         let what = match call {
-            Call::Stream => "calls for the stream".to_owned(),
+            Call::Stream => match self.long_call(conn) {
+                Some(long) if long.kind == CallKind::Stream => {
+                    format!("calls for the stream with {} bytes", long.len)
+                }
+                _ => "calls for the stream".to_owned(),
+            },
             Call::Describe { .. } => "requests the session's description".to_owned(),
             Call::ResendRange { first, count } => {
                 let more = count.checked_sub(1);
@@ -114,6 +123,11 @@ impl TimelineBuilder<'_> {
             Call::Resend(seq) => format!("requests packet {seq}"),
         };
         self.line(at, conn, SentBy::Client, what + too_late(late));
+    }
+
+    /// Returns the longest call of a connection, if it has more than two bytes.
+    fn long_call(&self, conn: usize) -> Option<LongCall> {
+        self.log.conns.get(conn)?.long_call
     }
 
     fn requested(&mut self, at: Duration, conn: usize, seq: Seq, late: bool) {
@@ -164,7 +178,13 @@ impl TimelineBuilder<'_> {
         let Some((at, until, conn, open)) = self.open.take() else { return };
         let (from, text) = match open {
             OpenSpan::Calls { seqs, late } => {
-                (SentBy::Client, format!("requests {}{}", packets(seqs), too_late(late)))
+                let bytes = self.long_call(conn).filter(|long| long.kind == CallKind::Resend);
+                let bytes = match (bytes, seqs.len()) {
+                    (None, _) => String::new(),
+                    (Some(long), 1) => format!(" with {} bytes", long.len),
+                    (Some(long), _) => format!(" with {} bytes each", long.len),
+                };
+                (SentBy::Client, format!("requests {}{bytes}{}", packets(seqs), too_late(late)))
             }
             OpenSpan::Plain { segments } => {
                 let each = if segments.len() > 1 { ", one write each" } else { "" };

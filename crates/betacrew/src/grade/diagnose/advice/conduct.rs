@@ -16,6 +16,17 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["conduct/whole-calls"],
     },
     Advice {
+        id: "long-call",
+        mistake: "sends calls of more than two bytes",
+        harm: "To the original exchange every two bytes are a call, so the other bytes are calls \
+               that nobody meant; packet 0, for example, makes it crash.",
+        sign: "A capture of the connection shows more than two bytes for one call.",
+        fix: "Send two bytes for each call and no more: 1 and 0 for the stream, 2 and the sequence \
+              as one byte for a resend.",
+        lesson: Lesson::StreamCall,
+        cases: &["conduct/whole-calls"],
+    },
+    Advice {
         id: "asks-beyond-end",
         mistake: "requests packets that the session does not have",
         harm: "The original exchange crashes on a sequence that does not exist.",
@@ -79,7 +90,7 @@ pub(super) const ADVICE: &[Advice] = &[
         id: "connects-over-and-over",
         mistake: "connects over and over",
         harm: "An exchange that cannot help is flooded with connections.",
-        sign: "The exchange logs more than a hundred connections.",
+        sign: "The exchange logs connection after connection, and none brings a new packet.",
         fix: "Give up after a few rounds in a row that bring nothing new, and wait half a second \
               after a connection that fails.",
         lesson: Lesson::StreamAgain,

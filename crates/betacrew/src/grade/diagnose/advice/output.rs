@@ -55,6 +55,16 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["basics/complete-stream", "basics/as-it-comes"],
     },
     Advice {
+        id: "written-twice",
+        mistake: "writes its output more than once, so that one write ends behind another",
+        harm: "No program can read the packets, although all may be there.",
+        sign: "The output is whole JSON, and has the end of another one behind it.",
+        fix: "Write the output once, when no packet is missing any more, and wait for a write to end \
+              before you begin another one.",
+        lesson: Lesson::Write,
+        cases: &["gaps/every-second", "gaps/many"],
+    },
+    Advice {
         id: "no-room",
         mistake: "keeps only a fixed number of packets",
         harm: "All packets after that number are discarded without a word.",

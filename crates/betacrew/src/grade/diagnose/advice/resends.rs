@@ -11,7 +11,7 @@ pub(super) const ADVICE: &[Advice] = &[
         harm: "Packets that the stream drops are not sent again unless the client requests them.",
         sign: "The exchange logs a stream and no resend, and the output has a gap.",
         fix: "When the stream has ended, look for each sequence from 1 to the highest one \
-              received, and send a resend call for each that is absent.",
+              received, and send a resend call for each that is absent, on a new connection.",
         lesson: Lesson::Request,
         cases: &["gaps/one", "gaps/burst", "gaps/order"],
     },

@@ -133,6 +133,17 @@ pub(super) const ADVICE: &[Advice] = &[
         cases: &["recovery/answered-twice"],
     },
     Advice {
+        id: "joins-connections",
+        mistake: "joins the first bytes of a packet, inside which its connection ended, with the \
+                  bytes of the next connection",
+        harm: "Every packet of the next connection is read from the wrong byte on.",
+        sign: "After a connection that ended inside a packet, the sequences are garbage.",
+        fix: "Use a new buffer for each connection, and drop the bytes that are left in the old one \
+              when its connection ends.",
+        lesson: Lesson::Join,
+        cases: &["recovery/closed-inside", "robustness/closed-inside"],
+    },
+    Advice {
         id: "own-timeout",
         mistake: "has a time-out that is shorter than the pause of the exchange",
         harm: "A slow network looks like the end of the session.",

@@ -1,7 +1,10 @@
 //! Tests of the choice among claims: each withdraws a claim that another run contradicts, or names
 //! the cause that explains the most.
 
-use super::super::testing::{RunBuilder, causes_in, classic_run, named_in, run_on};
+use super::super::testing::{RunBuilder, causes_for, causes_in, classic_run, named_in, run_on};
+use crate::grade::cases::PassCondition;
+use crate::grade::judge::protocol_rules::ProtocolRule;
+use crate::grade::observe::call_lengths::CallKind;
 use crate::grade::run::process::ProcessEnd;
 use feed::base::seq::Seq;
 use feed::tape::in_memory::Tape;
@@ -217,4 +220,127 @@ fn a_client_that_ends_its_stream_is_recognised_unless_it_reads_on() {
     assert!(text.contains("ended connection 1 directly after 2 packets"), "{text}");
     let reads_on = left().write(ALL);
     assert_ne!(named_in(vec![(left().write(1..=2), true), (reads_on, false)])[0], "leaves-stream");
+}
+
+const CRASH: &str = "Traceback (most recent call last):\nIndexError: index out of range";
+
+/// Returns a run in which the client searches for gaps up to the number of packets only.
+fn counts() -> RunBuilder {
+    let missing = [2, 3, 10, 11, 12];
+    classic_run().stream(without(&missing)).fill([2, 3]).write(without(&[10, 11, 12]))
+}
+
+/// Returns a run in which each read overwrites the output.
+fn overwrites() -> RunBuilder {
+    classic_run().stream(ALL).write([14])
+}
+
+#[test]
+fn a_wait_without_an_end_is_no_matter_of_missing_packets() {
+    let missing = [2, 3, 10, 11, 12];
+    let waits = classic_run().stream(without(&missing)).ask([0, 2, 3]).send([2, 3]).idle();
+    let waits = waits.write(without(&[10, 11, 12])).ended(ProcessEnd::Killed);
+    let runs = (0..4).map(|_| (counts(), true)).chain([(waits, true)]).collect();
+    let (id, text, _) = &causes_in(runs)[4];
+    assert_eq!(*id, "waits-for-answer");
+    assert!(text.contains("packet 0, which the session does not have"), "{text}");
+}
+
+#[test]
+fn an_error_about_a_byte_is_no_crash_in_a_packet() {
+    let cut = || stream().send(1..=6).pieces([7], 9).ended(ProcessEnd::Exited(1)).says(CRASH);
+    let long = Tape::sample(1000);
+    let high = run_on(long).connect().call(Call::Stream).together_all((1..=299).chain(301..=1000));
+    let said = "Traceback\nnode:internal\nRangeError: It must be >= 0 and <= 255. Received 300";
+    let high = high.finished().closed().ended(ProcessEnd::Exited(1)).says(said);
+    let runs = (0..4).map(|_| (cut(), true)).chain([(high, true)]).collect();
+    assert_eq!(named_in(runs)[4], "too-large-to-ask");
+    let logged = run_on(Tape::sample(400)).stream((1..=299).chain(301..=400));
+    let logged = logged.logs("failed: RangeError: It must be >= 0 and <= 255. Received 300");
+    assert_eq!(logged.write(1..=299).ended(ProcessEnd::Killed).id(), "too-large-to-ask");
+}
+
+#[test]
+fn a_broken_rule_is_not_explained_by_the_packets() {
+    let whole = PassCondition::FollowsRule(ProtocolRule::CallLength);
+    let half = stream().half().send(ALL).finished().closed().write([14]);
+    let long = stream().long(CallKind::Stream, 6).send(ALL).finished().closed().write([14]);
+    let complete = (0..5).map(|_| (overwrites(), PassCondition::Complete, true));
+    let ends = (overwrites(), PassCondition::ReportsFailure, true);
+    let runs = complete.chain([(half, whole, true), (long, whole, true), ends]);
+    let causes = causes_for(runs);
+    assert_eq!(causes[5].0, "half-call");
+    assert_eq!(causes[6].0, "long-call");
+    assert!(causes[6].1.contains("stream call on connection 1 has 6 bytes"), "{}", causes[6].1);
+    assert_eq!(causes[7].0, "always-zero", "it failed by its exit code");
+}
+
+#[test]
+fn the_death_of_the_original_is_explained_by_what_killed_it() {
+    let early = || classic_run().stream(without(&[5])).ask([0, 5]).write(without(&[5])).send([5]);
+    let died = early().dies();
+    let complete = (0..5).map(|_| (early(), PassCondition::Complete, true));
+    let causes = causes_for(complete.chain([(died, PassCondition::Original, true)]));
+    assert_eq!(causes[0].0, "written-early");
+    assert_eq!(causes[5].0, "asks-beyond-end");
+    assert!(causes[5].1.contains("the client requested packet 0"), "{}", causes[5].1);
+    // The original does not answer half a call, and ends the stream when the client is killed.
+    let mute = stream().half().idle().ended(ProcessEnd::Killed);
+    assert_eq!(mute.cause_for(PassCondition::Original).0, "half-call");
+    let late = stream().send(without(&[5])).finished().call(Call::Resend(5)).write(without(&[5]));
+    assert_eq!(late.dies().cause_for(PassCondition::Original).0, "after-stream");
+}
+
+#[test]
+fn what_ended_a_stream_is_not_explained_by_other_runs() {
+    let reset = || stream().send(1..=6).reset_by_exchange();
+    let crash = "node:internal\nError: connect ECONNREFUSED 127.0.0.1:3000\nNode.js v20";
+    let crashed = reset().ended(ProcessEnd::Exited(1)).says(crash);
+    let runs = (0..3).map(|_| (reset().write(1..=6), true)).chain([(crashed, true)]).collect();
+    let named = named_in(runs);
+    assert_eq!((named[0], named[3]), ("short-stream", "crash"));
+    // The packets behind the reset were never sent, whatever the client requests.
+    let gap = || classic_run().stream(without(&[5])).write(without(&[5]));
+    let cut = stream().send([1, 3]).reset_by_exchange().write([1, 3]);
+    let runs = (0..5).map(|_| (gap(), true)).chain([(cut, true)]).collect();
+    assert_eq!(named_in(runs)[5], "short-stream");
+    // A client that lacks what arrived has another mistake.
+    assert_ne!(reset().write([6]).id(), "short-stream");
+}
+
+#[test]
+fn a_crash_that_most_runs_have_is_no_crash_in_a_packet() {
+    let missing = "Traceback (most recent call last):\nFileNotFoundError: Error: data.json";
+    let crash = || classic_run().stream(ALL).ended(ProcessEnd::Exited(1)).says(missing);
+    let cut = || stream().send(1..=6).pieces([7], 9).ended(ProcessEnd::Exited(1)).says(CRASH);
+    let large = run_on(Tape::sample(200)).connect().call(Call::Stream).together_all(1..=200);
+    let large = large.finished().closed().ended(ProcessEnd::Exited(1)).says(missing);
+    let crashes = (0..4).map(|_| (crash(), true));
+    let runs = crashes.chain([(cut(), true), (cut(), true), (large, true)]).collect();
+    let named = named_in(runs);
+    assert_eq!(named[4..], ["crash-in-packet", "crash-in-packet", "crash"]);
+}
+
+#[test]
+fn a_request_that_is_not_answered_is_a_request() {
+    let late = || {
+        let run = stream().send(without(&[5])).finished().call(Call::Resend(5)).closed();
+        (run.write(without(&[5])), true)
+    };
+    let none = classic_run().stream(without(&[6])).write(without(&[6]));
+    let named = named_in(vec![late(), (none, true)]);
+    assert_eq!(named[0], "after-stream");
+    assert_ne!(named[1], "never-asks", "it requests packets elsewhere");
+}
+
+#[test]
+fn a_packet_cut_in_the_stream_may_come_as_a_whole_in_an_answer() {
+    let cut = || {
+        let run = stream().one_by_one().send(1..=6).pieces([7], 9).send(8..=14);
+        run.finished().closed()
+    };
+    let shown = || cut().write(without(&[7]));
+    let asked = cut().fill([7]).busy().ended(ProcessEnd::Killed);
+    let named = named_in(vec![(shown(), true), (shown(), true), (asked, true)]);
+    assert_eq!(named[2], "split-packet");
 }

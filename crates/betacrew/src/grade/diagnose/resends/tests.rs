@@ -1,6 +1,6 @@
 //! Tests of the causes: each is found on evidence made by hand.
 
-use super::super::testing::{classic_run, run_on};
+use super::super::testing::{classic_run, named_in, run_on};
 use crate::grade::run::process::ProcessEnd;
 use feed::base::seq::Seq;
 use feed::tape::in_memory::Tape;
@@ -133,6 +133,12 @@ fn a_single_request_without_an_answer_is_recognised() {
     let (id, text) = one.write(without(14, &[5])).cause();
     assert_eq!(id, "not-asked-again");
     assert!(text.contains("requested packet 5 once, received no answer"), "{text}");
+    // A client that repeats a request without an answer may still give up after a damaged one.
+    let rest = || without(14, &[5]);
+    let damaged = classic_run().stream(rest()).ask([5]).damaged(5, 4, b'x').hang_up().write(rest());
+    let again = (0..3).fold(classic_run().stream(rest()), |run, _| run.ask([5]).hang_up());
+    let named = named_in(vec![(damaged, true), (again.write(rest()), true)]);
+    assert_eq!(named[0], "not-asked-again");
 }
 
 #[test]
