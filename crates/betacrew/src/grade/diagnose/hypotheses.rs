@@ -61,6 +61,9 @@ const ROOTS: [&str; 6] = [
     "read-size",
 ];
 
+/// Causes that explain a run that does not show their whole pattern only if nothing else does.
+const LAST_RESORTS: [&str; 1] = ["last-for-highest"];
+
 /// Returns whether no other claim explains what a claim explains.
 fn is_root(claim: &Claim) -> bool {
     ROOTS.contains(&claim.id)
@@ -145,8 +148,10 @@ impl<'a> Standing<'a> {
             _ => true,
         };
         let failed = failed && is_of_packets;
+        let is_unexplained = self.claims[run].is_empty();
         let may_show = |check: &&CauseCheck| {
-            check.exposed.is_some_and(|exposed| exposed(evidence))
+            (is_unexplained || !LAST_RESORTS.contains(&check.id))
+                && check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
         };
         let shown = |check: &CauseCheck| {
