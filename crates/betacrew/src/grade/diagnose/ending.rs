@@ -2,7 +2,7 @@
 
 use super::gaps::EXERCISE_LEN;
 use super::hypotheses::CaseRun;
-use super::timeouts::{left_stream, silence};
+use super::timeouts::{self, left_stream, silence};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets, packets_with_verb};
 use crate::grade::observe::wire::{WireConnection, WireEventKind};
 use crate::grade::run::process::{EarlyEnd, ProcessEnd};
@@ -156,13 +156,14 @@ pub(super) fn asks_for_ever(evidence: &Evidence) -> Option<String> {
 /// Detects that the client calls for streams until it is killed, because of a packet that no stream
 /// has.
 fn streams_for_ever(evidence: &Evidence) -> Option<String> {
-    let gaps = evidence.gaps();
+    let gaps = evidence.gaps().difference(evidence.resent());
+    let gaps: Vec<Seq> = gaps.copied().collect();
     let streams = evidence.wire.streams();
     (was_killed(evidence) && streams >= TRIES && !gaps.is_empty()).then(|| {
         format!(
             "the client called for {streams} streams, none of them had {}, and the client does \
              not give up",
-            packets(gaps.iter().copied())
+            packets(gaps)
         )
     })
 }
@@ -237,7 +238,7 @@ pub(super) fn waited_for_end(evidence: &Evidence) -> Option<String> {
 const PATIENT: Duration = Duration::from_millis(800);
 
 /// Minimum time without an event after which the exchange counts as silent.
-const SILENT_MIN: Duration = Duration::from_secs(1);
+pub(super) const SILENT_MIN: Duration = Duration::from_secs(1);
 
 /// Detects that the exchange stopped sending, and the client waits for ever.
 pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
@@ -256,7 +257,8 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
     let (conn, state) = silent.filter(|_| was_killed(evidence))?;
     // An exchange that has only just sent something has not stopped.
     let silence = silence(evidence);
-    if silence < SILENT_MIN && !evidence.process.was_stuck() || acts_after_silence(evidence) {
+    let is_waiting = silence >= SILENT_MIN || evidence.process.was_stuck();
+    if !is_waiting || timeouts::acts_after_silence(evidence) {
         return None;
     }
     let brought = count(u64::try_from(state.frames.len()).unwrap_or(u64::MAX), "packet");
@@ -266,15 +268,6 @@ pub(super) fn waits_for_stream(evidence: &Evidence) -> Option<String> {
         conn + 1,
         took(silence)
     ))
-}
-
-/// Returns whether the client did something after a time without a byte, so that it has a time-out.
-fn acts_after_silence(evidence: &Evidence) -> bool {
-    let mut last: Option<Duration> = None;
-    evidence.events_before_kill().any(|event| {
-        let before = last.replace(event.at);
-        is_clients(&event.what) && before.is_some_and(|before| event.at > before + SILENT_MIN)
-    })
 }
 
 /// Detects that the client has all packets and does not end.
@@ -386,7 +379,7 @@ pub(super) fn never_writes(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
 const RUNS_MIN: usize = 3;
 
 /// Returns whether an event was caused by the client.
-fn is_clients(what: &WireEventKind) -> bool {
+pub(super) fn is_clients(what: &WireEventKind) -> bool {
     matches!(
         what,
         WireEventKind::Opened

@@ -63,6 +63,9 @@ const ROOTS: [&str; 6] = [
     "read-size",
 ];
 
+/// Causes that explain a run that does not show their whole pattern only if nothing else does.
+const LAST_RESORTS: [&str; 1] = ["last-for-highest"];
+
 /// Returns whether no other claim explains what a claim explains.
 pub(super) fn is_root(claim: &Claim) -> bool {
     ROOTS.contains(&claim.id)
@@ -180,8 +183,10 @@ impl<'a> Standing<'a> {
         // A client that assumes a length may stop after the first packet beyond the end.
         let is_beyond = passes == PassCondition::FollowsRule(ProtocolRule::BeyondEnd);
         let lengths = |check: &&CauseCheck| is_beyond && check.id == "fixed-length";
+        let is_unexplained = self.claims[run].is_empty();
         let may_show = |check: &&CauseCheck| {
             (fails_by_packets || lengths(check))
+                && (is_unexplained || !LAST_RESORTS.contains(&check.id))
                 && check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
         };

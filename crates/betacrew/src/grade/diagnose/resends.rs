@@ -337,8 +337,20 @@ pub(super) fn short_stream(evidence: &Evidence) -> Option<String> {
 /// Detects that the client called for another stream on the connection of a stream that had fallen
 /// silent.
 pub(super) fn streams_on(evidence: &Evidence) -> Option<String> {
-    let mut late = evidence.wire.calls().filter(|(_, call, late)| *late && *call == Call::Stream);
-    let (conn, ..) = late.next()?;
+    // A call while the exchange was sending was not made because of a silence.
+    let (mut sent, mut over) = (Duration::ZERO, false);
+    let conn = evidence.events_before_kill().find_map(|event| {
+        match event.what {
+            WireEventKind::Sent { .. } => sent = event.at,
+            WireEventKind::Called { late: false, .. } => (sent, over) = (event.at, false),
+            WireEventKind::Finished => over = true,
+            WireEventKind::Called { call: Call::Stream, late: true } => {
+                return (over || event.at > sent + ANSWER_WAIT_MIN).then_some(event.conn);
+            }
+            _ => {}
+        }
+        None
+    })?;
     (evidence.highest() < evidence.last()).then(|| {
         format!(
             "the stream ended or fell silent before packet {}, and the client called for another \

@@ -1,5 +1,6 @@
 //! Causes in time-outs of the client's own: how long it waited, and what would have been enough.
 
+use super::ending::{SILENT_MIN, is_clients};
 use crate::grade::cases::Case;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{WireEvent, WireEventKind};
@@ -201,6 +202,23 @@ pub(super) fn silence(evidence: &Evidence) -> Duration {
         .map_or(evidence.process.took, |(at, (began, _))| at.saturating_duration_since(began));
     let last = evidence.events_before_kill().last().map_or(Duration::ZERO, |event| event.at);
     end.saturating_sub(last)
+}
+
+/// Returns whether the client did something after a stream had been silent for a time, so that it
+/// has a time-out.
+pub(super) fn acts_after_silence(evidence: &Evidence) -> bool {
+    // Time since which the exchange should be sending.
+    let mut since: Option<Duration> = None;
+    evidence.events_before_kill().any(|event| {
+        let was_silent = since.is_some_and(|since| event.at > since + SILENT_MIN);
+        since = match event.what {
+            WireEventKind::Sent { .. } | WireEventKind::Called { call: Call::Stream, .. } => {
+                Some(event.at)
+            }
+            _ => None,
+        };
+        was_silent && is_clients(&event.what)
+    })
 }
 
 #[cfg(test)]

@@ -92,6 +92,10 @@ fn requests_behind_a_stream_call_show_a_search_for_gaps() {
     let again = (0..4).fold(classic_run(), |run, _| run.stream(without(&[5])));
     let named = named_in(vec![(first(), true), (again.ended(ProcessEnd::Killed), true)]);
     assert_eq!(named, ["first-gap-unseen", "streams-instead"]);
+    // One that streams twice in any case does not.
+    let twice = || classic_run().stream(2..=14).stream(2..=14).write(2..=14);
+    let inner = classic_run().stream(without(&[5])).stream(without(&[5])).write(without(&[5]));
+    assert_ne!(named_in(vec![(twice(), true), (inner, true)])[0], "first-gap-unseen");
 }
 
 #[test]
@@ -209,6 +213,13 @@ fn a_client_that_acts_after_a_silence_has_a_time_out() {
     let (id, text) = again.cause();
     assert_eq!(id, "short-stream");
     assert!(text.contains("another one on the same connection (1)"), "{text}");
+    // Two calls at the beginning are no sign of a time-out.
+    let doubled = stream().call(Call::Stream).send(1..=6).waits(SECONDS);
+    assert_eq!(doubled.ended(ProcessEnd::Killed).id(), "waits-for-stream");
+    // A pause before a request is no time-out in a stream.
+    let pause = classic_run().stream(without(&[5])).waits(SECONDS).fill([5]).connect();
+    let pause = pause.call(Call::Stream).send(1..=6).waits(SECONDS);
+    assert_eq!(pause.ended(ProcessEnd::Killed).id(), "waits-for-stream");
 }
 
 #[test]
@@ -223,6 +234,9 @@ fn a_frame_that_is_no_packet_does_not_make_a_client_write() {
 #[test]
 fn streams_without_end_are_named_where_a_packet_never_comes() {
     let run = (0..4).fold(classic_run(), |run, _| run.stream(without(&[5])));
+    let filled = (0..4).fold(classic_run().fill([5]), |run, _| run.stream(without(&[5])));
+    let filled = filled.ended(ProcessEnd::Killed).cause_for(PassCondition::ReportsFailure).0;
+    assert_ne!(filled, "asks-for-ever", "an answer had the packet");
     let (id, text) = run.ended(ProcessEnd::Killed).cause_for(PassCondition::ReportsFailure);
     assert_eq!(id, "asks-for-ever");
     assert!(
@@ -256,10 +270,17 @@ fn an_output_that_is_never_valid_is_named_where_it_has_no_packet() {
 #[test]
 fn a_search_up_to_the_last_packet_ends_at_an_answer_too() {
     let order = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 11];
-    let late = classic_run().stream(order.into_iter().chain([14, 10])).write(without(&[13]));
-    let answer = classic_run().stream(without(&[2, 4, 6])).ask([2]).send([2]).finished().closed();
-    let answer = answer.write(without(&[4, 6]));
-    assert_eq!(named_in(vec![(late, true), (answer, true)]), ["last-for-highest"; 2]);
+    let late = || classic_run().stream(order.into_iter().chain([14, 10])).write(without(&[13]));
+    let answer = || {
+        let run = classic_run().stream(without(&[2, 4, 6])).ask([2, 4, 6]).send([2]);
+        run.finished().closed().write(without(&[4, 6]))
+    };
+    // A client that requests packets again searches for gaps again.
+    let again = classic_run().stream(without(&[5])).ask([5]).finished().closed().fill([5]);
+    let named = named_in(vec![(late(), true), (answer(), true), (again.write(ALL), false)]);
+    assert_eq!(named[..2], ["last-for-highest"; 2]);
+    let named = named_in(vec![(late(), true), (answer(), true)]);
+    assert_eq!(named, ["last-for-highest", "not-asked-again"]);
 }
 
 #[test]
