@@ -43,6 +43,12 @@ const SOUP: &[FeedAdvice] = &[
               connection only, and never the client.",
     },
     FeedAdvice {
+        id: "no-login",
+        mistake: "connects and sends no login request",
+        fix: "Send a login request of 49 bytes (type L) as soon as a connection is open, because \
+              an exchange sends nothing before it.",
+    },
+    FeedAdvice {
         id: "counts-others",
         mistake: "writes or counts heartbeats, debug packets, unsequenced messages or unknown \
                   packets as messages",

@@ -85,13 +85,15 @@ pub(crate) fn cause(
     let answered = set(&mut log.answered());
     let run = Run { evidence, feed, log, gaps: log.gaps(), requested, answered };
     let is_complete = evidence.has_output() && feed.differences.is_complete();
-    let known: &[(&str, CauseFinder)] = match condition {
-        FeedCondition::Mold(MoldRule::OtherSession) => {
-            &[("other-session-kept", other_session_kept)]
-        }
+    let broken = match condition {
+        FeedCondition::Mold(rule) => Some(rule).filter(|rule| rule.broken(evidence).is_some()),
+        _ => None,
+    };
+    let known: &[(&str, CauseFinder)] = match (broken, condition) {
+        (Some(MoldRule::OtherSession), _) => &[("other-session-kept", other_session_kept)],
         // Another broken rule explains itself.
-        FeedCondition::Mold(_) => return None,
-        FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
+        (Some(_), _) => return None,
+        (None, FeedCondition::ReportsFailure) if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
         _ => MESSAGE_CAUSES,
     };
@@ -171,14 +173,13 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
 /// Detects that a client expects 65,535 messages of the end of the session.
 fn end_as_count(run: &Run<'_>) -> Option<String> {
     let last = run.feed.tape.last();
-    let beyond = run.log.events.iter().any(|event| match &event.what {
-        MoldEventKind::Requested(RequestKind::Wrong(what)) => {
-            what.contains("messages from")
-                && run.log.ended_at().is_some_and(|ended| ended <= event.at)
-        }
-        _ => false,
+    let ended = run.log.ended_at()?;
+    let beyond = run.log.events.iter().any(|event| {
+        let is_beyond = matches!(event.what, MoldEventKind::Requested(RequestKind::Beyond(_)));
+        is_beyond && ended <= event.at
     });
-    beyond.then(|| {
+    // A damaged datagram may have any sequence, which a client may believe.
+    (beyond && !run.has_damaged()).then(|| {
         format!(
             "it requests messages above {last}, the last one: a count of 65,535 is the end of the \
              session, not a number of messages"

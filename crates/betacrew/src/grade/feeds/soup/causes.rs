@@ -6,7 +6,7 @@ use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
 use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
-use crate::grade::feeds::soup::rules::{SoupRule, conversations};
+use crate::grade::feeds::soup::rules::{SoupRule, conversations, ends_a_side};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
@@ -34,6 +34,7 @@ type CauseFinder = fn(&Run<'_>) -> Option<String>;
 const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("from-the-end", from_the_end),
     ("crash", crash),
+    ("no-login", no_login),
     ("counts-others", counts_others),
     ("part-kept", part_kept),
     ("first-of-read", first_of_read),
@@ -72,13 +73,17 @@ pub(crate) fn cause(
     let is_complete = evidence.has_output()
         && feed.differences.is_complete()
         && feed.differences.out_of_order.is_none();
-    let known: &[(&str, CauseFinder)] = match condition {
-        FeedCondition::Soup(SoupRule::Heartbeats) => &[("no-heartbeats", no_heartbeats)],
-        FeedCondition::Soup(SoupRule::Resume) => &[("starts-over", restarts_numbering)],
-        FeedCondition::Soup(SoupRule::EndIsTheEnd) => &[("end-ignored", end_ignored)],
+    let broken = match condition {
+        FeedCondition::Soup(rule) => Some(rule).filter(|rule| rule.broken(evidence).is_some()),
+        _ => None,
+    };
+    let known: &[(&str, CauseFinder)] = match (broken, condition) {
+        (Some(SoupRule::Heartbeats), _) => &[("no-heartbeats", no_heartbeats)],
+        (Some(SoupRule::Resume), _) => &[("starts-over", restarts_numbering)],
+        (Some(SoupRule::EndIsTheEnd), _) => &[("end-ignored", end_ignored)],
         // Another broken rule explains itself.
-        FeedCondition::Soup(_) => return None,
-        FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
+        (Some(_), _) => return None,
+        (None, FeedCondition::ReportsFailure) if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
         _ => MESSAGE_CAUSES,
     };
@@ -121,17 +126,12 @@ impl Run<'_> {
             return false;
         }
         let conn = conversations(self.evidence).last().map(|(conn, _)| *conn);
-        let ends = self.evidence.wire.events.iter().find(|event| {
-            Some(event.conn) == conn
-                && matches!(
-                    event.what,
-                    WireEventKind::ClientEnded
-                        | WireEventKind::Finished
-                        | WireEventKind::Closed
-                        | WireEventKind::Reset
-                        | WireEventKind::ResetByExchange
-                )
-        });
+        let ends = self
+            .evidence
+            .wire
+            .events
+            .iter()
+            .find(|event| Some(event.conn) == conn && ends_a_side(&event.what));
         ends.is_some_and(|end| {
             matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
         })
@@ -151,6 +151,15 @@ fn messages(set: &SeqSet) -> String {
 
 fn crash(run: &Run<'_>) -> Option<String> {
     crashed(run.evidence, "")
+}
+
+/// Detects a client that connects and never logs in.
+fn no_login(run: &Run<'_>) -> Option<String> {
+    let has_logged_in = run.all.iter().any(|soup| soup.logins().next().is_some());
+    (!run.all.is_empty() && !has_logged_in).then(|| {
+        "it connected and sent no login request (type L): an exchange sends nothing before it"
+            .to_owned()
+    })
 }
 
 /// Detects a login with sequence 0, which asks for no earlier message.

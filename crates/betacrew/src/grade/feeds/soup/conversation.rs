@@ -128,7 +128,7 @@ impl SoupConversation {
                     add(raw.as_bytes().len(), what);
                 }
                 Err(_) => {
-                    add(0, SentKind::NoLength);
+                    add(LENGTH_BYTES, SentKind::NoLength);
                     self.sender.is_over = true;
                 }
             }

@@ -56,6 +56,24 @@ impl SoupRule {
         }
     }
 
+    /// Describes what a client has not done by which the rule could be judged, as a clause; `None`
+    /// if it has.
+    pub(crate) fn not_shown(self, evidence: &Evidence) -> Option<String> {
+        let all = conversations(evidence);
+        let logins = all.iter().filter(|(_, soup)| soup.logins().next().is_some()).count();
+        let has_end = || all.iter().any(|(_, soup)| soup.ended_at().is_some());
+        match self {
+            _ if logins == 0 => Some("it sent no login request".to_owned()),
+            Self::Resume if logins == 1 && !has_end() => {
+                Some("it did not log in again after the break".to_owned())
+            }
+            Self::Heartbeats | Self::EndIsTheEnd if !has_end() => {
+                Some("it left before the end of the session".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Describes how a client breaks the rule, as a clause; `None` if it does not.
     pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         let all = conversations(evidence);
@@ -74,6 +92,18 @@ impl SoupRule {
 pub(crate) fn conversations(evidence: &Evidence) -> Vec<(usize, &SoupConversation)> {
     let conns = evidence.wire.conns.iter().enumerate();
     conns.filter_map(|(conn, state)| Some((conn, state.soup.as_ref()?))).collect()
+}
+
+/// Returns whether an event is the end of a connection, or of one of its sides.
+pub(super) const fn ends_a_side(what: &WireEventKind) -> bool {
+    matches!(
+        what,
+        WireEventKind::ClientEnded
+            | WireEventKind::Finished
+            | WireEventKind::Closed
+            | WireEventKind::Reset
+            | WireEventKind::ResetByExchange
+    )
 }
 
 fn login_form(all: &[(usize, &SoupConversation)]) -> Option<String> {
@@ -106,20 +136,10 @@ fn illegal_packet(all: &[(usize, &SoupConversation)]) -> Option<String> {
 /// than the silence shows nothing.
 fn silence(evidence: &Evidence, conn: usize, soup: &SoupConversation) -> Option<String> {
     let (accepted, ..) = soup.accepted()?;
-    let is_end = |what: &WireEventKind| {
-        matches!(
-            what,
-            WireEventKind::ClientEnded
-                | WireEventKind::Finished
-                | WireEventKind::Closed
-                | WireEventKind::Reset
-                | WireEventKind::ResetByExchange
-        )
-    };
     let events = evidence.events_before_kill();
     let mut of_conn = events.filter(|event| event.conn == conn);
     let last = evidence.events_before_kill().last().map_or(accepted, |event| event.at);
-    let closed = of_conn.find(|event| is_end(&event.what)).map_or(last, |event| event.at);
+    let closed = of_conn.find(|event| ends_a_side(&event.what)).map_or(last, |event| event.at);
     let end = soup.ended_at().map_or(closed, |ended| ended.min(closed));
     let mut since = soup.received.first().map_or(accepted, |packet| packet.at.max(accepted));
     let heard = soup.received.iter().map(|packet| packet.at).filter(|at| *at < end);
@@ -183,12 +203,13 @@ fn many_logins(all: &[(usize, &SoupConversation)]) -> Option<String> {
             "it logged in {refused} times although user or password was wrong each time"
         ));
     }
-    let times: Vec<Duration> =
+    let mut times: Vec<Duration> =
         all.iter().flat_map(|(_, soup)| soup.logins()).map(|(at, ..)| at).collect();
-    let second = Duration::from_secs(1);
-    let busy = times
-        .iter()
-        .map(|from| times.iter().filter(|at| **at >= *from && **at < *from + second).count());
+    times.sort_unstable();
+    // A client can send so many logins that comparing each with each would take minutes.
+    let busy = times.iter().enumerate().map(|(place, from)| {
+        times.partition_point(|at| *at < *from + Duration::from_secs(1)) - place
+    });
     let most = busy.max().unwrap_or(0);
     (most > LOGINS_MAX).then(|| format!("it logged in {most} times within a second"))
 }
