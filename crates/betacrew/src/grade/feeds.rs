@@ -21,6 +21,8 @@ pub(crate) mod soup;
 pub(crate) mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
+mod traces;
+pub(crate) mod unexplained;
 
 use crate::grade::observe::wire::WireLog;
 use crate::grade::report::timeline::TimelineLine;

@@ -120,6 +120,8 @@ type Planted = (&'static str, &'static [(&'static str, &'static str)], &'static 
 
 #[rustfmt::skip]
 const PLANTED: &[Planted] = &[
+    ("soup", &[("self.send(b\"L\", login.encode())", "self.sent = 0.0")],
+        "basics/complete-stream", "no-login"),
     ("soup", &[("= session, int(payload[10:30])", "= session, self.next")],
         "breaks/accepted-earlier", "accepted-sequence-ignored"),
     ("soup", &[("recording.session, recording.next)", "recording.session, 1)"),
@@ -215,6 +217,16 @@ const PLANTED: &[Planted] = &[
         ("GIVE_UP = 5.0", "GIVE_UP = 1.0")], "gaps/one", "answers-unread"),
 ];
 
+/// Writes an example client with changes into a file.
+fn write_changed(file: &Path, name: &str, changes: &[(&str, &str)]) {
+    let mut text = fs::read_to_string(examples().join(name)).unwrap();
+    for (right, changed) in changes {
+        assert!(text.contains(right), "{right}");
+        text = text.replacen(right, changed, 1);
+    }
+    fs::write(file, text).unwrap();
+}
+
 /// Grades a client with a planted fault, and returns a message if the cause is not named.
 fn plant(folder: &Path, number: usize) -> Option<String> {
     let (protocol, changes, case, named) = PLANTED[number];
@@ -222,13 +234,8 @@ fn plant(folder: &Path, number: usize) -> Option<String> {
         "soup" => ("soup_client.py", SOUP),
         _ => ("mold_handler.py", MOLD),
     };
-    let mut text = fs::read_to_string(examples().join(name)).unwrap();
-    for (right, planted) in changes {
-        assert!(text.contains(right), "{right}");
-        text = text.replacen(right, planted, 1);
-    }
     let client = folder.join(format!("{number}.py"));
-    fs::write(&client, text).unwrap();
+    write_changed(&client, name, changes);
     let args = python(client.to_str().unwrap(), args);
     let (_, text, report) = grade(protocol, &[case, "--timeout", "8s"], &args);
     let found = &report["cases"][0];
@@ -262,6 +269,33 @@ fn planted_faults_are_named() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), PLANTED.len(), wrong.join("\n"));
+}
+
+#[test]
+fn an_output_that_is_not_understood_is_not_judged() {
+    if !has_python() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let client = folder.path().join("client.py");
+    let write = "self.file.write(struct.pack(\">H\", len(payload)) + payload)";
+    let cases = ["basics/complete-stream", "login/form", "end/of-the-session"];
+    let grade = |changed: &str| {
+        write_changed(&client, "soup_client.py", &[(write, changed), (", \"wb\")", ", \"w\")")]);
+        grade("soup", &cases, &python(client.to_str().unwrap(), SOUP))
+    };
+    let (code, text, report) = grade("self.file.write(f\"{self.next}) {payload}\\n\")");
+    assert_eq!(code, 3, "{text}");
+    let (_, details) = text.split_once("the output is not understood: ").expect(&text);
+    let reason = "2 cases could not be judged, because session.itch has messages, but in no known";
+    assert!(details.starts_with(reason), "{text}");
+    assert!(text.contains("--output FILE names another output"), "{text}");
+    assert_eq!((&report["grade"], &report["notJudged"]), (&Value::Null, &2.into()));
+    let verdict = |place: usize| report["cases"][place]["verdict"].as_str().unwrap();
+    assert_eq!([0, 1, 2].map(verdict), ["not judged", "pass", "not judged"]);
+    // A file without any message is a failure, and so is one that has only a log.
+    let (code, text, report) = grade("self.file.write(f\"message {self.next}\\n\")");
+    assert_eq!((code, &report["notJudged"]), (10, &0.into()), "{text}");
 }
 
 #[test]

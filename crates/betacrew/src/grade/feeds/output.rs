@@ -5,15 +5,16 @@
 //! Nobody has to tell which column has what: a payload is recognised because the tape has it.
 
 use crate::grade::feeds::tape::FeedTape;
+use crate::grade::feeds::traces;
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
-use crate::grade::observe::output_finder;
+use crate::grade::observe::output_finder::{self, STDOUT};
 use crate::grade::observe::rows::OUTPUT_MAX;
 use crate::grade::run::workdir::CaseWorkdir;
 use feed::base::seq::Seq;
 use serde_json::Value;
-use std::path::Path;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Maximum number of messages that are read; further ones are left out.
 const ROWS_MAX: usize = 200_000;
@@ -56,42 +57,94 @@ pub(crate) struct FeedRows {
     pub(crate) shape: &'static str,
 }
 
-/// Finds and reads the output: the named file, or else the best of the new and changed files and
-/// the standard output. `began` is the time of day at which the exchange started.
-pub(crate) fn find(
-    workdir: &CaseWorkdir,
-    named: Option<&Path>,
-    stdout: &[u8],
-    began: SystemTime,
-    tape: &FeedTape,
-) -> ClientOutput<FeedRows> {
-    let printed = || output("stdout".to_owned(), read(stdout, tape), None);
-    let of_file = |path: &Path, written: Option<SystemTime>| {
-        let shown = path.strip_prefix(workdir.path()).unwrap_or(path).to_string_lossy();
-        let bytes = output_finder::file(path).map_err(|error| error.to_string());
-        let written = written.and_then(|time| time.duration_since(began).ok());
-        output(plain(&shown), bytes.and_then(|bytes| read(&bytes, tape)), written)
-    };
-    match named {
-        Some(name) if name == Path::new("-") => printed(),
-        Some(name) => workdir.written_file(name).map_or(ClientOutput::None, |path| {
-            let written = path.metadata().and_then(|about| about.modified()).ok();
-            of_file(&path, written)
-        }),
-        None => {
-            let files = workdir.changed_files();
-            let files = files.into_iter().map(|(path, written)| of_file(&path, written));
-            let all = std::iter::once(printed()).chain(files);
-            let best = all.max_by_key(|output| rank(output, tape));
-            best.filter(|best| rank(best, tape) > Rank::default()).unwrap_or(ClientOutput::None)
+/// Place of an output.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Folder in which the client ran.
+    pub(crate) workdir: &'a CaseWorkdir,
+    /// Output that the user has named, if any.
+    pub(crate) named: Option<&'a Path>,
+    /// Standard output of the client.
+    pub(crate) stdout: &'a [u8],
+    /// Time of day at which the exchange started.
+    pub(crate) began: SystemTime,
+    /// Name of the output in an earlier case, if one is known.
+    pub(crate) earlier: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// Finds and reads the output: the named file, or else the best of the new and changed files
+    /// and the standard output.
+    pub(crate) fn read(self, tape: &FeedTape) -> ClientOutput<FeedRows> {
+        let of = |(name, bytes, written): (String, Result<Vec<u8>, String>, _)| {
+            output(name, bytes.and_then(|bytes| read(&bytes, tape)), written)
+        };
+        if self.named.is_some() {
+            return self.candidates().map(of).next().unwrap_or(ClientOutput::None);
         }
+        let best = self.candidates().map(of).max_by_key(|output| rank(output, tape));
+        best.filter(|best| rank(best, tape) > Rank::default()).unwrap_or(ClientOutput::None)
+    }
+
+    /// Finds and reads the output. If it has no message in a known form, it is searched for
+    /// messages in any other.
+    pub(crate) fn judged(self, tape: &FeedTape) -> ClientOutput<FeedRows> {
+        let found = self.read(tape);
+        if rank(&found, tape).0 > 0 {
+            return found;
+        }
+        // What a client prints is only a log if it writes a file.
+        let name = found.name().unwrap_or(STDOUT);
+        if self.named.is_none() && self.earlier.is_some_and(|earlier| earlier != name) {
+            return found;
+        }
+        let bytes = self.candidates().find(|(candidate, ..)| candidate == name);
+        let bytes = bytes.and_then(|(_, bytes, _)| bytes.ok());
+        let Some(trace) = bytes.and_then(|bytes| traces::find(&bytes, tape)) else { return found };
+        let (why, remedy) = trace.told();
+        ClientOutput::Foreign {
+            name: name.to_owned(),
+            why: why.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    /// Returns the name, the bytes and the time of the last write of everything that may be the
+    /// output.
+    fn candidates(
+        self,
+    ) -> impl Iterator<Item = (String, Result<Vec<u8>, String>, Option<Duration>)> {
+        let printed = || (STDOUT.to_owned(), Ok(self.stdout.to_vec()), None);
+        let (printed, files) = match self.named {
+            Some(name) if name == Path::new("-") => (Some(printed()), Vec::new()),
+            Some(name) => {
+                let written =
+                    |path: &PathBuf| path.metadata().and_then(|about| about.modified()).ok();
+                let path = self.workdir.written_file(name);
+                (None, path.map(|path| (written(&path), path)).into_iter().collect())
+            }
+            None => {
+                let files = self.workdir.changed_files();
+                (
+                    Some(printed()),
+                    files.into_iter().map(|(path, written)| (written, path)).collect(),
+                )
+            }
+        };
+        let file = move |(written, path): (Option<SystemTime>, PathBuf)| {
+            let shown = path.strip_prefix(self.workdir.path()).unwrap_or(&path).to_string_lossy();
+            let bytes = output_finder::file(&path).map_err(|error| error.to_string());
+            let written = written.and_then(|time| time.duration_since(self.began).ok());
+            (plain(&shown), bytes, written)
+        };
+        printed.into_iter().chain(files.into_iter().map(file))
     }
 }
 
 fn output(
     name: String,
     rows: Result<FeedRows, String>,
-    written: Option<std::time::Duration>,
+    written: Option<Duration>,
 ) -> ClientOutput<FeedRows> {
     match rows {
         Ok(rows) => ClientOutput::Found { name, rows, written },
@@ -108,7 +161,7 @@ fn rank(output: &ClientOutput<FeedRows>, tape: &FeedTape) -> Rank {
     match output {
         ClientOutput::None => Rank::default(),
         // What a client prints is a log unless it has messages.
-        ClientOutput::Unclear { name, .. } if name == "stdout" => Rank::default(),
+        ClientOutput::Unclear { name, .. } if name == STDOUT => Rank::default(),
         ClientOutput::Unclear { name, .. } | ClientOutput::Foreign { name, .. } => {
             (0, 1, is_output(name))
         }
