@@ -135,9 +135,9 @@ const SOUP: &[FeedAdvice] = &[
     },
     FeedAdvice {
         id: "retries-for-ever",
-        mistake: "repeats a login that is rejected each time",
-        fix: "End with an error when a login is rejected as not authorized, and after some tries \
-              when the session is not available.",
+        mistake: "logs in again and again, although it is rejected or gets no message each time",
+        fix: "End with an error when a login is rejected as not authorized, and after some logins \
+              in a row that bring no message.",
     },
     FeedAdvice {
         id: "always-zero",
@@ -282,6 +282,12 @@ const MOLD: &[FeedAdvice] = &[
         mistake: "requests a message for ever that is not answered",
         fix: "Stop after some unanswered requests for the same message, and report by the exit \
               code what is missing.",
+    },
+    FeedAdvice {
+        id: "waits-in-silence",
+        mistake: "waits for ever for a line on which nothing of the session arrives any more",
+        fix: "Give up when nothing of the session has arrived for some seconds, not even a \
+              heartbeat, and report by the exit code what is missing.",
     },
     FeedAdvice {
         id: "always-zero",

@@ -18,6 +18,8 @@ use std::time::{Duration, SystemTime};
 
 /// Maximum number of messages that are read; further ones are left out.
 const ROWS_MAX: usize = 200_000;
+/// Maximum number of messages that are compared with the beginnings of those on the tape.
+const RESEMBLING_MAX: usize = 1000;
 /// Maximum depth of objects and arrays around the messages.
 const DEPTH_MAX: u32 = 4;
 
@@ -90,7 +92,11 @@ impl Place<'_> {
     /// messages in any other.
     pub(crate) fn judged(self, tape: &FeedTape) -> ClientOutput<FeedRows> {
         let found = self.read(tape);
-        if rank(&found, tape).0 > 0 {
+        let is_read = match &found {
+            ClientOutput::Found { rows, .. } => resembles(rows, tape),
+            _ => false,
+        };
+        if is_read || rank(&found, tape).0 > 0 {
             return found;
         }
         // What a client prints is only a log if it writes a file.
@@ -193,13 +199,28 @@ pub(crate) fn read(bytes: &[u8], tape: &FeedTape) -> Result<FeedRows, String> {
     };
     let shapes = [text, lengths(bytes)].into_iter().flatten();
     // Fields of JSON have names; whatever else has no message of the tape is something else.
-    let is_output = |rows: &FeedRows| known(rows) > 0 || rows.shape.contains("JSON");
+    let is_output =
+        |rows: &FeedRows| known(rows) > 0 || rows.shape.contains("JSON") || resembles(rows, tape);
     let best = shapes.max_by_key(|rows| (known(rows), is_output(rows))).filter(is_output);
     best.ok_or_else(|| {
         "neither messages behind 16-bit lengths, nor JSON or columns with a payload of the tape in \
          hex, in Base64 or as text"
             .to_owned()
     })
+}
+
+/// Returns whether rows begin like messages of the tape. A client that takes a read for a message
+/// writes what is behind a message, too, and another one only a part of it.
+fn resembles(rows: &FeedRows, tape: &FeedTape) -> bool {
+    let last = tape.last().min(traces::MESSAGES_MAX);
+    let messages: Vec<&[u8]> = (1..=last).filter_map(|seq| tape.message(seq)).collect();
+    let begins_like = |row: &&FeedRow| {
+        messages.iter().any(|message| {
+            let least = message.len().min(row.content.len());
+            least >= traces::PAYLOAD_MIN && row.content[..least] == message[..least]
+        })
+    };
+    rows.rows.iter().take(RESEMBLING_MAX).any(|row| begins_like(&row))
 }
 
 /// Reads messages behind lengths of two bytes; the last one may be cut off.
@@ -454,6 +475,20 @@ mod tests {
         assert_eq!(rows(text.as_bytes()), [(Some(1), Some(1)), (Some(2), None)]);
         let text = "1,5300016f6e65\n2,\n3,zz\n";
         assert_eq!(rows(text.as_bytes()), [(Some(1), Some(1)), (Some(3), None)]);
+    }
+
+    #[test]
+    fn rows_that_begin_like_messages_are_an_output() {
+        let tape =
+            FeedTape::new(vec![b"S-message one".to_vec(), b"R-message two".to_vec()], vec![]);
+        let behind = b"\x00\x14S-message one\x00\x0eSR-me";
+        for row in [&behind[..], b"\x00\x09S-message"] {
+            let found = read(row, &tape).unwrap();
+            assert_eq!((found.rows.len(), found.shape), (1, "messages behind their lengths"));
+        }
+        for row in [&b"\x00\x04S-me"[..], b"\x00\x14X-message one\x00\x0eSR-me"] {
+            assert!(read(row, &tape).is_err(), "{row:?}");
+        }
     }
 
     #[test]

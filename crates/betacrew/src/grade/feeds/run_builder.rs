@@ -98,6 +98,14 @@ impl FeedRun {
         })
     }
 
+    /// Opens a connection and logs in for message 1 with a user and a password.
+    pub(crate) fn logs_in_as(self, user: &str, password: &str) -> Self {
+        let Packet::LoginRequest(request) = Self::login("DAY1", 1) else { unreachable!() };
+        let password = Password::new(Text::new(password).unwrap());
+        let request = LoginRequest { user: Text::new(user).unwrap(), password, ..request };
+        self.connects().client(&Packet::LoginRequest(request), 1)
+    }
+
     /// Opens a connection and logs in for a message of a session.
     pub(crate) fn logs_in(self, session: &str, sequence: Seq) -> Self {
         self.connects().client(&Self::login(session, sequence), 1)
@@ -105,7 +113,12 @@ impl FeedRun {
 
     /// Accepts a login from this message on.
     pub(crate) fn accepts(self, sequence: Seq) -> Self {
-        let session = Text::new(SESSION).unwrap();
+        self.accepts_session(SESSION, sequence)
+    }
+
+    /// Accepts a login for a session, from this message on.
+    pub(crate) fn accepts_session(self, session: &str, sequence: Seq) -> Self {
+        let session = Text::new(session).unwrap();
         self.exchange(&Packet::LoginAccepted(LoginAccepted { session, sequence }))
     }
 
@@ -161,6 +174,16 @@ impl FeedRun {
         let name = "out.itch".to_owned();
         self.output = ClientOutput::Found { name, rows, written: Some(self.now) };
         self
+    }
+
+    /// Writes messages of the tape, and rows that are none.
+    pub(crate) fn writes_rows(self, seqs: impl IntoIterator<Item = Seq>, others: &[&[u8]]) -> Self {
+        let mut run = self.writes(seqs);
+        if let ClientOutput::Found { rows, .. } = &mut run.output {
+            let others = others.iter().map(|row| row.to_vec());
+            rows.rows.extend(others.map(|content| FeedRow { sequence: None, content }));
+        }
+        run
     }
 
     /// Ends the client in another way than with exit code 0.

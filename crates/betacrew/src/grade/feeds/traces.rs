@@ -6,13 +6,13 @@ use feed::payload::itch50::{Message, Value};
 use std::collections::{BTreeSet, HashMap};
 
 /// Maximum number of messages that are searched, from the beginning of the tape.
-const MESSAGES_MAX: Seq = 50;
+pub(super) const MESSAGES_MAX: Seq = 50;
 /// Minimum number of messages that show that bytes are an output, unless the tape has fewer.
 const FOUND_MIN: usize = 3;
 /// Maximum number of bytes that are searched, from the beginning of the output.
 const BYTES_MAX: usize = 256 << 10;
 /// Minimum length of a payload that is searched: a shorter one is found in anything.
-const PAYLOAD_MIN: usize = 8;
+pub(super) const PAYLOAD_MIN: usize = 8;
 /// Minimum length of a value that says where a message may be.
 const ANCHOR_MIN: usize = 4;
 /// Maximum number of places at which a value is looked for.

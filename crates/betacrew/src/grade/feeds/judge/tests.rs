@@ -1,7 +1,7 @@
 use crate::grade::feeds::conditions::FeedCondition::{self, Mold, NothingWrong, Soup};
 use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, RequestKind};
 use crate::grade::feeds::mold::rules::MoldRule;
-use crate::grade::feeds::run_builder::FeedRun;
+use crate::grade::feeds::run_builder::{FeedRun, encoded, message};
 use crate::grade::feeds::soup::rules::SoupRule;
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
@@ -124,6 +124,89 @@ fn a_tail_is_one_even_if_other_messages_are_missing() {
     let middle = FeedRun::mold().datagram(1, 3).datagram(5, 10);
     let middle = middle.event(MoldEventKind::Sent(DatagramKind::Heartbeat(11)));
     passes(middle.announces_end(), tail);
+}
+
+#[test]
+fn each_login_has_the_same_user_and_password() {
+    let same = Soup(SoupRule::SameUser);
+    let first = || FeedRun::soup().logs_in_as("ann", "secret").wire(WireEventKind::Closed);
+    fails(first(), same, "it did not log in again after the break", "gives-up");
+    passes(first().logs_in_as("ANN", "Secret"), same);
+    fails(first().logs_in_as("bob", "secret"), same, "with another user,", "none");
+    fails(first().logs_in_as("ann", ""), same, "with another password,", "none");
+    passes(whole(), same);
+}
+
+#[test]
+fn a_logout_is_early_before_the_end_of_the_session() {
+    let logout = Soup(SoupRule::Logout);
+    let leaves = |run: FeedRun| run.client(&Packet::LogoutRequest, 1).wire(WireEventKind::Finished);
+    let recorded = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3);
+    let early = leaves(recorded()).writes(1..=3);
+    fails(early, logout, "it logged out after message 3", "ends-early");
+    // The exchange ends the connection first, because it was asked to.
+    let complete = leaves(recorded()).writes(1..=3);
+    fails(complete, FeedCondition::Complete, "missing 4-10", "ends-early");
+    passes(leaves(whole()), logout);
+    passes(whole(), logout);
+    // To leave another session is right.
+    let next = recorded().wire(WireEventKind::Closed).logs_in("DAY1", 4).accepts_session("DAY2", 4);
+    fails(leaves(next), logout, "it left before the end of the session", "ends-early");
+}
+
+#[test]
+fn a_client_that_leaves_inside_a_packet_does_not_join_its_parts() {
+    let packet = encoded(&Packet::Sequenced(&message(4)));
+    let leaves = |run: FeedRun| run.wire(WireEventKind::ClientEnded).writes(1..=3);
+    let run = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3);
+    let cut = leaves(run().write(&packet[..5]));
+    fails(cut, FeedCondition::Complete, "missing 4-10", "split-packet");
+    let whole = leaves(run().write(&packet));
+    fails(whole, FeedCondition::Complete, "missing 4-10", "ends-early");
+    let closed = run().write(&packet[..5]).wire(WireEventKind::Finished).writes(1..=3);
+    fails(closed, FeedCondition::Complete, "missing 4-10", "gives-up");
+    // A client that has joined another packet ends for another reason.
+    let third = encoded(&Packet::Sequenced(&message(3)));
+    let joins = FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 2);
+    let joins = joins.write(&third[..4]).write(&third[4..]).write(&packet[..5]);
+    fails(leaves(joins), FeedCondition::Complete, "missing 4-10", "ends-early");
+}
+
+#[test]
+fn a_client_that_reads_on_behind_a_length_of_0_is_told_so() {
+    let run = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3).write(&[0, 0]);
+    let closed = || run().wire(WireEventKind::Closed);
+    let complete = FeedCondition::Complete;
+    fails(closed().writes_rows([1, 2, 3], &[b"x"]), complete, "missing 4", "no-length-ignored");
+    fails(closed().writes(1..=3), complete, "missing 4", "gives-up");
+    let kept = run().writes(1..=3).ended(ProcessEnd::Killed);
+    fails(kept, complete, "missing 4", "no-length-ignored");
+}
+
+#[test]
+fn a_client_that_waits_for_a_dead_line_is_told_so() {
+    let run = || FeedRun::mold().datagram(1, 3).ended(ProcessEnd::Killed).writes(1..=3);
+    let reports = FeedCondition::ReportsFailure;
+    let silence = Duration::from_secs(4);
+    fails(run().waits(silence), reports, "it did not end", "waits-in-silence");
+    fails(run(), reports, "it did not end", "none");
+    let other = MoldEventKind::Sent(DatagramKind::OtherSession(None));
+    fails(run().waits(silence).event(other), reports, "it did not end", "waits-in-silence");
+    let beat = MoldEventKind::Sent(DatagramKind::Heartbeat(4));
+    fails(run().waits(silence).event(beat), reports, "it did not end", "none");
+}
+
+#[test]
+fn a_client_that_logs_in_for_ever_is_told_so() {
+    let logins = |count| {
+        let run = FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3);
+        (0..count).fold(run, |run, _| run.logs_in("DAY1", 4).accepts(4))
+    };
+    let reports = FeedCondition::ReportsFailure;
+    let killed = |run: FeedRun| run.writes(1..=3).ended(ProcessEnd::Killed);
+    fails(killed(logins(6)), reports, "it did not end", "retries-for-ever");
+    fails(killed(logins(5)), reports, "it did not end", "none");
+    fails(killed(logins(6).sends(4, 4)), reports, "it did not end", "none");
 }
 
 #[test]

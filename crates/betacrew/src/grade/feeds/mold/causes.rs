@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Time before the end of a client from which on a datagram may not have been read.
 const UNREAD: Duration = Duration::from_millis(50);
 
+/// Minimum silence of a line that a client should take for its end: heartbeats come each second.
+const SILENCE_MIN: Duration = Duration::from_secs(3);
+
 /// Evidence of a run.
 struct Run<'a> {
     evidence: &'a Evidence,
@@ -38,6 +41,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash", crash),
     ("heartbeat-as-message", heartbeat_as_message),
     ("end-as-count", end_as_count),
+    ("other-session-kept", next_session_kept),
     ("damaged-kept", damaged_kept),
     ("end-believed", end_believed),
     ("stops-in-silence", stops_in_silence),
@@ -66,8 +70,11 @@ const END_CAUSES: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
-const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] =
-    &[("never-gives-up", never_gives_up), ("always-zero", always_zero)];
+const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] = &[
+    ("never-gives-up", never_gives_up),
+    ("waits-in-silence", waits_in_silence),
+    ("always-zero", always_zero),
+];
 
 /// Returns the likely cause of a run's failure.
 pub(crate) fn cause(
@@ -431,6 +438,16 @@ fn other_session_kept(run: &Run<'_>) -> Option<String> {
         .map(|text| text + ": compare the session of each datagram with that of the first")
 }
 
+/// Detects messages of the session that follows on the line.
+fn next_session_kept(run: &Run<'_>) -> Option<String> {
+    let tape = &run.feed.tape;
+    run.feed.differences.foreign.iter().any(|row| tape.is_of_next_session(row)).then(|| {
+        "it writes messages of the session that follows on the line: compare the session of each \
+         datagram with that of the first"
+            .to_owned()
+    })
+}
+
 fn never_gives_up(run: &Run<'_>) -> Option<String> {
     let unanswered = run.requested.ranges().iter().find(|range| !run.answered.covers(**range))?;
     run.was_killed().then(|| {
@@ -438,6 +455,28 @@ fn never_gives_up(run: &Run<'_>) -> Option<String> {
             "it requested message {} until it was killed, and no answer came: give a message up \
              after some tries",
             unanswered.first()
+        )
+    })
+}
+
+/// Detects a client that waits for a line which has nothing of the session any more.
+fn waits_in_silence(run: &Run<'_>) -> Option<String> {
+    let is_of_session = |what: &MoldEventKind| {
+        matches!(
+            what,
+            MoldEventKind::Sent(
+                DatagramKind::Messages(_) | DatagramKind::Heartbeat(_) | DatagramKind::End(_)
+            )
+        )
+    };
+    let heard = run.log.events.iter().rev().find(|event| is_of_session(&event.what))?;
+    let silence = run.evidence.process.took.saturating_sub(heard.at);
+    // A client that nothing can wake any more is killed early.
+    let is_long = silence > SILENCE_MIN || run.evidence.process.was_stuck;
+    (run.was_killed() && run.log.ended_at().is_none() && is_long).then(|| {
+        format!(
+            "nothing of the session arrived after {}, not even heartbeats, and it went on waiting",
+            took(heard.at)
         )
     })
 }
