@@ -186,13 +186,25 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// Returns a case with the normal time limit.
+    pub(crate) const fn new(
+        id: &'static str,
+        severity: Severity,
+        requirement: Requirement,
+        exchange_setup: CaseSetup,
+        passes: PassCondition,
+    ) -> Self {
+        let exchange_setup = Some(exchange_setup);
+        Self { id, severity, requirement, exchange_setup, passes, timeout_factor: 1, why: "" }
+    }
+
     /// Doubles the time limit, for cases in which a client is right to wait.
     pub(crate) const fn with_double_timeout(self) -> Self {
         Self { timeout_factor: 2, ..self }
     }
 
     /// Gives the reason for the case.
-    const fn because(self, why: &'static str) -> Self {
+    pub(crate) const fn because(self, why: &'static str) -> Self {
         Self { why, ..self }
     }
 

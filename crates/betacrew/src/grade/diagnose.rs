@@ -43,6 +43,7 @@ mod timeouts;
 pub(crate) use crashes::{crashed, is_error};
 
 use super::cases::{Case, PassCondition};
+use crate::grade::feeds;
 use crate::grade::judge::protocol_rules::ProtocolRule;
 use crate::grade::judge::verdict::{CaseOutcome, Verdict};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
@@ -312,6 +313,9 @@ fn run_of(outcome: &CaseOutcome) -> Option<CaseRun<'_>> {
 /// Returns what was observed in a run whose failure has no known cause, as a sentence without its
 /// full stop.
 pub(crate) fn unexplained(evidence: &Evidence) -> String {
+    if let Some(feed) = &evidence.feed {
+        return feeds::unexplained::unexplained(evidence, feed);
+    }
     let packets = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX), "packet");
     let output = match &evidence.output {
         ClientOutput::Found { .. } => {

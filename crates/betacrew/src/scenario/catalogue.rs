@@ -44,7 +44,8 @@ pub const GROUPS: &[Group] = groups! {
     "Time":
         "slow" "slow-start" "jitter" "stall" "silent" "late-end" "never-ends";
     "Connections":
-        "refused-at-first" "deaf" "closed-early" "closed-inside" "reset-in-stream" "reset-at-end";
+        "refused-at-first" "deaf" "closed-early" "closed-inside" "reset-in-stream" "reset-at-end"
+        "reset-each-end";
     "Resends":
         "resend-late" "resend-jitter" "resend-coalesced" "resend-pieces" "resend-once-unanswered"
         "resend-unanswered" "resend-twice" "resend-other" "resend-one-each"
@@ -61,7 +62,7 @@ pub const GROUPS: &[Group] = groups! {
         "mold-one-line" "mold-both-lines" "mold-singles" "mold-sizes" "mold-largest"
         "mold-cut-short" "mold-count-too-high" "mold-length-too-high" "mold-other-session"
         "mold-odd-sequence" "mold-garbage" "mold-sequence-back" "mold-messages-left-out"
-        "mold-end-inside" "mold-tail-and-end" "mold-requests-partial" "mold-requests-silent"
+        "mold-end-inside" "mold-session-changes" "mold-tail-and-end" "mold-requests-partial" "mold-requests-silent"
         "mold-requests-wrong" "mold-weather";
     "Everything at once":
         "bad-day" "storm" "firehose";

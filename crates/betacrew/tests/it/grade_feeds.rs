@@ -49,18 +49,46 @@ fn python<'a>(script: &'a str, args: &[&'a str]) -> Vec<&'a str> {
     [&["python3", script], args].concat()
 }
 
+/// Returns the command of an example client, which is compiled into `folder` if it is in C; `None`
+/// if its language is not installed. With BETACREW_REQUIRE_CLIENTS=1 that is a failure.
+fn command(name: &str, folder: &Path, args: &[&str]) -> Option<Vec<String>> {
+    let path = examples().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let program = if name.ends_with(".py") {
+        has_python().then(|| vec!["python3".to_owned(), text(&path)])?
+    } else {
+        let binary = folder.join(path.file_stem().unwrap());
+        let mut cc = Command::new("cc");
+        cc.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&binary).arg(&path);
+        let Ok(built) = cc.output_in_time() else {
+            let required = std::env::var_os("BETACREW_REQUIRE_CLIENTS").is_some_and(|v| v == "1");
+            assert!(!required, "cc is not installed, and BETACREW_REQUIRE_CLIENTS=1");
+            println!("skipped: cc is not installed, so {name} cannot be graded");
+            return None;
+        };
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        vec![text(&binary)]
+    };
+    Some(program.into_iter().chain(args.iter().map(|arg| (*arg).to_owned())).collect())
+}
+
+fn words(command: &[String]) -> Vec<&str> {
+    command.iter().map(String::as_str).collect()
+}
+
 #[test]
 fn the_examples_get_an_a() {
-    if !has_python() {
-        return;
-    }
-    for (protocol, name, args) in
-        [("soup", "soup_client.py", SOUP), ("mold", "mold_handler.py", MOLD)]
-    {
-        let path = examples().join(name);
-        let lines = fs::read_to_string(&path).unwrap().lines().count();
-        assert!(lines <= 150, "{name} is too long to be read as an example: {lines} lines");
-        let (code, text, report) = grade(protocol, &[], &python(path.to_str().unwrap(), args));
+    let folder = tempfile::tempdir().unwrap();
+    for (protocol, name, args, most) in [
+        ("soup", "soup_client.py", SOUP, 150),
+        ("mold", "mold_handler.py", MOLD, 150),
+        ("soup", "soup_client.c", SOUP, 210),
+        ("mold", "mold_handler.c", MOLD, 210),
+    ] {
+        let lines = fs::read_to_string(examples().join(name)).unwrap().lines().count();
+        assert!(lines <= most, "{name} is too long to be read as an example: {lines} lines");
+        let Some(client) = command(name, folder.path(), args) else { continue };
+        let (code, text, report) = grade(protocol, &[], &words(&client));
         assert_eq!((code, &report["grade"]), (0, &Value::from("A")), "{text}");
         assert_eq!(report["protocol"], protocol);
     }
@@ -94,17 +122,20 @@ fn wrongs() -> Vec<[String; 4]> {
 
 #[test]
 fn faults_of_the_naive_clients_are_named() {
-    if !has_python() {
-        return;
-    }
     let rows = wrongs();
-    assert!(rows.len() > 12);
-    for (protocol, args) in [("soup", SOUP), ("mold", NAIVE_MOLD)] {
-        let name = format!("{protocol}_naive.py");
+    assert!(rows.len() > 25);
+    let folder = tempfile::tempdir().unwrap();
+    for (protocol, name, args) in [
+        ("soup", "soup_naive.py", SOUP),
+        ("mold", "mold_naive.py", NAIVE_MOLD),
+        ("soup", "soup_naive.c", SOUP),
+        ("mold", "mold_naive.c", NAIVE_MOLD),
+    ] {
         let rows: Vec<_> = rows.iter().filter(|row| row[0] == name).collect();
+        assert!(rows.len() > 5, "{name}");
         let cases: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
-        let path = examples().join(&name);
-        let (_, text, report) = grade(protocol, &cases, &python(path.to_str().unwrap(), args));
+        let Some(client) = command(name, folder.path(), args) else { continue };
+        let (_, text, report) = grade(protocol, &cases, &words(&client));
         for [_, what, case, named] in rows {
             let found = report["cases"].as_array().unwrap();
             let found = found.iter().find(|found| found["id"] == case.as_str()).unwrap();
@@ -120,6 +151,8 @@ type Planted = (&'static str, &'static [(&'static str, &'static str)], &'static 
 
 #[rustfmt::skip]
 const PLANTED: &[Planted] = &[
+    ("soup", &[("self.send(b\"L\", login.encode())", "self.sent = 0.0")],
+        "basics/complete-stream", "no-login"),
     ("soup", &[("= session, int(payload[10:30])", "= session, self.next")],
         "breaks/accepted-earlier", "accepted-sequence-ignored"),
     ("soup", &[("recording.session, recording.next)", "recording.session, 1)"),
@@ -152,6 +185,17 @@ const PLANTED: &[Planted] = &[
         "time.sleep(99)")],
         "packets/no-length", "no-length-ignored"),
     ("soup", &[("return 0 if complete else 1", "return 0")], "login/not-authorized", "always-zero"),
+    ("soup", &[("return 0 if complete else 1", "return 0")], "end/not-announced", "always-zero"),
+    ("soup", &[("return 0 if complete else 1", "return 0")], "breaks/session-replaced",
+        "always-zero"),
+    ("soup", &[("{password:<10.10}", "{'' if session else 'secret':<10.10}")],
+        "breaks/same-user", ""),
+    ("soup", &[("TRIES = 7", "TRIES = 10 ** 6")], "login/never-available", "retries-for-ever"),
+    ("soup", &[("TRIES = 7", "TRIES = 10 ** 6")], "end/not-announced", "retries-for-ever"),
+    ("soup", &[("                sequence += 1\n", "                sequence += 1\n                \
+         if sequence == 4:\n                    connection.send(b\"O\")\n                    \
+         return True\n")],
+        "conduct/logout", "ends-early"),
     ("soup", &[("recording.session, recording.next)", "recording.session, 0)")],
         "basics/complete-stream", "from-the-end"),
     ("soup", &[("if payload == b\"A\":", "if False:"), ("TRIES = 7", "TRIES = 10 ** 6")],
@@ -185,6 +229,9 @@ const PLANTED: &[Planted] = &[
         "basics/heartbeats", "heartbeat-as-message"),
     ("mold", &[("self.session not in (None, decoded[0])", "False")],
         "robustness/only-this-session", "other-session-kept"),
+    ("mold", &[("self.session not in (None, decoded[0])", "False")],
+        "robustness/session-changes", "other-session-kept"),
+    ("mold", &[("GIVE_UP = 5.0", "GIVE_UP = 1e9")], "end/line-dies", "waits-in-silence"),
     ("mold", &[("GIVE_UP = 5.0", "GIVE_UP = 0.9")], "basics/heartbeats", "stops-in-silence"),
     ("mold", &[("END_STANDS = 0.25", "END_STANDS = 0.0")], "end/inside", "end-believed"),
     ("mold", &[("sequence + len(messages))", "sequence + count)")],
@@ -215,6 +262,16 @@ const PLANTED: &[Planted] = &[
         ("GIVE_UP = 5.0", "GIVE_UP = 1.0")], "gaps/one", "answers-unread"),
 ];
 
+/// Writes an example client with changes into a file.
+fn write_changed(file: &Path, name: &str, changes: &[(&str, &str)]) {
+    let mut text = fs::read_to_string(examples().join(name)).unwrap();
+    for (right, changed) in changes {
+        assert!(text.contains(right), "{right}");
+        text = text.replacen(right, changed, 1);
+    }
+    fs::write(file, text).unwrap();
+}
+
 /// Grades a client with a planted fault, and returns a message if the cause is not named.
 fn plant(folder: &Path, number: usize) -> Option<String> {
     let (protocol, changes, case, named) = PLANTED[number];
@@ -222,13 +279,8 @@ fn plant(folder: &Path, number: usize) -> Option<String> {
         "soup" => ("soup_client.py", SOUP),
         _ => ("mold_handler.py", MOLD),
     };
-    let mut text = fs::read_to_string(examples().join(name)).unwrap();
-    for (right, planted) in changes {
-        assert!(text.contains(right), "{right}");
-        text = text.replacen(right, planted, 1);
-    }
     let client = folder.join(format!("{number}.py"));
-    fs::write(&client, text).unwrap();
+    write_changed(&client, name, changes);
     let args = python(client.to_str().unwrap(), args);
     let (_, text, report) = grade(protocol, &[case, "--timeout", "8s"], &args);
     let found = &report["cases"][0];
@@ -265,6 +317,33 @@ fn planted_faults_are_named() {
 }
 
 #[test]
+fn an_output_that_is_not_understood_is_not_judged() {
+    if !has_python() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let client = folder.path().join("client.py");
+    let write = "self.file.write(struct.pack(\">H\", len(payload)) + payload)";
+    let cases = ["basics/complete-stream", "login/form", "end/of-the-session"];
+    let grade = |changed: &str| {
+        write_changed(&client, "soup_client.py", &[(write, changed), (", \"wb\")", ", \"w\")")]);
+        grade("soup", &cases, &python(client.to_str().unwrap(), SOUP))
+    };
+    let (code, text, report) = grade("self.file.write(f\"{self.next}) {payload}\\n\")");
+    assert_eq!(code, 3, "{text}");
+    let (_, details) = text.split_once("the output is not understood: ").expect(&text);
+    let reason = "2 cases could not be judged, because session.itch has messages, but in no known";
+    assert!(details.starts_with(reason), "{text}");
+    assert!(text.contains("--output FILE names another output"), "{text}");
+    assert_eq!((&report["grade"], &report["notJudged"]), (&Value::Null, &2.into()));
+    let verdict = |place: usize| report["cases"][place]["verdict"].as_str().unwrap();
+    assert_eq!([0, 1, 2].map(verdict), ["not judged", "pass", "not judged"]);
+    // A file without any message is a failure, and so is one that has only a log.
+    let (code, text, report) = grade("self.file.write(f\"message {self.next}\\n\")");
+    assert_eq!((code, &report["notJudged"]), (10, &0.into()), "{text}");
+}
+
+#[test]
 fn reports_and_flags_know_the_protocol() {
     let (code, text, report) = grade("soup", &["login/form"], &["true", "{port}"]);
     assert_eq!(code, 0, "a should: {text}");
@@ -272,6 +351,10 @@ fn reports_and_flags_know_the_protocol() {
     assert_eq!(report["cases"][0]["page"], "docs/soup.md");
     let command = report["cases"][0]["byHand"][0].as_str().unwrap();
     assert!(command.ends_with("--listen soup://127.0.0.1:3000"), "{command}");
+    let (_, text, _) = grade("mold", &["gaps/one"], &["true", "{port}"]);
+    assert!(text.contains("it opened no port of a line") && !text.contains("connect"), "{text}");
+    let (_, text, _) = grade("mold", &["gaps/one", "--port", "30001"], &["true"]);
+    assert!(text.contains("receive datagrams on 127.0.0.1, port 30001"), "{text}");
     let listed = |protocol| run(&mut betacrew(&["grade", "--protocol", protocol, "--list"])).1;
     assert!(listed("mold").contains("gaps/in-one-datagram"));
     assert!(!listed("soup").contains("gaps/"));

@@ -50,15 +50,7 @@ const fn case(
     exchange_setup: CaseSetup,
     passes: PassCondition,
 ) -> Case {
-    Case {
-        id,
-        severity,
-        requirement,
-        exchange_setup: Some(exchange_setup),
-        passes,
-        timeout_factor: 1,
-        why: "",
-    }
+    Case::new(id, severity, requirement, exchange_setup, passes)
 }
 
 /// All cases, in the order in which they run.

@@ -43,6 +43,12 @@ const SOUP: &[FeedAdvice] = &[
               connection only, and never the client.",
     },
     FeedAdvice {
+        id: "no-login",
+        mistake: "connects and sends no login request",
+        fix: "Send a login request of 49 bytes (type L) as soon as a connection is open, because \
+              an exchange sends nothing before it.",
+    },
+    FeedAdvice {
         id: "counts-others",
         mistake: "writes or counts heartbeats, debug packets, unsequenced messages or unknown \
                   packets as messages",
@@ -129,9 +135,9 @@ const SOUP: &[FeedAdvice] = &[
     },
     FeedAdvice {
         id: "retries-for-ever",
-        mistake: "repeats a login that is rejected each time",
-        fix: "End with an error when a login is rejected as not authorized, and after some tries \
-              when the session is not available.",
+        mistake: "logs in again and again, although it is rejected or gets no message each time",
+        fix: "End with an error when a login is rejected as not authorized, and after some logins \
+              in a row that bring no message.",
     },
     FeedAdvice {
         id: "always-zero",
@@ -276,6 +282,12 @@ const MOLD: &[FeedAdvice] = &[
         mistake: "requests a message for ever that is not answered",
         fix: "Stop after some unanswered requests for the same message, and report by the exit \
               code what is missing.",
+    },
+    FeedAdvice {
+        id: "waits-in-silence",
+        mistake: "waits for ever for a line on which nothing of the session arrives any more",
+        fix: "Give up when nothing of the session has arrived for some seconds, not even a \
+              heartbeat, and report by the exit code what is missing.",
     },
     FeedAdvice {
         id: "always-zero",

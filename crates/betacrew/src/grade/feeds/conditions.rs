@@ -17,7 +17,8 @@ pub(crate) enum FeedCondition {
     /// The client ends by itself with another exit code than 0, and writes nothing that is not on
     /// the tape.
     ReportsFailure,
-    /// Every message in the output is on the tape under its sequence; it may be incomplete.
+    /// Every message in the output is on the tape under its sequence, once and in order; others may
+    /// be missing.
     NothingWrong,
     /// The client does not break this rule of SoupBinTCP.
     Soup(SoupRule),
@@ -37,7 +38,9 @@ impl FeedCondition {
                 "the client ends by itself with another exit code than 0, and its output has no \
                  made-up messages"
             }
-            Self::NothingWrong => "the output has only messages of the session, each once",
+            Self::NothingWrong => {
+                "the output has only messages of the session, each once and in order"
+            }
             Self::Soup(rule) => rule.expected(),
             Self::Mold(rule) => rule.expected(),
         }

@@ -2,10 +2,15 @@
 
 use crate::grade::cases::{Case, PassCondition};
 use crate::grade::diagnose::Cause;
+use crate::grade::feeds::compare::FeedDifferences;
 use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::mold::rules::MoldRule;
+use crate::grade::feeds::soup::rules::SoupRule;
 use crate::grade::feeds::{mold, soup};
-use crate::grade::judge::{CaseFailure, Judged, Observation, did_not_end, end_description};
+use crate::grade::judge::{
+    CaseFailure, Judged, NotUnderstood, Observation, did_not_end, end_description,
+};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::run::attempt::has_connected;
 use crate::grade::run::process::ProcessEnd;
@@ -15,12 +20,34 @@ pub(crate) fn judge(case: &Case, evidence: &Evidence, feed: &FeedEvidence) -> Ju
     let PassCondition::Feed(condition) = case.passes else {
         return Judged { failure: None, not_judged: None, observations: Vec::new() };
     };
+    if let Some(reason) = not_judged(condition, evidence, feed) {
+        let observations = observations(condition, evidence, feed);
+        return Judged { failure: None, not_judged: Some(reason), observations };
+    }
     let failure = actual(condition, evidence, feed).map(|actual| CaseFailure {
         expected: expected(condition, feed),
         actual,
         cause: cause(condition, evidence, feed),
     });
     Judged { failure, not_judged: None, observations: observations(condition, evidence, feed) }
+}
+
+/// Returns why a run cannot be judged, if its verdict depends on an output that is not understood.
+fn not_judged(
+    condition: FeedCondition,
+    evidence: &Evidence,
+    feed: &FeedEvidence,
+) -> Option<NotUnderstood> {
+    let (why, remedy) = feed.output.not_understood()?;
+    let needs_output = match condition {
+        FeedCondition::AnyOrder | FeedCondition::Complete | FeedCondition::NothingWrong => true,
+        // The end alone may fail the client.
+        FeedCondition::Ends | FeedCondition::EndsWithZero => did_not_end(evidence).is_none(),
+        FeedCondition::ReportsFailure => unreported_failure(evidence, feed).is_none(),
+        FeedCondition::Soup(_) => false,
+        FeedCondition::Mold(rule) => rule == MoldRule::OtherSession,
+    };
+    needs_output.then(|| NotUnderstood { why, remedy: remedy.to_owned() })
 }
 
 /// Returns the result that a case expects.
@@ -35,7 +62,8 @@ fn expected(condition: FeedCondition, feed: &FeedEvidence) -> String {
             "an end by itself with an exit code other than 0, and no made-up messages".to_owned()
         }
         FeedCondition::NothingWrong => {
-            "only messages of the session, each once and under its own sequence".to_owned()
+            "only messages of the session, each once, in order and under its own sequence"
+                .to_owned()
         }
         FeedCondition::Soup(rule) => rule.expected().to_owned(),
         FeedCondition::Mold(rule) => rule.expected().to_owned(),
@@ -55,29 +83,51 @@ fn actual(condition: FeedCondition, evidence: &Evidence, feed: &FeedEvidence) ->
         }
         FeedCondition::ReportsFailure => unreported_failure(evidence, feed),
         FeedCondition::NothingWrong => match &feed.output {
-            ClientOutput::Found { .. } => wrong(feed),
+            ClientOutput::Found { rows, .. } if !rows.rows.is_empty() => wrong(feed),
             _ => Some(no_output(evidence, feed)),
         },
-        FeedCondition::Soup(rule) => unjudged(evidence, feed).or_else(|| rule.broken(evidence)),
-        FeedCondition::Mold(rule) => unjudged(evidence, feed).or_else(|| rule.broken(evidence)),
+        // A client that does nothing breaks no rule.
+        FeedCondition::Soup(rule) => absent(evidence, feed)
+            .or_else(|| rule.broken(evidence))
+            .or_else(|| mute(rule.not_shown(evidence), evidence)),
+        FeedCondition::Mold(rule) => {
+            let needs_output = rule == MoldRule::OtherSession && !evidence.has_output();
+            let unread = || needs_output.then(|| no_output(evidence, feed));
+            absent(evidence, feed)
+                .or_else(unread)
+                .or_else(|| rule.broken(evidence))
+                .or_else(|| mute(rule.not_shown(evidence), evidence))
+        }
     }
 }
 
-/// Describes a client that did nothing by which a rule could be judged.
-fn unjudged(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
+/// Describes a client that has never connected.
+fn absent(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
     (!has_connected(&evidence.wire)).then(|| no_output(evidence, feed))
+}
+
+/// Describes what a client has not done by which a rule could be judged, with its end.
+fn mute(not_shown: Option<String>, evidence: &Evidence) -> Option<String> {
+    not_shown.map(|text| format!("{text}; {}", end_description(evidence)))
 }
 
 /// Describes what is wrong with the messages of the output besides their order, if anything is.
 fn lacking(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
-    let mut unordered = feed.clone();
-    unordered.differences.out_of_order = None;
-    incomplete(evidence, &unordered)
+    let unordered = FeedDifferences { out_of_order: None, ..feed.differences.clone() };
+    different(evidence, feed, &unordered)
 }
 
 /// Describes what is wrong with the messages of the output, if anything is.
 fn incomplete(evidence: &Evidence, feed: &FeedEvidence) -> Option<String> {
-    let differences = &feed.differences;
+    different(evidence, feed, &feed.differences)
+}
+
+/// Describes these differences, or an output that cannot be read.
+fn different(
+    evidence: &Evidence,
+    feed: &FeedEvidence,
+    differences: &FeedDifferences,
+) -> Option<String> {
     match &feed.output {
         ClientOutput::None | ClientOutput::Unclear { .. } | ClientOutput::Foreign { .. } => {
             Some(no_output(evidence, feed))
@@ -103,7 +153,10 @@ fn no_output(evidence: &Evidence, feed: &FeedEvidence) -> String {
         ClientOutput::Unclear { name, why } | ClientOutput::Foreign { name, why, .. } => {
             format!("{name} has no readable messages: {why}")
         }
-        _ => "no output".to_owned(),
+        ClientOutput::Found { name, rows, .. } if rows.rows.is_empty() => {
+            format!("{name} has no messages")
+        }
+        ClientOutput::None | ClientOutput::Found { .. } => "no output".to_owned(),
     };
     match evidence.process.ended {
         ProcessEnd::Exited(0) => what,
@@ -151,15 +204,18 @@ fn observations(
         "2 order",
         order.map(|(seq, before)| format!("its output is not in order: {seq} is after {before}")),
     );
-    for rule in soup::rules::SoupRule::ALL {
+    for rule in SoupRule::ALL {
         if condition != FeedCondition::Soup(rule) {
             add(rule.expected(), rule.broken(evidence));
         }
     }
-    for rule in mold::rules::MoldRule::ALL {
+    for rule in MoldRule::ALL {
         if condition != FeedCondition::Mold(rule) {
             add(rule.expected(), rule.broken(evidence));
         }
     }
     observations
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,18 +5,21 @@
 //! Nobody has to tell which column has what: a payload is recognised because the tape has it.
 
 use crate::grade::feeds::tape::FeedTape;
+use crate::grade::feeds::traces;
 use crate::grade::observe::evidence::ClientOutput;
 use crate::grade::observe::fields::plain;
-use crate::grade::observe::output_finder;
+use crate::grade::observe::output_finder::{self, STDOUT};
 use crate::grade::observe::rows::OUTPUT_MAX;
 use crate::grade::run::workdir::CaseWorkdir;
 use feed::base::seq::Seq;
 use serde_json::Value;
-use std::path::Path;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Maximum number of messages that are read; further ones are left out.
 const ROWS_MAX: usize = 200_000;
+/// Maximum number of messages that are compared with the beginnings of those on the tape.
+const RESEMBLING_MAX: usize = 1000;
 /// Maximum depth of objects and arrays around the messages.
 const DEPTH_MAX: u32 = 4;
 
@@ -56,42 +59,98 @@ pub(crate) struct FeedRows {
     pub(crate) shape: &'static str,
 }
 
-/// Finds and reads the output: the named file, or else the best of the new and changed files and
-/// the standard output. `began` is the time of day at which the exchange started.
-pub(crate) fn find(
-    workdir: &CaseWorkdir,
-    named: Option<&Path>,
-    stdout: &[u8],
-    began: SystemTime,
-    tape: &FeedTape,
-) -> ClientOutput<FeedRows> {
-    let printed = || output("stdout".to_owned(), read(stdout, tape), None);
-    let of_file = |path: &Path, written: Option<SystemTime>| {
-        let shown = path.strip_prefix(workdir.path()).unwrap_or(path).to_string_lossy();
-        let bytes = output_finder::file(path).map_err(|error| error.to_string());
-        let written = written.and_then(|time| time.duration_since(began).ok());
-        output(plain(&shown), bytes.and_then(|bytes| read(&bytes, tape)), written)
-    };
-    match named {
-        Some(name) if name == Path::new("-") => printed(),
-        Some(name) => workdir.written_file(name).map_or(ClientOutput::None, |path| {
-            let written = path.metadata().and_then(|about| about.modified()).ok();
-            of_file(&path, written)
-        }),
-        None => {
-            let files = workdir.changed_files();
-            let files = files.into_iter().map(|(path, written)| of_file(&path, written));
-            let all = std::iter::once(printed()).chain(files);
-            let best = all.max_by_key(|output| rank(output, tape));
-            best.filter(|best| rank(best, tape) > Rank::default()).unwrap_or(ClientOutput::None)
+/// Place of an output.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Folder in which the client ran.
+    pub(crate) workdir: &'a CaseWorkdir,
+    /// Output that the user has named, if any.
+    pub(crate) named: Option<&'a Path>,
+    /// Standard output of the client.
+    pub(crate) stdout: &'a [u8],
+    /// Time of day at which the exchange started.
+    pub(crate) began: SystemTime,
+    /// Name of the output in an earlier case, if one is known.
+    pub(crate) earlier: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// Finds and reads the output: the named file, or else the best of the new and changed files
+    /// and the standard output.
+    pub(crate) fn read(self, tape: &FeedTape) -> ClientOutput<FeedRows> {
+        let of = |(name, bytes, written): (String, Result<Vec<u8>, String>, _)| {
+            output(name, bytes.and_then(|bytes| read(&bytes, tape)), written)
+        };
+        if self.named.is_some() {
+            return self.candidates().map(of).next().unwrap_or(ClientOutput::None);
         }
+        let best = self.candidates().map(of).max_by_key(|output| rank(output, tape));
+        best.filter(|best| rank(best, tape) > Rank::default()).unwrap_or(ClientOutput::None)
+    }
+
+    /// Finds and reads the output. If it has no message in a known form, it is searched for
+    /// messages in any other.
+    pub(crate) fn judged(self, tape: &FeedTape) -> ClientOutput<FeedRows> {
+        let found = self.read(tape);
+        let is_read = match &found {
+            ClientOutput::Found { rows, .. } => resembles(rows, tape),
+            _ => false,
+        };
+        if is_read || rank(&found, tape).0 > 0 {
+            return found;
+        }
+        // What a client prints is only a log if it writes a file.
+        let name = found.name().unwrap_or(STDOUT);
+        if self.named.is_none() && self.earlier.is_some_and(|earlier| earlier != name) {
+            return found;
+        }
+        let bytes = self.candidates().find(|(candidate, ..)| candidate == name);
+        let bytes = bytes.and_then(|(_, bytes, _)| bytes.ok());
+        let Some(trace) = bytes.and_then(|bytes| traces::find(&bytes, tape)) else { return found };
+        let (why, remedy) = trace.told();
+        ClientOutput::Foreign {
+            name: name.to_owned(),
+            why: why.to_owned(),
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    /// Returns the name, the bytes and the time of the last write of everything that may be the
+    /// output.
+    fn candidates(
+        self,
+    ) -> impl Iterator<Item = (String, Result<Vec<u8>, String>, Option<Duration>)> {
+        let printed = || (STDOUT.to_owned(), Ok(self.stdout.to_vec()), None);
+        let (printed, files) = match self.named {
+            Some(name) if name == Path::new("-") => (Some(printed()), Vec::new()),
+            Some(name) => {
+                let written =
+                    |path: &PathBuf| path.metadata().and_then(|about| about.modified()).ok();
+                let path = self.workdir.written_file(name);
+                (None, path.map(|path| (written(&path), path)).into_iter().collect())
+            }
+            None => {
+                let files = self.workdir.changed_files();
+                (
+                    Some(printed()),
+                    files.into_iter().map(|(path, written)| (written, path)).collect(),
+                )
+            }
+        };
+        let file = move |(written, path): (Option<SystemTime>, PathBuf)| {
+            let shown = path.strip_prefix(self.workdir.path()).unwrap_or(&path).to_string_lossy();
+            let bytes = output_finder::file(&path).map_err(|error| error.to_string());
+            let written = written.and_then(|time| time.duration_since(self.began).ok());
+            (plain(&shown), bytes, written)
+        };
+        printed.into_iter().chain(files.into_iter().map(file))
     }
 }
 
 fn output(
     name: String,
     rows: Result<FeedRows, String>,
-    written: Option<std::time::Duration>,
+    written: Option<Duration>,
 ) -> ClientOutput<FeedRows> {
     match rows {
         Ok(rows) => ClientOutput::Found { name, rows, written },
@@ -108,7 +167,7 @@ fn rank(output: &ClientOutput<FeedRows>, tape: &FeedTape) -> Rank {
     match output {
         ClientOutput::None => Rank::default(),
         // What a client prints is a log unless it has messages.
-        ClientOutput::Unclear { name, .. } if name == "stdout" => Rank::default(),
+        ClientOutput::Unclear { name, .. } if name == STDOUT => Rank::default(),
         ClientOutput::Unclear { name, .. } | ClientOutput::Foreign { name, .. } => {
             (0, 1, is_output(name))
         }
@@ -140,13 +199,28 @@ pub(crate) fn read(bytes: &[u8], tape: &FeedTape) -> Result<FeedRows, String> {
     };
     let shapes = [text, lengths(bytes)].into_iter().flatten();
     // Fields of JSON have names; whatever else has no message of the tape is something else.
-    let is_output = |rows: &FeedRows| known(rows) > 0 || rows.shape.contains("JSON");
+    let is_output =
+        |rows: &FeedRows| known(rows) > 0 || rows.shape.contains("JSON") || resembles(rows, tape);
     let best = shapes.max_by_key(|rows| (known(rows), is_output(rows))).filter(is_output);
     best.ok_or_else(|| {
         "neither messages behind 16-bit lengths, nor JSON or columns with a payload of the tape in \
          hex, in Base64 or as text"
             .to_owned()
     })
+}
+
+/// Returns whether rows begin like messages of the tape. A client that takes a read for a message
+/// writes what is behind a message, too, and another one only a part of it.
+fn resembles(rows: &FeedRows, tape: &FeedTape) -> bool {
+    let last = tape.last().min(traces::MESSAGES_MAX);
+    let messages: Vec<&[u8]> = (1..=last).filter_map(|seq| tape.message(seq)).collect();
+    let begins_like = |row: &&FeedRow| {
+        messages.iter().any(|message| {
+            let least = message.len().min(row.content.len());
+            least >= traces::PAYLOAD_MIN && row.content[..least] == message[..least]
+        })
+    };
+    rows.rows.iter().take(RESEMBLING_MAX).any(|row| begins_like(&row))
 }
 
 /// Reads messages behind lengths of two bytes; the last one may be cut off.
@@ -401,6 +475,20 @@ mod tests {
         assert_eq!(rows(text.as_bytes()), [(Some(1), Some(1)), (Some(2), None)]);
         let text = "1,5300016f6e65\n2,\n3,zz\n";
         assert_eq!(rows(text.as_bytes()), [(Some(1), Some(1)), (Some(3), None)]);
+    }
+
+    #[test]
+    fn rows_that_begin_like_messages_are_an_output() {
+        let tape =
+            FeedTape::new(vec![b"S-message one".to_vec(), b"R-message two".to_vec()], vec![]);
+        let behind = b"\x00\x14S-message one\x00\x0eSR-me";
+        for row in [&behind[..], b"\x00\x09S-message"] {
+            let found = read(row, &tape).unwrap();
+            assert_eq!((found.rows.len(), found.shape), (1, "messages behind their lengths"));
+        }
+        for row in [&b"\x00\x04S-me"[..], b"\x00\x14X-message one\x00\x0eSR-me"] {
+            assert!(read(row, &tape).is_err(), "{row:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::grade::cases::{Case, Requirement};
 use crate::grade::feeds::advice::{self, FeedAdvice};
 use crate::grade::feeds::protocol::GradedProtocol;
+use crate::grade::feeds::tape::CaseTape;
 use crate::grade::feeds::{mold, soup};
+use crate::grade::run::exchange_host::resolve;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -16,10 +18,11 @@ fn table<'a>(page: &'a str, name: &str) -> &'a str {
 }
 
 fn cases(all: &[Case]) -> String {
-    let mut text = String::from("| case | | what happens | passes if |\n|---|---|---|---|\n");
+    let mut text = String::from("| case | | what happens | why |\n|---|---|---|---|\n");
     for case in all {
         let (severity, passes) = (case.severity.as_str(), case.passes.sentence());
-        let _ = writeln!(text, "| `{}` | {severity} | {} | {passes} |", case.id, case.about());
+        let (id, about, why) = (case.id, case.about(), case.why);
+        let _ = writeln!(text, "| `{id}` | {severity} | {about}. *Passes if:* {passes}. | {why} |");
     }
     text
 }
@@ -66,6 +69,33 @@ fn every_cause_has_advice_in_whole_sentences_and_every_advice_a_cause() {
             assert!(fix.starts_with(char::is_uppercase) && fix.ends_with('.'), "{id}");
             assert!(!fix.contains(". ") && fix.len() <= 200, "{id}: {} characters", fix.len());
         }
+    }
+}
+
+/// Asserts that the exchange can play each case, and that equal messages hide no mistake.
+pub(crate) fn assert_playable(cases: &[Case]) {
+    let ids: BTreeSet<&str> = cases.iter().map(|case| case.id).collect();
+    assert_eq!(ids.len(), cases.len());
+    for case in cases {
+        let setup = case.exchange_setup.unwrap();
+        let resolved = resolve(&setup, 1).unwrap();
+        assert!(resolved.protocols().contains(setup.protocol.on_the_wire()), "{}", case.id);
+        let tape = CaseTape::open(setup.protocol, Some(&resolved)).unwrap();
+        let CaseTape::Messages(tape) = tape else { panic!("{}", case.id) };
+        // Messages are found by their content.
+        let is_unique =
+            (1..=tape.last()).all(|seq| tape.places(tape.message(seq).unwrap()).len() == 1);
+        assert!(is_unique || setup.scenario == "soup-lengths", "{}", case.id);
+    }
+}
+
+/// Asserts that each case has a reason of its own, which is one sentence.
+pub(crate) fn assert_reasons(cases: &[Case]) {
+    let reasons: BTreeSet<&str> = cases.iter().map(|case| case.why).collect();
+    assert_eq!(reasons.len(), cases.len(), "a reason stands twice");
+    for why in reasons {
+        let is_sentence = why.starts_with(char::is_uppercase) && why.ends_with('.');
+        assert!(is_sentence && !why.contains(". ") && !why.contains('|'), "{why}");
     }
 }
 

@@ -214,9 +214,11 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
         return;
     };
     let Some(shown) = &first.shown else { return };
+    let is_mold = shown.evidence.wire.mold.is_some();
+    let what = if is_mold { "it opened no port of a line" } else { "it made no connection" };
     let _ = writeln!(
         text,
-        "\n{} it made no connection; {}",
+        "\n{} {what}; {}",
         paint.bold("the client could not be graded:"),
         end_description(&shown.evidence)
     );
@@ -224,6 +226,17 @@ fn absent(text: &mut String, outcomes: &[CaseOutcome], setup: &AttemptSetup, pai
         let _ = writeln!(text, "    stderr    {line}");
     }
     let _ = match setup.port {
+        Some(port) if is_mold => writeln!(
+            text,
+            "The client must receive datagrams on 127.0.0.1, port {port}. If it can be told its \
+             port, put {{port}}\nin its command, or use --port any and read BETACREW_PORT"
+        ),
+        None if is_mold => writeln!(
+            text,
+            "The client must receive datagrams on {{port}} of {{host}}, which it takes from its \
+             command, or on\nBETACREW_PORT of its environment. A client that joins a group takes \
+             {{group}}. If its port is fixed,\nuse --port 30001"
+        ),
         Some(port) => writeln!(
             text,
             "The client must connect to 127.0.0.1 or localhost, port {port}. If it can be told \

@@ -2,9 +2,9 @@
 
 use crate::error::Failure;
 use crate::grade::cases::Case;
-use crate::grade::feeds;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::mold::sockets::Delivery;
+use crate::grade::feeds::output::Place;
 use crate::grade::feeds::protocol::GradedProtocol;
 use crate::grade::feeds::tape::CaseTape;
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
@@ -154,7 +154,14 @@ pub(crate) fn run(
             Evidence::new(tape, wire, finished, output)
         }
         CaseTape::Messages(tape) => {
-            let output = feeds::output::find(&workdir, named, stdout, began, &tape);
+            let earlier = shared.output_name.get().map(String::as_str);
+            let place = Place { workdir: &workdir, named, stdout, began, earlier };
+            let output = place.judged(&tape);
+            if let ClientOutput::Found { name, rows, .. } = &output
+                && !rows.rows.is_empty()
+            {
+                let _ = shared.output_name.set(name.clone());
+            }
             Evidence::of_feed(wire, finished, FeedEvidence::new(tape, output))
         }
     }))

@@ -169,13 +169,8 @@ impl ExchangeHost {
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
             Some(resolved) if protocol != Protocol::Betacrew => {
-                let seed = resolved.scenario.seed;
-                let mock = MockExchange::new(resolved.tape.open(seed)?, resolved.scenario.clone());
-                let mock = match &resolved.next {
-                    Some(next) => mock.with_next_tape(next.open(seed)?),
-                    None => mock,
-                };
-                let recorder = WireRecorder::new(mock, Arc::clone(&activity));
+                let tape = resolved.tape.open(resolved.scenario.seed)?;
+                let recorder = WireRecorder::new(mock(resolved, tape)?, Arc::clone(&activity));
                 Some(serve_in_thread(listeners, recorder.ordered(order), &stop))
             }
             Some(resolved) => {
@@ -196,7 +191,7 @@ impl ExchangeHost {
         let tape = resolved.tape.open(resolved.scenario.seed)?;
         let log = MoldLog::new(Session(tape.session().padded()), tape.last(), ports);
         let options = LineOptions { flush: FLUSH, lead: LEAD, ..LineOptions::default() };
-        let mock = MockExchange::new(tape, resolved.scenario.clone());
+        let mock = mock(resolved, tape)?;
         let mock = sockets.iter().fold(mock, |mock, _| mock.with_line(options));
         let activity = Arc::<WireActivity>::default();
         let recorder = WireRecorder::new(mock, Arc::clone(&activity)).with_lines(log);
@@ -250,6 +245,15 @@ impl Drop for ExchangeHost {
     fn drop(&mut self) {
         self.stop.stop();
     }
+}
+
+/// Returns an exchange of messages, with the session that follows in the scenario.
+fn mock(resolved: &ResolvedScenario, tape: AnyTape) -> Result<MockExchange<AnyTape>, Failure> {
+    let mock = MockExchange::new(tape, resolved.scenario.clone());
+    Ok(match &resolved.next {
+        Some(next) => mock.with_next_tape(next.open(resolved.scenario.seed)?),
+        None => mock,
+    })
 }
 
 /// Serves an exchange in a thread of its own until `stop`, and returns what the recorder noted.

@@ -1,8 +1,8 @@
 //! Watch over a running client: whether there is any use in waiting longer.
 
 use crate::grade::cases::Case;
-use crate::grade::feeds;
 use crate::grade::feeds::evidence::FeedEvidence;
+use crate::grade::feeds::output::Place;
 use crate::grade::feeds::tape::CaseTape;
 use crate::grade::judge::compare::Differences;
 use crate::grade::observe::evidence::ClientOutput;
@@ -155,7 +155,8 @@ impl ClientWatch<'_> {
                 }
             }
             CaseTape::Messages(tape) => {
-                let output = feeds::output::find(self.workdir, named, &printed, began, tape);
+                let (workdir, stdout) = (self.workdir, &printed[..]);
+                let output = Place { workdir, named, stdout, began, earlier }.read(tape);
                 let is_found = matches!(output, ClientOutput::Found { .. });
                 is_found && FeedEvidence::new(tape.clone(), output).differences.is_complete()
             }

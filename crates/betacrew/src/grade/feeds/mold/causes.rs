@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Time before the end of a client from which on a datagram may not have been read.
 const UNREAD: Duration = Duration::from_millis(50);
 
+/// Minimum silence of a line that a client should take for its end: heartbeats come each second.
+const SILENCE_MIN: Duration = Duration::from_secs(3);
+
 /// Evidence of a run.
 struct Run<'a> {
     evidence: &'a Evidence,
@@ -38,6 +41,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash", crash),
     ("heartbeat-as-message", heartbeat_as_message),
     ("end-as-count", end_as_count),
+    ("other-session-kept", next_session_kept),
     ("damaged-kept", damaged_kept),
     ("end-believed", end_believed),
     ("stops-in-silence", stops_in_silence),
@@ -66,8 +70,11 @@ const END_CAUSES: &[(&str, CauseFinder)] = &[
 ];
 
 /// Causes of failures in which the client should have reported an incomplete recording.
-const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] =
-    &[("never-gives-up", never_gives_up), ("always-zero", always_zero)];
+const EXIT_CODE_CAUSES: &[(&str, CauseFinder)] = &[
+    ("never-gives-up", never_gives_up),
+    ("waits-in-silence", waits_in_silence),
+    ("always-zero", always_zero),
+];
 
 /// Returns the likely cause of a run's failure.
 pub(crate) fn cause(
@@ -85,13 +92,15 @@ pub(crate) fn cause(
     let answered = set(&mut log.answered());
     let run = Run { evidence, feed, log, gaps: log.gaps(), requested, answered };
     let is_complete = evidence.has_output() && feed.differences.is_complete();
-    let known: &[(&str, CauseFinder)] = match condition {
-        FeedCondition::Mold(MoldRule::OtherSession) => {
-            &[("other-session-kept", other_session_kept)]
-        }
+    let broken = match condition {
+        FeedCondition::Mold(rule) => Some(rule).filter(|rule| rule.broken(evidence).is_some()),
+        _ => None,
+    };
+    let known: &[(&str, CauseFinder)] = match (broken, condition) {
+        (Some(MoldRule::OtherSession), _) => &[("other-session-kept", other_session_kept)],
         // Another broken rule explains itself.
-        FeedCondition::Mold(_) => return None,
-        FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
+        (Some(_), _) => return None,
+        (None, FeedCondition::ReportsFailure) if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
         _ => MESSAGE_CAUSES,
     };
@@ -171,14 +180,13 @@ fn heartbeat_as_message(run: &Run<'_>) -> Option<String> {
 /// Detects that a client expects 65,535 messages of the end of the session.
 fn end_as_count(run: &Run<'_>) -> Option<String> {
     let last = run.feed.tape.last();
-    let beyond = run.log.events.iter().any(|event| match &event.what {
-        MoldEventKind::Requested(RequestKind::Wrong(what)) => {
-            what.contains("messages from")
-                && run.log.ended_at().is_some_and(|ended| ended <= event.at)
-        }
-        _ => false,
+    let ended = run.log.ended_at()?;
+    let beyond = run.log.events.iter().any(|event| {
+        let is_beyond = matches!(event.what, MoldEventKind::Requested(RequestKind::Beyond(_)));
+        is_beyond && ended <= event.at
     });
-    beyond.then(|| {
+    // A damaged datagram may have any sequence, which a client may believe.
+    (beyond && !run.has_damaged()).then(|| {
         format!(
             "it requests messages above {last}, the last one: a count of 65,535 is the end of the \
              session, not a number of messages"
@@ -430,6 +438,16 @@ fn other_session_kept(run: &Run<'_>) -> Option<String> {
         .map(|text| text + ": compare the session of each datagram with that of the first")
 }
 
+/// Detects messages of the session that follows on the line.
+fn next_session_kept(run: &Run<'_>) -> Option<String> {
+    let tape = &run.feed.tape;
+    run.feed.differences.foreign.iter().any(|row| tape.is_of_next_session(row)).then(|| {
+        "it writes messages of the session that follows on the line: compare the session of each \
+         datagram with that of the first"
+            .to_owned()
+    })
+}
+
 fn never_gives_up(run: &Run<'_>) -> Option<String> {
     let unanswered = run.requested.ranges().iter().find(|range| !run.answered.covers(**range))?;
     run.was_killed().then(|| {
@@ -437,6 +455,28 @@ fn never_gives_up(run: &Run<'_>) -> Option<String> {
             "it requested message {} until it was killed, and no answer came: give a message up \
              after some tries",
             unanswered.first()
+        )
+    })
+}
+
+/// Detects a client that waits for a line which has nothing of the session any more.
+fn waits_in_silence(run: &Run<'_>) -> Option<String> {
+    let is_of_session = |what: &MoldEventKind| {
+        matches!(
+            what,
+            MoldEventKind::Sent(
+                DatagramKind::Messages(_) | DatagramKind::Heartbeat(_) | DatagramKind::End(_)
+            )
+        )
+    };
+    let heard = run.log.events.iter().rev().find(|event| is_of_session(&event.what))?;
+    let silence = run.evidence.process.took.saturating_sub(heard.at);
+    // A client that nothing can wake any more is killed early.
+    let is_long = silence > SILENCE_MIN || run.evidence.process.was_stuck();
+    (run.was_killed() && run.log.ended_at().is_none() && is_long).then(|| {
+        format!(
+            "nothing of the session arrived after {}, not even heartbeats, and it went on waiting",
+            took(heard.at)
         )
     })
 }

@@ -51,6 +51,8 @@ pub(crate) enum DatagramKind {
 pub(crate) enum RequestKind {
     /// Request for messages of the session.
     Messages(SeqRange),
+    /// Request for messages of which some are behind the last one.
+    Beyond(SeqRange),
     /// Request that no server answers, described as a noun.
     Wrong(String),
 }
@@ -117,9 +119,10 @@ impl MoldLog {
             )),
             Ok(request) => match SeqRange::counted(request.sequence, request.count.into()) {
                 Some(range) if range.last() <= self.last => RequestKind::Messages(range),
-                _ => RequestKind::Wrong(format!(
-                    "a request for {} messages from {}, and the session has {}",
-                    request.count, request.sequence, self.last
+                Some(range) => RequestKind::Beyond(range),
+                None => RequestKind::Wrong(format!(
+                    "a request for {} messages from {}, which are none",
+                    request.count, request.sequence
                 )),
             },
         }

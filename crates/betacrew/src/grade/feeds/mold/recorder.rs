@@ -4,7 +4,7 @@
 //! table of sockets does; a line sends nothing before the client has a socket on its port, because
 //! a client may take long to start. Elsewhere the line begins after a fixed time.
 
-use crate::grade::feeds::mold::log::MoldEventKind;
+use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind};
 use crate::grade::observe::recorder::WireRecorder;
 use feed::exchange::Exchange;
 use feed::exchange::datagrams::{DatagramBatch, DatagramLines};
@@ -71,7 +71,8 @@ impl<E: Exchange> WireRecorder<E> {
             return;
         };
         self.joining.lines += 1;
-        if has_socket(port) == Some(true) {
+        // Where the system does not tell, the client is taken to listen to every line.
+        if has_socket(port) != Some(false) {
             self.add_mold(now, line, MoldEventKind::Joined);
         }
     }
@@ -83,30 +84,25 @@ impl<E: Exchange> WireRecorder<E> {
         }
     }
 
-    /// Notes the datagrams of a batch behind the first `before`.
-    fn add_batch(&mut self, now: Duration, line: usize, out: &DatagramBatch, answers: Answers) {
-        let Some(mold) = &mut self.log.mold else { return };
-        let (before, wrap): (usize, fn(_) -> MoldEventKind) = match answers {
-            Answers::No { before } => (before, MoldEventKind::Sent),
-            Answers::Yes { before } => (before, MoldEventKind::Answered),
-        };
-        for (_, datagram) in out.iter().skip(before) {
+    /// Notes the datagrams that a line has sent.
+    fn add_datagrams<'a>(
+        &mut self,
+        now: Duration,
+        line: usize,
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        event: fn(DatagramKind) -> MoldEventKind,
+    ) {
+        for datagram in datagrams {
+            let Some(mold) = &self.log.mold else { return };
             let kind = mold.kind_of(datagram);
-            mold.add(now, line, wrap(kind));
-        }
-        if out.len() > before {
-            self.activity.touch(now);
+            self.add_mold(now, line, event(kind));
         }
     }
 }
 
-/// Kind of the datagrams of a batch behind the first ones.
-#[derive(Clone, Copy)]
-enum Answers {
-    /// Datagrams of the line.
-    No { before: usize },
-    /// Answers of the line's request server.
-    Yes { before: usize },
+/// Returns the datagrams of a batch behind the first `before`.
+fn behind(batch: &DatagramBatch, before: usize) -> impl Iterator<Item = &[u8]> {
+    batch.iter().skip(before).map(|(_, datagram)| datagram)
 }
 
 impl<E: Exchange> DatagramLines for WireRecorder<E> {
@@ -122,7 +118,7 @@ impl<E: Exchange> DatagramLines for WireRecorder<E> {
         if let Some(lines) = self.inner.lines() {
             lines.send_due(line, out, now);
         }
-        self.add_batch(now, line, out, Answers::No { before });
+        self.add_datagrams(now, line, behind(out, before), MoldEventKind::Sent);
     }
 
     fn receive_request(
@@ -142,7 +138,7 @@ impl<E: Exchange> DatagramLines for WireRecorder<E> {
         if let Some(lines) = self.inner.lines() {
             lines.receive_request(line, client, request, out, now);
         }
-        self.add_batch(now, line, out, Answers::Yes { before });
+        self.add_datagrams(now, line, behind(out, before), MoldEventKind::Answered);
     }
 
     fn send_late_answers(&mut self, line: usize, out: &mut DatagramBatch, now: Duration) {
@@ -153,7 +149,7 @@ impl<E: Exchange> DatagramLines for WireRecorder<E> {
         if let Some(lines) = self.inner.lines() {
             lines.send_late_answers(line, out, now);
         }
-        self.add_batch(now, line, out, Answers::Yes { before });
+        self.add_datagrams(now, line, behind(out, before), MoldEventKind::Answered);
     }
 
     fn line_deadline(&mut self, line: usize) -> Option<Duration> {

@@ -48,6 +48,19 @@ impl MoldRule {
         }
     }
 
+    /// Describes what a client has not done by which the rule could be judged, as a clause; `None`
+    /// if it has.
+    pub(crate) fn not_shown(self, evidence: &Evidence) -> Option<String> {
+        let log = evidence.wire.mold.as_ref()?;
+        let asks = (0..log.ports.len()).any(|line| log.asks(line));
+        match self {
+            Self::LegalRequests | Self::OnlyMissing | Self::NoStorm if !asks => {
+                Some("it sent no request".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Describes how a client breaks the rule, as a clause; `None` if it does not.
     pub(crate) fn broken(self, evidence: &Evidence) -> Option<String> {
         let log = evidence.wire.mold.as_ref()?;
@@ -56,6 +69,11 @@ impl MoldRule {
                 MoldEventKind::Requested(RequestKind::Wrong(what)) => {
                     Some(format!("it sends {what}"))
                 }
+                MoldEventKind::Requested(RequestKind::Beyond(range)) => Some(format!(
+                    "it sends {}, and the session has {}",
+                    beyond(*range),
+                    log.last_seq()
+                )),
                 _ => None,
             }),
             Self::OnlyMissing => needless(log),
@@ -64,6 +82,11 @@ impl MoldRule {
             Self::OtherSession => other_session(evidence, log),
         }
     }
+}
+
+/// Returns a request for messages that do not exist as a noun.
+pub(crate) fn beyond(range: SeqRange) -> String {
+    format!("a request for {} messages from {}", range.len(), range.first())
 }
 
 /// Describes messages of the output that came only under the name of another session.
@@ -124,16 +147,11 @@ fn storm(log: &MoldLog) -> Option<String> {
 
 /// Describes that no dropped message at the end was requested before the end was announced.
 fn late_tail(log: &MoldLog) -> Option<String> {
-    let heartbeat = log.events.iter().find_map(|event| match event.what {
-        MoldEventKind::Sent(DatagramKind::Heartbeat(next)) => {
-            let has_tail = log.gaps().at_or_after(1).is_some() && next == log.last_seq() + 1;
-            has_tail.then_some(event.at)
-        }
-        _ => None,
-    })?;
+    let gaps = log.gaps();
+    let tail = gaps.ranges().last().copied().filter(|range| range.last() == log.last_seq())?;
+    let shows = MoldEventKind::Sent(DatagramKind::Heartbeat(log.last_seq() + 1));
+    let heartbeat = log.events.iter().find(|event| event.what == shows)?.at;
     let ended = log.ended_at().unwrap_or(Duration::MAX);
-    let tail =
-        log.gaps().ranges().last().copied().filter(|range| range.last() == log.last_seq())?;
     let in_time = log.requested().any(|(at, range)| at < ended && range.intersect(tail).is_some());
     (!in_time).then(|| {
         format!(

@@ -1,6 +1,7 @@
 //! Timeline of a run in MoldUDP64.
 
 use crate::grade::feeds::mold::log::{DatagramKind, MoldEventKind, MoldLog, RequestKind};
+use crate::grade::feeds::mold::rules::beyond;
 use crate::grade::report::timeline::{SentBy, TimelineLine};
 use feed::base::seq::{Seq, SeqRange};
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ pub(crate) fn timeline(log: &MoldLog) -> Vec<TimelineLine> {
             MoldEventKind::Joined => put(SentBy::Client, "has opened the line's port".to_owned()),
             MoldEventKind::Requested(RequestKind::Messages(range)) => {
                 put(SentBy::Client, format!("requests {}", messages(*range)));
+            }
+            MoldEventKind::Requested(RequestKind::Beyond(range)) => {
+                put(SentBy::Client, format!("sends {}, which do not exist", beyond(*range)));
             }
             MoldEventKind::Requested(RequestKind::Wrong(what)) => {
                 put(SentBy::Client, format!("sends {what}"));

@@ -31,6 +31,8 @@ const LOGIN_FORM: Requirement = at(
 );
 const LOGIN_FIRST: Requirement =
     at("Login", "Send the login request first, once a connection, and only packets of a client.");
+const SAME_USER: Requirement =
+    at("Login", "Send the same user and the same password in each login.");
 const ACCEPTED: Requirement =
     at("Login", "Count messages from the sequence of the acceptance, not from the one requested.");
 const REJECTED: Requirement =
@@ -54,6 +56,8 @@ const EXIT_CODE: Requirement = at(
     "End",
     "Report by the exit code whether the session is recorded up to its end: 0 only then.",
 );
+
+const LOGOUT: Requirement = at("End", "Do not log out before the end of the session.");
 
 /// Returns a setup that plays a built-in scenario on a tape of few messages.
 const fn play(scenario: &'static str) -> CaseSetup {
@@ -90,15 +94,7 @@ const fn case(
     exchange_setup: CaseSetup,
     passes: FeedCondition,
 ) -> Case {
-    Case {
-        id,
-        severity,
-        requirement,
-        exchange_setup: Some(exchange_setup),
-        passes: PassCondition::Feed(passes),
-        timeout_factor: 1,
-        why: "",
-    }
+    Case::new(id, severity, requirement, exchange_setup, PassCondition::Feed(passes))
 }
 
 /// Cases that usually take longer than a second, with their usual time in milliseconds.
@@ -106,110 +102,250 @@ pub(crate) const LONGER: &[(&str, u64)] = &[
     ("login/late", 2400),
     ("login/unanswered", 5500),
     ("login/unavailable", 5000),
+    ("login/never-available", 5000),
     ("heartbeats/of-the-client", 3700),
     ("heartbeats/of-the-exchange", 2600),
     ("heartbeats/none", 5600),
     ("breaks/again-and-again", 5700),
     ("breaks/other-session", 5000),
+    ("breaks/session-replaced", 5000),
     ("end/late", 1900),
     ("end/exchange-dies", 5000),
+    ("end/not-announced", 4500),
     ("conduct/legal-packets", 3700),
 ];
 
 /// All cases, each group in one piece, simple groups first.
-#[rustfmt::skip]
 pub(crate) const CASES: &[Case] = &[
-    case("basics/complete-stream", Must, ALL, apart("clean"), Complete),
-    case("basics/as-fast-as-possible", Must, FRAMES, play("clean"), Complete),
-    case("basics/long-session", Must, ALL, play("clean").on("itch:2000"), Complete),
-    case("basics/one-message", Must, ALL, apart("clean").on("itch:1"), Complete),
-
-    case("login/form", Should, LOGIN_FORM, apart("clean"), Soup(SoupRule::LoginForm)),
+    case("basics/complete-stream", Must, ALL, apart("clean"), Complete).because(
+        "A client that fails here fails everywhere; this case runs first, with each message \
+             in a read of its own.",
+    ),
+    case("basics/as-fast-as-possible", Must, FRAMES, play("clean"), Complete)
+        .because("On a fast network a read has many packets, or a part of one."),
+    case("basics/long-session", Must, ALL, play("clean").on("itch:2000"), Complete).because(
+        "Two thousand messages fill every buffer of a client, and show a fixed number of \
+             messages.",
+    ),
+    case("basics/one-message", Must, ALL, apart("clean").on("itch:1"), Complete)
+        .because("The shortest session: the end follows the first message."),
+    //
+    case("login/form", Should, LOGIN_FORM, apart("clean"), Soup(SoupRule::LoginForm)).because(
+        "Exchanges that follow the specification by the letter reject a login whose fields \
+             are padded otherwise.",
+    ),
     case("login/late", Must, LOGIN_WAIT, apart("soup-login-late"), Complete)
-        .with_double_timeout(),
+        .with_double_timeout()
+        .because("An exchange is busy at its opening, and answers a login after seconds."),
     case("login/unanswered", Should, LOGIN_WAIT, apart("soup-login-unanswered"), Complete)
-        .with_double_timeout(),
-    case("login/cut", Should, RESUME, apart("soup-login-cut"), Complete),
-    case("login/refused-once", Should, UNAVAILABLE, apart("soup-refused-once"), Complete),
-    case("login/not-authorized", Must, REJECTED, play("soup-not-authorized"), ReportsFailure),
-    case("login/not-authorized-once", Should, REJECTED, play("soup-not-authorized"),
-        Soup(SoupRule::FewLogins)),
-    case("login/unavailable", Should, UNAVAILABLE, play("soup-session-unavailable"),
-        Soup(SoupRule::FewLogins)),
-    case("login/accepted-twice", Should, ACCEPTED, apart("soup-login-twice"), Complete),
-    case("login/accepted-later", Must, ACCEPTED, apart("soup-accepted-later"), NothingWrong),
-
-    case("framing/pairs", Must, FRAMES, in_pieces("pairs"), Complete),
-    case("framing/one-write", Must, FRAMES, in_pieces("coalesced"), Complete),
-    case("framing/odd-pieces", Must, FRAMES, in_pieces("odd-pieces"), Complete),
-    case("framing/byte-by-byte", Must, FRAMES, in_pieces("byte-by-byte"), Complete),
-    case("framing/large", Must, FRAMES, play("clean").on("itch:1000"), Complete),
-
-    case("packets/debug", Must, SKIP, apart("soup-debug"), Complete),
-    case("packets/unsequenced", Must, SKIP, apart("soup-unsequenced"), Complete),
-    case("packets/empty-unsequenced", Must, SKIP, apart("soup-empty"), Complete),
-    case("packets/unknown-types", Should, SKIP, apart("soup-unknown-types"), Complete),
-    case("packets/largest", Should, ANY_LENGTH, apart("soup-largest"), Complete),
-    case("packets/any-length", Should, ANY_LENGTH,
-        CaseSetup { tape: None, ..play("soup-lengths") }, Complete),
-    case("packets/no-length", Should, NO_LENGTH, apart("soup-no-length"), Complete),
-
-    case("heartbeats/of-the-client", Must, BEATS, slow("clean"), Soup(SoupRule::Heartbeats)),
-    case("heartbeats/of-the-exchange", Must, PATIENCE, 
-        CaseSetup { tape: Some("itch:3"), pace: Some("16B/s"), ..apart("clean") }, Complete),
+        .with_double_timeout()
+        .because(
+            "A connection may be accepted by a machine whose exchange hangs; without a time limit \
+             the client waits for ever.",
+        ),
+    case("login/cut", Should, RESUME, apart("soup-login-cut"), Complete).because(
+        "A connection that ends before its login is answered says nothing about the user.",
+    ),
+    case("login/refused-once", Should, UNAVAILABLE, apart("soup-refused-once"), Complete)
+        .because("A session is often not available yet when a client is started early."),
+    case("login/not-authorized", Must, REJECTED, play("soup-not-authorized"), ReportsFailure)
+        .because(
+            "A wrong password stays wrong: the client must end, and say by its exit code that \
+             nothing is recorded.",
+        ),
+    case(
+        "login/not-authorized-once",
+        Should,
+        REJECTED,
+        play("soup-not-authorized"),
+        Soup(SoupRule::FewLogins),
+    )
+    .because("Exchanges lock users after some wrong passwords."),
+    case(
+        "login/unavailable",
+        Should,
+        UNAVAILABLE,
+        play("soup-session-unavailable"),
+        Soup(SoupRule::FewLogins),
+    )
+    .because("A client that logs in without a pause floods an exchange that is about to start."),
+    case(
+        "login/never-available",
+        Should,
+        EXIT_CODE,
+        play("soup-session-unavailable"),
+        ReportsFailure,
+    )
+    .with_double_timeout()
+    .because("If the session never comes, something must tell whoever started the client."),
+    case("login/accepted-twice", Should, ACCEPTED, apart("soup-login-twice"), Complete).because(
+        "An acceptance that is repeated must not set the count of messages back or forward.",
+    ),
+    case("login/accepted-later", Must, ACCEPTED, apart("soup-accepted-later"), NothingWrong)
+        .because(
+            "Each message that is numbered from the request instead of the acceptance has a wrong \
+             sequence.",
+        ),
+    //
+    case("framing/pairs", Must, FRAMES, in_pieces("pairs"), Complete).because(
+        "Two packets in one read are usual on a fast network, and rare on the machine of a \
+             developer.",
+    ),
+    case("framing/one-write", Must, FRAMES, in_pieces("coalesced"), Complete)
+        .because("Login, messages and end may all arrive in one read."),
+    case("framing/odd-pieces", Must, FRAMES, in_pieces("odd-pieces"), Complete).because(
+        "Reads of any length: half a length, a packet and a half, and everything between.",
+    ),
+    case("framing/byte-by-byte", Must, FRAMES, in_pieces("byte-by-byte"), Complete).because(
+        "The smallest reads: a client passes only if it never relies on the length of a read.",
+    ),
+    case("framing/large", Must, FRAMES, play("clean").on("itch:1000"), Complete).because(
+        "A stream that is larger than the buffer of a read is cut inside a packet, wherever \
+             the buffer ends.",
+    ),
+    //
+    case("packets/debug", Must, SKIP, apart("soup-debug"), Complete).because(
+        "Exchanges send debug text at any time; counted as a message, it shifts all sequences \
+             behind it.",
+    ),
+    case("packets/unsequenced", Must, SKIP, apart("soup-unsequenced"), Complete)
+        .because("Unsequenced messages look like messages, and have no sequence."),
+    case("packets/empty-unsequenced", Must, SKIP, apart("soup-empty"), Complete).because(
+        "A packet without a payload has the shortest length, which is easily taken for none.",
+    ),
+    case("packets/unknown-types", Should, SKIP, apart("soup-unknown-types"), Complete)
+        .because("Later versions add types; a client must live through them."),
+    case("packets/largest", Should, ANY_LENGTH, apart("soup-largest"), Complete).because(
+        "A length above 32,767 is negative in 16 bits with a sign, and larger than many \
+             buffers.",
+    ),
+    case(
+        "packets/any-length",
+        Should,
+        ANY_LENGTH,
+        CaseSetup { tape: None, ..play("soup-lengths") },
+        Complete,
+    )
+    .because("A message of no bytes has a sequence, too, and the longest one fills all 16 bits."),
+    case("packets/no-length", Should, NO_LENGTH, apart("soup-no-length"), Complete)
+        .because("No packet has a length of 0, so that the stream cannot be read any further."),
+    //
+    case("heartbeats/of-the-client", Must, BEATS, slow("clean"), Soup(SoupRule::Heartbeats))
+        .because("Exchanges close the connection of a client that is silent for 15 seconds."),
+    case(
+        "heartbeats/of-the-exchange",
+        Must,
+        PATIENCE,
+        CaseSetup { tape: Some("itch:3"), pace: Some("16B/s"), ..apart("clean") },
+        Complete,
+    )
+    .because("A quiet market sends heartbeats only, for minutes."),
     case("heartbeats/none", Should, PATIENCE, apart("soup-no-heartbeats"), Complete)
-        .with_double_timeout(),
-
-    case("breaks/inside-a-packet", Must, RESUME, apart("soup-cut-in-length"), Complete),
-    case("breaks/reset", Must, RESUME, apart("reset-in-stream"), Complete),
+        .with_double_timeout()
+        .because(
+            "A connection whose other end has vanished reports nothing; only missing heartbeats \
+             show it.",
+        ),
+    //
+    case("breaks/inside-a-packet", Must, RESUME, apart("soup-cut-in-length"), Complete).because(
+        "A connection may end inside a packet; the half must be dropped, and its message \
+             requested again.",
+    ),
+    case("breaks/reset", Must, RESUME, apart("reset-in-stream"), Complete).because(
+        "A reset raises an error in most languages, which must cost one connection and not \
+             the session.",
+    ),
     case("breaks/again-and-again", Should, RESUME, apart("soup-flaky"), Complete)
-        .with_double_timeout(),
-    case("breaks/restart", Should, RESUME, apart("restart"), Complete),
-    case("breaks/resume", Must, RESUME, apart("soup-cut-in-length"), Soup(SoupRule::Resume)),
-    case("breaks/accepted-earlier", Must, ACCEPTED, apart("soup-accepted-earlier"), Complete),
+        .with_double_timeout()
+        .because(
+            "A client that survives one break may still count its tries, or its messages, wrongly \
+             at the second.",
+        ),
+    case("breaks/restart", Should, RESUME, apart("restart"), Complete)
+        .because("While an exchange restarts, it refuses connections for a while."),
+    case("breaks/resume", Must, RESUME, apart("soup-cut-in-length"), Soup(SoupRule::Resume))
+        .because(
+            "A login from message 1 repeats a whole day, and a login without a session may be for \
+             the next day.",
+        ),
+    case(
+        "breaks/same-user",
+        Must,
+        SAME_USER,
+        apart("soup-cut-in-length"),
+        Soup(SoupRule::SameUser),
+    )
+    .because(
+        "A second login is often other code than the first, and an exchange rejects it if it \
+             lacks the password.",
+    ),
+    case("breaks/accepted-earlier", Must, ACCEPTED, apart("soup-accepted-earlier"), Complete)
+        .because("Messages that the client has already arrive again, under their own sequences."),
     case("breaks/other-session", Should, OTHER_SESSION, apart("session-changes"), NothingWrong)
-        .with_double_timeout(),
-
-    case("end/of-the-session", Must, END, apart("clean"), Ends),
-    case("end/late", Must, PATIENCE, apart("late-end"), Ends),
-    case("end/exit-code", Should, EXIT_CODE, apart("clean"), EndsWithZero),
-    case("end/no-login-behind", Should, END, apart("clean"), Soup(SoupRule::EndIsTheEnd)),
+        .with_double_timeout()
+        .because(
+            "Message 7 of another session is another message; numbered on, it spoils the \
+             recording unnoticed.",
+        ),
+    case("breaks/session-replaced", Should, EXIT_CODE, apart("session-changes"), ReportsFailure)
+        .with_double_timeout()
+        .because(
+            "If the exchange has gone on to another session, the rest of the first one never \
+             comes.",
+        ),
+    //
+    case("end/of-the-session", Must, END, apart("clean"), Ends)
+        .because("Whatever waits for the end of the day must get it."),
+    case("end/late", Must, PATIENCE, apart("late-end"), Ends)
+        .because("A market is quiet at its close; only the announcement ends a session."),
+    case("end/exit-code", Should, EXIT_CODE, apart("clean"), EndsWithZero)
+        .because("Scripts read the exit code, so success must be 0."),
+    case("end/no-login-behind", Should, END, apart("clean"), Soup(SoupRule::EndIsTheEnd)).because(
+        "A client that logs in again after the end records nothing, and may get the next \
+             session.",
+    ),
     case("end/exchange-dies", Should, EXIT_CODE, apart("dies"), ReportsFailure)
-        .with_double_timeout(),
-
-    case("conduct/legal-packets", Must, LOGIN_FIRST, slow("clean"), Soup(SoupRule::LegalPackets)),
+        .with_double_timeout()
+        .because(
+            "If the exchange is gone, the client must end, and say by its exit code that messages \
+             are missing.",
+        ),
+    case("end/not-announced", Should, EXIT_CODE, apart("reset-each-end"), ReportsFailure)
+        .with_double_timeout()
+        .because(
+            "A connection that ends without the announcement may hide further messages, so that \
+             this is no success.",
+        ),
+    //
+    case("conduct/legal-packets", Must, LOGIN_FIRST, slow("clean"), Soup(SoupRule::LegalPackets))
+        .because(
+            "Exchanges cut off a client that sends packets of an exchange, or a second login.",
+        ),
+    case("conduct/logout", Should, LOGOUT, apart("clean"), Soup(SoupRule::Logout)).because(
+        "A client that logs out early misses the rest, and an exchange reads nothing behind a \
+             logout request.",
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grade::run::exchange_host::resolve;
-    use feed::wire::Protocol;
-    use std::collections::BTreeSet;
+    use crate::grade::feeds::testing;
 
     const PAGE: &str = include_str!("../../../../../../docs/soup.md");
 
     #[test]
     fn every_requirement_is_a_sentence_of_the_page() {
-        crate::grade::feeds::testing::assert_requirements(PAGE, CASES);
+        testing::assert_requirements(PAGE, CASES);
     }
 
     #[test]
     fn every_scenario_can_be_played() {
-        let ids: BTreeSet<&str> = CASES.iter().map(|case| case.id).collect();
-        assert_eq!(ids.len(), CASES.len());
-        for case in CASES {
-            let setup = case.exchange_setup.unwrap();
-            let resolved = resolve(&setup, 1).unwrap();
-            assert!(resolved.protocols().contains(Protocol::Soup), "{}", case.id);
-            let tape = crate::grade::feeds::tape::CaseTape::open(setup.protocol, Some(&resolved));
-            let crate::grade::feeds::tape::CaseTape::Messages(tape) = tape.unwrap() else {
-                panic!("{}", case.id)
-            };
-            // Messages are found by their content, so that equal ones could hide a mistake.
-            let is_unique =
-                (1..=tape.last()).all(|seq| tape.places(tape.message(seq).unwrap()).len() == 1);
-            assert!(is_unique || setup.scenario == "soup-lengths", "{}", case.id);
-        }
+        testing::assert_playable(CASES);
+    }
+
+    #[test]
+    fn every_case_has_a_reason_of_its_own() {
+        testing::assert_reasons(CASES);
     }
 }

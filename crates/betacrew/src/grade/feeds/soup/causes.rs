@@ -6,7 +6,7 @@ use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
 use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
-use crate::grade::feeds::soup::rules::{SoupRule, conversations};
+use crate::grade::feeds::soup::rules::{SoupRule, conversations, ends_a_side};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// Time for which a client does nothing more before it counts as one that has given up.
 const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
+
+/// Number of connections in a row without a message after which a client should give up.
+const FRUITLESS_MAX: usize = 5;
 
 /// Evidence of a run, with the connections in their order.
 pub(super) struct Run<'a> {
@@ -34,6 +37,7 @@ type CauseFinder = fn(&Run<'_>) -> Option<String>;
 const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("from-the-end", from_the_end),
     ("crash", crash),
+    ("no-login", no_login),
     ("counts-others", counts_others),
     ("part-kept", part_kept),
     ("first-of-read", first_of_read),
@@ -41,9 +45,9 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("accepted-sequence-ignored", accepted_sequence_ignored),
     ("starts-over", starts_over),
     ("mixes-sessions", mixes_sessions),
+    ("no-length-ignored", no_length_ignored),
     ("gives-up", gives_up),
     ("waits-for-login", waits_for_login),
-    ("no-length-ignored", no_length_ignored),
     ("waits-in-silence", waits_in_silence),
     ("ends-early", ends_early),
     ("end-ignored", end_ignored),
@@ -72,13 +76,18 @@ pub(crate) fn cause(
     let is_complete = evidence.has_output()
         && feed.differences.is_complete()
         && feed.differences.out_of_order.is_none();
-    let known: &[(&str, CauseFinder)] = match condition {
-        FeedCondition::Soup(SoupRule::Heartbeats) => &[("no-heartbeats", no_heartbeats)],
-        FeedCondition::Soup(SoupRule::Resume) => &[("starts-over", restarts_numbering)],
-        FeedCondition::Soup(SoupRule::EndIsTheEnd) => &[("end-ignored", end_ignored)],
+    let broken = match condition {
+        FeedCondition::Soup(rule) => Some(rule).filter(|rule| rule.broken(evidence).is_some()),
+        _ => None,
+    };
+    let known: &[(&str, CauseFinder)] = match (broken, condition) {
+        (Some(SoupRule::Heartbeats), _) => &[("no-heartbeats", no_heartbeats)],
+        (Some(SoupRule::Resume), _) => &[("starts-over", restarts_numbering)],
+        (Some(SoupRule::EndIsTheEnd), _) => &[("end-ignored", end_ignored)],
+        (Some(SoupRule::Logout), _) => &[("ends-early", ends_early)],
         // Another broken rule explains itself.
-        FeedCondition::Soup(_) => return None,
-        FeedCondition::ReportsFailure if feed.differences.is_right() => EXIT_CODE_CAUSES,
+        (Some(_), _) => return None,
+        (None, FeedCondition::ReportsFailure) if feed.differences.is_right() => EXIT_CODE_CAUSES,
         _ if is_complete => END_CAUSES,
         _ => MESSAGE_CAUSES,
     };
@@ -117,24 +126,19 @@ impl Run<'_> {
     /// Returns whether the client ended its last connection before the exchange did, after its
     /// login was accepted.
     fn has_left(&self) -> bool {
-        if self.all.last().is_none_or(|soup| soup.accepted().is_none()) {
-            return false;
-        }
-        let conn = conversations(self.evidence).last().map(|(conn, _)| *conn);
-        let ends = self.evidence.wire.events.iter().find(|event| {
-            Some(event.conn) == conn
-                && matches!(
-                    event.what,
-                    WireEventKind::ClientEnded
-                        | WireEventKind::Finished
-                        | WireEventKind::Closed
-                        | WireEventKind::Reset
-                        | WireEventKind::ResetByExchange
-                )
-        });
-        ends.is_some_and(|end| {
-            matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
-        })
+        self.all.last().is_some_and(|soup| soup.accepted().is_some()) && self.ends_first()
+    }
+
+    /// Returns whether the client ended its last connection before the exchange did.
+    pub(super) fn ends_first(&self) -> bool {
+        let Some((last, soup)) = conversations(self.evidence).last().copied() else { return false };
+        let mut events = self.evidence.wire.events.iter();
+        let end = events.find(|event| event.conn == last && ends_a_side(&event.what));
+        // An exchange ends the connection at once when the client logs out.
+        soup.logged_out_at().is_some()
+            || end.is_some_and(|end| {
+                matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
+            })
     }
 
     /// Returns the time of the last event of the client or the exchange before the grader's kill.
@@ -151,6 +155,15 @@ fn messages(set: &SeqSet) -> String {
 
 fn crash(run: &Run<'_>) -> Option<String> {
     crashed(run.evidence, "")
+}
+
+/// Detects a client that connects and never logs in.
+fn no_login(run: &Run<'_>) -> Option<String> {
+    let has_logged_in = run.all.iter().any(|soup| soup.logins().next().is_some());
+    (!run.all.is_empty() && !has_logged_in).then(|| {
+        "it connected and sent no login request (type L): an exchange sends nothing before it"
+            .to_owned()
+    })
 }
 
 /// Detects a login with sequence 0, which asks for no earlier message.
@@ -356,13 +369,18 @@ fn waits_for_login(run: &Run<'_>) -> Option<String> {
     })
 }
 
-/// Detects a client that keeps a connection behind a length of 0.
+/// Detects a client that keeps a connection behind a length of 0, or reads on behind it.
 fn no_length_ignored(run: &Run<'_>) -> Option<String> {
-    let last = run.all.last().filter(|_| run.was_killed())?;
+    let last = run.all.last()?;
     let broken = last.sent.iter().find(|packet| packet.what == SentKind::NoLength)?;
+    let what = match run.feed.differences.foreign.is_empty() {
+        true if run.was_killed() => "kept the connection",
+        true => return None,
+        false => "took what came behind it for packets",
+    };
     Some(format!(
-        "a length of 0 came after {}, and the client kept the connection: nothing behind it can be \
-         read, so close it and log in again",
+        "a length of 0 came after {}, and the client {what}: nothing behind it can be read, so \
+         close the connection and log in again",
         took(broken.at)
     ))
 }
@@ -449,15 +467,25 @@ fn lingers(run: &Run<'_>) -> Option<String> {
     is_alive.then(|| "it has all messages, and something keeps it running".to_owned())
 }
 
-/// Detects a client that repeats a login which cannot succeed.
+/// Detects a client that repeats a login which brings nothing.
 fn retries_for_ever(run: &Run<'_>) -> Option<String> {
     let rejected = run
         .all
         .iter()
         .filter(|soup| soup.sent.iter().any(|packet| matches!(packet.what, SentKind::Rejected(_))));
     let rejected = rejected.count();
-    (rejected > 1 && run.was_killed())
-        .then(|| format!("it was rejected {rejected} times and goes on: a rejection is an answer"))
+    if !run.was_killed() {
+        return None;
+    }
+    if rejected > 1 {
+        return Some(format!(
+            "it was rejected {rejected} times and goes on: a rejection is an answer"
+        ));
+    }
+    let is_fruitless = |soup: &&&SoupConversation| soup.messages().next().is_none();
+    let fruitless = run.all.iter().rev().take_while(is_fruitless).count();
+    (fruitless > FRUITLESS_MAX)
+        .then(|| format!("its last {fruitless} connections brought no message, and it goes on"))
 }
 
 fn no_heartbeats(run: &Run<'_>) -> Option<String> {

@@ -128,7 +128,7 @@ impl SoupConversation {
                     add(raw.as_bytes().len(), what);
                 }
                 Err(_) => {
-                    add(0, SentKind::NoLength);
+                    add(LENGTH_BYTES, SentKind::NoLength);
                     self.sender.is_over = true;
                 }
             }
@@ -194,6 +194,18 @@ impl SoupConversation {
     /// Returns the time of the end of the session, if it was sent.
     pub(crate) fn ended_at(&self) -> Option<Duration> {
         self.sent.iter().find(|packet| packet.what == SentKind::End).map(|packet| packet.at)
+    }
+
+    /// Returns the time of the logout request, if there is one.
+    pub(crate) fn logged_out_at(&self) -> Option<Duration> {
+        let mut packets = self.received.iter();
+        packets.find(|packet| packet.what == ReceivedKind::Logout).map(|packet| packet.at)
+    }
+
+    /// Returns whether the exchange's last bytes are a part of a packet.
+    pub(crate) fn ends_in_a_part(&self) -> bool {
+        let sent = self.writes.last().map_or(0, |(_, bytes)| bytes.end);
+        !self.sender.is_over && sent > self.sent.last().map_or(0, |packet| packet.bytes.end)
     }
 
     /// Returns the messages that were sent whole.

@@ -1,7 +1,11 @@
 //! Causes in how a client of SoupBinTCP splits its reads into packets.
 
 use crate::grade::feeds::soup::causes::Run;
+use crate::grade::feeds::soup::conversation::{SentKind, SentPacket};
 use feed::base::seq::Seq;
+
+/// Maximum number of bytes that a read on the loopback interface usually brings at once.
+const READ_MAX: usize = 32 << 10;
 
 /// Place of a message in the exchange's writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,9 +85,37 @@ pub(super) fn first_of_read(run: &Run<'_>) -> Option<String> {
     })
 }
 
+/// Returns whether a client has taken a message of, or behind, a packet that was cut.
+fn joins(run: &Run<'_>) -> bool {
+    run.all.iter().any(|soup| {
+        let is_cut = |packet: &SentPacket| {
+            let (first, last) = soup.writes_of(packet);
+            first != last
+        };
+        let cut = soup.sent.iter().position(is_cut).unwrap_or(soup.sent.len());
+        let mut behind = soup.sent[cut..].iter();
+        behind.any(|packet| matches!(packet.what, SentKind::Message(seq) if run.takes(seq)))
+    })
+}
+
 /// Detects that a client does not join the parts of a packet.
 pub(super) fn split_packet(run: &Run<'_>) -> Option<String> {
+    let is_in_part = run.all.last().is_some_and(|soup| soup.ends_in_a_part());
+    if is_in_part && run.ends_first() && !joins(run) {
+        return Some(
+            "a packet was sent in several writes, and the client ended the connection when it had \
+             read a part of it: keep what there is of a packet, and read on"
+                .to_owned(),
+        );
+    }
     let (seq, place) = first_missing(run)?;
+    let length = run.feed.tape.message(seq).map_or(0, <[u8]>::len);
+    if place != Place::Cut && length > READ_MAX && run.ends_first() {
+        return Some(format!(
+            "message {seq} has {length} bytes, which one read seldom brings, and the client ended \
+             the connection: keep what there is of a packet, and read on"
+        ));
+    }
     (place == Place::Cut).then(|| {
         format!(
             "message {seq} was sent in several writes, and is missing: the client does not join \

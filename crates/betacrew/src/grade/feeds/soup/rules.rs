@@ -5,7 +5,7 @@ use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::WireEventKind;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
-use feed::wire::soup::RejectReason;
+use feed::wire::soup::{LoginRequest, RejectReason};
 use std::time::Duration;
 
 /// Maximum silence of a client. The specification asks for a heartbeat after a second; the rest is
@@ -27,21 +27,27 @@ pub(crate) enum SoupRule {
     Heartbeats,
     /// A further login requests the next message, in the session of the acceptance.
     Resume,
+    /// Each login has the user and the password of the first one.
+    SameUser,
     /// A rejected or broken login is not repeated over and over.
     FewLogins,
     /// No login follows the end of the session.
     EndIsTheEnd,
+    /// The client does not log out before the end of the session.
+    Logout,
 }
 
 impl SoupRule {
     /// All rules.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::LoginForm,
         Self::LegalPackets,
         Self::Heartbeats,
         Self::Resume,
+        Self::SameUser,
         Self::FewLogins,
         Self::EndIsTheEnd,
+        Self::Logout,
     ];
 
     /// Returns what the rule expects, as a noun.
@@ -51,8 +57,28 @@ impl SoupRule {
             Self::LegalPackets => "only packets that a client may send, the login first",
             Self::Heartbeats => "a packet of the client at least each second",
             Self::Resume => "a further login for the next message, in the same session",
+            Self::SameUser => "the same user and password in each login",
             Self::FewLogins => "pauses between logins, and none after a wrong password",
             Self::EndIsTheEnd => "no login after the end of the session",
+            Self::Logout => "no logout request before the end of the session",
+        }
+    }
+
+    /// Describes what a client has not done by which the rule could be judged, as a clause; `None`
+    /// if it has.
+    pub(crate) fn not_shown(self, evidence: &Evidence) -> Option<String> {
+        let all = conversations(evidence);
+        let logins = all.iter().filter(|(_, soup)| soup.logins().next().is_some()).count();
+        let has_end = || all.iter().any(|(_, soup)| soup.ended_at().is_some());
+        match self {
+            _ if logins == 0 => Some("it sent no login request".to_owned()),
+            Self::Resume | Self::SameUser if logins == 1 && !has_end() => {
+                Some("it did not log in again after the break".to_owned())
+            }
+            Self::Heartbeats | Self::EndIsTheEnd | Self::Logout if !has_end() => {
+                Some("it left before the end of the session".to_owned())
+            }
+            _ => None,
         }
     }
 
@@ -64,8 +90,10 @@ impl SoupRule {
             Self::LegalPackets => illegal_packet(&all),
             Self::Heartbeats => all.iter().find_map(|(conn, soup)| silence(evidence, *conn, soup)),
             Self::Resume => wrong_resume(evidence, &all),
+            Self::SameUser => other_user(&all),
             Self::FewLogins => many_logins(&all),
             Self::EndIsTheEnd => login_after_end(&all),
+            Self::Logout => early_logout(&all),
         }
     }
 }
@@ -74,6 +102,18 @@ impl SoupRule {
 pub(crate) fn conversations(evidence: &Evidence) -> Vec<(usize, &SoupConversation)> {
     let conns = evidence.wire.conns.iter().enumerate();
     conns.filter_map(|(conn, state)| Some((conn, state.soup.as_ref()?))).collect()
+}
+
+/// Returns whether an event is the end of a connection, or of one of its sides.
+pub(super) const fn ends_a_side(what: &WireEventKind) -> bool {
+    matches!(
+        what,
+        WireEventKind::ClientEnded
+            | WireEventKind::Finished
+            | WireEventKind::Closed
+            | WireEventKind::Reset
+            | WireEventKind::ResetByExchange
+    )
 }
 
 fn login_form(all: &[(usize, &SoupConversation)]) -> Option<String> {
@@ -106,20 +146,10 @@ fn illegal_packet(all: &[(usize, &SoupConversation)]) -> Option<String> {
 /// than the silence shows nothing.
 fn silence(evidence: &Evidence, conn: usize, soup: &SoupConversation) -> Option<String> {
     let (accepted, ..) = soup.accepted()?;
-    let is_end = |what: &WireEventKind| {
-        matches!(
-            what,
-            WireEventKind::ClientEnded
-                | WireEventKind::Finished
-                | WireEventKind::Closed
-                | WireEventKind::Reset
-                | WireEventKind::ResetByExchange
-        )
-    };
     let events = evidence.events_before_kill();
     let mut of_conn = events.filter(|event| event.conn == conn);
     let last = evidence.events_before_kill().last().map_or(accepted, |event| event.at);
-    let closed = of_conn.find(|event| is_end(&event.what)).map_or(last, |event| event.at);
+    let closed = of_conn.find(|event| ends_a_side(&event.what)).map_or(last, |event| event.at);
     let end = soup.ended_at().map_or(closed, |ended| ended.min(closed));
     let mut since = soup.received.first().map_or(accepted, |packet| packet.at.max(accepted));
     let heard = soup.received.iter().map(|packet| packet.at).filter(|at| *at < end);
@@ -171,6 +201,22 @@ fn wrong_resume(evidence: &Evidence, all: &[(usize, &SoupConversation)]) -> Opti
     None
 }
 
+/// Describes a login with another user or password than the first one's.
+fn other_user(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let mut logins = all.iter().flat_map(|(_, soup)| soup.logins()).map(|(_, login, _)| login);
+    let first = logins.next()?;
+    let name = |login: &LoginRequest| login.user.as_bytes().to_ascii_uppercase();
+    logins.find_map(|login| {
+        let is_same_user = name(login) == name(first);
+        let what = match (is_same_user, login.password.matches(&first.password)) {
+            (true, true) => return None,
+            (false, _) => "user",
+            (true, false) => "password",
+        };
+        Some(format!("it logged in again with another {what}, which an exchange rejects"))
+    })
+}
+
 fn many_logins(all: &[(usize, &SoupConversation)]) -> Option<String> {
     let refused = |soup: &SoupConversation| {
         soup.sent
@@ -183,12 +229,13 @@ fn many_logins(all: &[(usize, &SoupConversation)]) -> Option<String> {
             "it logged in {refused} times although user or password was wrong each time"
         ));
     }
-    let times: Vec<Duration> =
+    let mut times: Vec<Duration> =
         all.iter().flat_map(|(_, soup)| soup.logins()).map(|(at, ..)| at).collect();
-    let second = Duration::from_secs(1);
-    let busy = times
-        .iter()
-        .map(|from| times.iter().filter(|at| **at >= *from && **at < *from + second).count());
+    times.sort_unstable();
+    // A client can send so many logins that comparing each with each would take minutes.
+    let busy = times.iter().enumerate().map(|(place, from)| {
+        times.partition_point(|at| *at < *from + Duration::from_secs(1)) - place
+    });
     let most = busy.max().unwrap_or(0);
     (most > LOGINS_MAX).then(|| format!("it logged in {most} times within a second"))
 }
@@ -198,5 +245,22 @@ fn login_after_end(all: &[(usize, &SoupConversation)]) -> Option<String> {
     let again = all.iter().flat_map(|(_, soup)| soup.logins()).find(|(at, ..)| *at > ended);
     again.map(|(at, ..)| {
         format!("it logged in again {} after the end of the session", took(at - ended))
+    })
+}
+
+/// Describes a logout request before the end of the session that was recorded first. To leave
+/// another session is right.
+fn early_logout(all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let mut accepted = all.iter().filter_map(|(_, soup)| soup.accepted());
+    let first = accepted.next().map(|(_, session, _)| session)?;
+    all.iter().find_map(|(_, soup)| {
+        let (_, session, sequence) = soup.accepted()?;
+        let at = soup.logged_out_at().filter(|_| session == first)?;
+        if soup.ended_at().is_some_and(|ended| ended <= at) {
+            return None;
+        }
+        let had = soup.messages().filter(|(_, packet)| packet.at <= at).last();
+        let had = had.map_or(sequence.saturating_sub(1), |(seq, _)| seq);
+        Some(format!("it logged out after message {had}, and the session had not ended"))
     })
 }

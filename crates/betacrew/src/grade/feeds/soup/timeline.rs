@@ -95,11 +95,10 @@ fn sent(soup: &SoupConversation, bytes: Range<u64>) -> String {
             });
         }
     };
-    let inside = |packet: &&super::conversation::SentPacket| {
-        packet.bytes.end > bytes.start && packet.bytes.end <= bytes.end
-    };
+    let from = soup.sent.partition_point(|packet| packet.bytes.end <= bytes.start);
+    let to = soup.sent.partition_point(|packet| packet.bytes.end <= bytes.end);
     let mut end = None;
-    for packet in soup.sent.iter().filter(inside) {
+    for packet in soup.sent.get(from..to).unwrap_or_default() {
         end = Some(packet.bytes.end);
         if let SentKind::Message(seq) = packet.what {
             messages = match messages {
@@ -137,5 +136,38 @@ fn packet_text(what: &SentKind) -> String {
         SentKind::Heartbeat => "a heartbeat".to_owned(),
         SentKind::End => "the end of the session".to_owned(),
         SentKind::NoLength => "a length of 0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::grade::feeds::run_builder::{FeedRun, encoded};
+    use feed::wire::soup::Packet;
+
+    #[test]
+    fn each_write_has_the_packets_that_end_in_it() {
+        let packets: Vec<u8> = ["one", "two", "three"]
+            .iter()
+            .flat_map(|text| encoded(&Packet::Sequenced(text.as_bytes())))
+            .collect();
+        let run = FeedRun::soup().logs_in("", 1).accepts(1);
+        // The second message is cut.
+        let run = run.write(&packets[..9]).write(&packets[9..]).exchange(&Packet::EndOfSession);
+        let evidence = run.connects().write(&[0, 0]).evidence();
+        let lines = super::timeline(&evidence.wire);
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "connects",
+                "logs in to the current session from message 1",
+                "sends the acceptance: session DAY1, next message 1",
+                "sends message 1, a part of a packet in one write",
+                "sends messages 2-3",
+                "sends the end of the session",
+                "connects",
+                "sends a length of 0",
+            ]
+        );
     }
 }
