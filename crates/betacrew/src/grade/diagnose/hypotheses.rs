@@ -185,7 +185,8 @@ impl<'a> Standing<'a> {
         let lengths = |check: &&CauseCheck| is_beyond && check.id == "fixed-length";
         let is_unexplained = self.claims[run].is_empty();
         let may_show = |check: &&CauseCheck| {
-            (fails_by_packets || lengths(check))
+            // Without a call nothing can arrive, whatever the exchange does.
+            (fails_by_packets || lengths(check) || check.id == "never-calls")
                 && (is_unexplained || !LAST_RESORTS.contains(&check.id))
                 && check.exposed.is_some_and(|exposed| exposed(evidence))
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
