@@ -287,8 +287,6 @@ pub(super) fn too_slow(evidence: &Evidence) -> Option<String> {
     if let Some(text) = reads_slowly(evidence).or_else(|| asks_slowly(evidence)) {
         return Some(text);
     }
-    let is_begun =
-        |what: &WireEventKind| matches!(what, WireEventKind::Opened | WireEventKind::Called { .. });
     let last = evidence.events_before_kill().filter(|event| is_begun(&event.what)).last()?;
     let since = evidence.process.took.saturating_sub(last.at);
     let calls = evidence.wire.calls().count();
@@ -384,6 +382,11 @@ pub(super) fn is_clients(what: &WireEventKind) -> bool {
     )
 }
 
+/// Returns whether an event begins a connection or is a call.
+fn is_begun(what: &WireEventKind) -> bool {
+    matches!(what, WireEventKind::Opened | WireEventKind::Called { .. })
+}
+
 /// Detects that the client ended after one connection was reset.
 pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
     let reset = evidence
@@ -392,14 +395,10 @@ pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
         .iter()
         .rev()
         .find(|event| event.what == WireEventKind::ResetByExchange)?;
-    let since = evidence.process.took.saturating_sub(reset.at);
-    let again = evidence
-        .wire
-        .events
-        .iter()
-        .any(|event| event.what == WireEventKind::Opened && event.at > reset.at);
+    let goes_on =
+        evidence.wire.events.iter().any(|event| is_begun(&event.what) && event.at > reset.at);
     let ended = matches!(evidence.process.ended, ProcessEnd::Exited(_));
-    (ended && !again && since < SOON && !evidence.differences.is_complete()).then(|| {
+    (ended && !goes_on && !evidence.differences.is_complete()).then(|| {
         format!(
             "the exchange reset connection {}, and the client gave up instead of connecting again",
             reset.conn + 1

@@ -144,6 +144,7 @@ fn answers_that_came_twice_are_counted_though_second_copies_follow() {
 #[test]
 fn another_resend_connection_is_no_second_try_to_connect() {
     let refused = || classic_run().connect().reset_by_exchange().ended(ProcessEnd::Exited(1));
+    assert_eq!(classic_run().connect().reset_by_exchange().waits(SECONDS).id(), "gives-up");
     let each = classic_run().stream(without(&[5, 6])).ask([5]).reset_by_exchange();
     let each = each.fill([6]).write(without(&[5]));
     assert_eq!(named_in(vec![(refused(), true), (each, true)])[0], "gives-up");
