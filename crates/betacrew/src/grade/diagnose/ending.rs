@@ -73,8 +73,8 @@ pub(super) fn hangs_complete(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Returns whether a stream had as many frames as the session has packets, one of them no packet, and
-/// the client requested nothing and wrote no output.
+/// Returns whether a stream had as many frames as the session has packets, one of them no packet,
+/// and the client requested nothing and wrote no output.
 pub(super) fn may_hang_complete(evidence: &Evidence) -> bool {
     let is_full = |conn: &WireConnection| {
         conn.stream_from == Some(0) && conn.frames.len() == evidence.tape.len()

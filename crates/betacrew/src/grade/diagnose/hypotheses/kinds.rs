@@ -1,4 +1,4 @@
-//! Tests of kinds of clients whose runs suggested a wrong cause before all their runs were compared.
+//! Tests of kinds of clients of which one run alone suggests a wrong cause, or none.
 
 use super::super::testing::{RunBuilder, causes_in, classic_run, named_in, run_on};
 use super::{CaseRun, settle};
@@ -131,6 +131,16 @@ fn a_second_copy_that_a_client_did_not_wait_for_refutes_nothing() {
     let run = run.ask([2]).one_by_one().send([2, 2]).hang_up();
     let run = run.ask([4]).one_by_one().send([4]).ends().send([4]).closed();
     assert_eq!(run.write(ALL.chain([2])).id(), "duplicates-kept");
+}
+
+#[test]
+fn a_pair_of_copies_says_nothing_about_one_that_comes_later() {
+    let late = || stream().send((1..=9).chain([3]).chain(10..=14)).finished().closed();
+    let kept = || late().write(ALL.chain([3]));
+    let pair = stream().one_by_one().send((1..=3).chain(3..=14)).finished().closed();
+    assert_eq!(named_in(vec![(kept(), true), (pair.write(ALL), false)])[0], "duplicates-kept");
+    let once = stream().one_by_one().send((1..=9).chain([3]).chain(10..=14)).finished().closed();
+    assert_ne!(named_in(vec![(kept(), true), (once.write(ALL), false)])[0], "duplicates-kept");
 }
 
 #[test]
