@@ -299,6 +299,9 @@ fn a_client_that_was_started_late_shows_no_endless_loop() {
     let begin = |waited| classic_run().waits(waited).connect().call(Call::Stream).send(1..=9);
     let busy = |waited| begin(waited).waits(SECONDS).busy().ended(ProcessEnd::Killed).id();
     assert_eq!(busy(Duration::ZERO), "spins");
+    // It prints each packet, and never comes to its search for gaps.
+    let prints = classic_run().stream(without(&[5])).write(without(&[5])).busy();
+    assert_eq!(prints.ended(ProcessEnd::Killed).id(), "spins");
     assert_ne!(busy(SECONDS * 4), "spins");
     let slow = |waited| {
         let run = classic_run().waits(waited).stream(without(&[5, 9])).fill([5]);
