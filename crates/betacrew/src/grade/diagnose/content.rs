@@ -186,7 +186,9 @@ fn requested_in_vain(evidence: &Evidence, seq: Seq) -> bool {
 /// Places in which a packet is sent twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum TwiceIn {
-    /// In one stream, or in two.
+    /// In a stream, directly after each other.
+    Pair,
+    /// In one stream, or in two, with other packets between them.
     Streams,
     /// In answers.
     Answers,
@@ -198,7 +200,10 @@ enum TwiceIn {
 fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
     let times = |sent: &mut dyn Iterator<Item = (usize, Seq)>| sent.filter(|s| s.1 == seq).count();
     let streamed = times(&mut evidence.wire.streamed());
+    let in_stream: Vec<Seq> = evidence.wire.streamed().map(|(_, seq)| seq).collect();
+    let is_pair = in_stream.windows(2).any(|pair| pair == [seq, seq]);
     match (streamed, times(&mut evidence.wire.resent())) {
+        (2.., _) if is_pair => Some(TwiceIn::Pair),
         (2.., _) => Some(TwiceIn::Streams),
         (_, 2..) => Some(TwiceIn::Answers),
         (1, 1) => Some(TwiceIn::Both),

@@ -75,8 +75,8 @@ pub(super) fn hangs_complete(evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// Returns whether a stream had as many frames as the session has packets, one of them no packet, and
-/// the client requested nothing and wrote no output.
+/// Returns whether a stream had as many frames as the session has packets, one of them no packet,
+/// and the client requested nothing and wrote no output.
 pub(super) fn may_hang_complete(evidence: &Evidence) -> bool {
     let is_full = |conn: &WireConnection| {
         conn.stream_from == Some(0) && conn.frames.len() == evidence.tape.len()
@@ -289,8 +289,6 @@ pub(super) fn too_slow(evidence: &Evidence) -> Option<String> {
     if let Some(text) = reads_slowly(evidence).or_else(|| asks_slowly(evidence)) {
         return Some(text);
     }
-    let is_begun =
-        |what: &WireEventKind| matches!(what, WireEventKind::Opened | WireEventKind::Called { .. });
     let last = evidence.events_before_kill().filter(|event| is_begun(&event.what)).last()?;
     let since = evidence.process.took.saturating_sub(last.at);
     let calls = evidence.wire.calls().count();
@@ -389,6 +387,11 @@ pub(super) fn is_clients(what: &WireEventKind) -> bool {
     )
 }
 
+/// Returns whether an event begins a connection or is a call.
+fn is_begun(what: &WireEventKind) -> bool {
+    matches!(what, WireEventKind::Opened | WireEventKind::Called { .. })
+}
+
 /// Detects that the client ended after one connection was reset.
 pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
     let reset = evidence
@@ -397,15 +400,10 @@ pub(super) fn gives_up(evidence: &Evidence) -> Option<String> {
         .iter()
         .rev()
         .find(|event| event.what == WireEventKind::ResetByExchange)?;
-    let since = evidence.process.took.saturating_sub(reset.at);
-    let again = evidence
-        .wire
-        .events
-        .iter()
-        .any(|event| event.what == WireEventKind::Opened && event.at > reset.at);
+    let goes_on =
+        evidence.wire.events.iter().any(|event| is_begun(&event.what) && event.at > reset.at);
     let ended = matches!(evidence.process.ended, ProcessEnd::Exited(_));
-    let is_last = evidence.wire.events.last() == Some(reset);
-    (ended && !again && (is_last || since < SOON) && !evidence.differences.is_complete()).then(|| {
+    (ended && !goes_on && !evidence.differences.is_complete()).then(|| {
         format!(
             "the exchange reset connection {}, and the client gave up instead of connecting again",
             reset.conn + 1

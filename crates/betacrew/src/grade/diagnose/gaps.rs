@@ -1,5 +1,6 @@
 //! Causes in the search for gaps: which missing packets a client notices.
 
+use super::ending;
 use super::hypotheses::CaseRun;
 use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::wire::{PacketEvent, packet_of};
@@ -23,14 +24,14 @@ pub(super) fn unrequested_gaps(evidence: &Evidence) -> BTreeSet<Seq> {
 
 /// Returns whether the client could see its gaps: its output has every packet sent in a
 /// stream. Without an output, a client that was killed may still have been reading, so it does not
-/// count.
+/// count. One that computes until it is killed does not come to its search.
 pub(super) fn could_see_gaps(evidence: &Evidence) -> bool {
     let streamed = evidence.streamed();
     let kept = match evidence.has_output() {
         true => streamed.iter().all(|seq| !evidence.output_lacks(*seq)),
         false => evidence.process.ended != ProcessEnd::Killed,
     };
-    !streamed.is_empty() && kept
+    !streamed.is_empty() && kept && ending::spins(evidence).is_none()
 }
 
 /// Detects that the client requested no packet although its stream had gaps.

@@ -229,8 +229,8 @@ impl Evidence {
         &self.facts.requested
     }
 
-    /// Returns the sequences that the client requested, also after a stream call, where the exchange
-    /// answers nothing.
+    /// Returns the sequences that the client requested, also after a stream call, where the
+    /// exchange answers nothing.
     pub(crate) fn asked(&self) -> &BTreeSet<Seq> {
         &self.facts.asked
     }

@@ -37,8 +37,8 @@ pub(crate) fn records(text: &str) -> Vec<(&'static str, Vec<Record>)> {
 
 /// Begins a record at each name that the record before has already.
 ///
-/// A name that is only the last word of a sentence, such as `Requesting the next sequence: 5`, means
-/// nothing beside another name of its field.
+/// A name that is only the last word of a sentence, such as `Requesting the next sequence: 5`,
+/// means nothing beside another name of its field.
 fn grouped<'a>(pairs: impl Iterator<Item = Pair<'a>>) -> Vec<Record> {
     let mut records = Vec::new();
     let mut record = Record::new();

@@ -22,6 +22,7 @@ use crate::grade::run::stdin::StdinScript;
 use crate::grade::run::watch::{ClientChecks, ClientWatch};
 use crate::grade::run::workdir::{CaseWorkdir, Workdir};
 use crate::net::Stop;
+use crate::scenario::ResolvedScenario;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
@@ -78,10 +79,29 @@ pub(crate) struct SharedState<'a> {
     pub(crate) spinning: &'a SpinCount,
     /// Name of the output that the client has written in an earlier case.
     pub(crate) output_name: &'a OnceLock<String>,
+    /// Name of an output that was complete while the client still ran. The client may remove it.
+    pub(crate) complete_name: &'a OnceLock<String>,
     /// Number of cases on whose wire nothing happens, so that they take no processor time.
     pub(crate) resting: &'a AtomicUsize,
     /// Handle by which the user stops the grader.
     pub(crate) stop: &'a Stop,
+}
+
+impl SharedState<'_> {
+    /// Returns the name of the output in an earlier case, or in one that still runs.
+    pub(crate) fn first_output(&self) -> Option<&str> {
+        self.output_name.get().or_else(|| self.complete_name.get()).map(String::as_str)
+    }
+
+    /// Takes the output of a case that has ended for that of the client, if it has anything.
+    fn learn_output<R>(&self, output: &ClientOutput<R>, is_empty: impl Fn(&R) -> bool) {
+        if let ClientOutput::Found { name, rows, .. } = output
+            && !is_empty(rows)
+        {
+            // Another case may have set it.
+            let _ = self.output_name.set(name.clone());
+        }
+    }
 }
 
 /// Runs the client in a case, and returns the evidence of the run. Returns `None` if the user
@@ -102,13 +122,7 @@ pub(crate) fn run(
             source,
         })?;
     }
-    let mut resolved = case
-        .exchange_setup
-        .map(|played| exchange_host::resolve(&played, played.seed(setup.seed)))
-        .transpose()?;
-    if let (Some(resolved), SilentConnections::Kept) = (&mut resolved, silent) {
-        resolved.scenario.idle = None;
-    }
+    let resolved = resolve(setup, case, silent)?;
     let tape = CaseTape::open(setup.protocol, resolved.as_ref())?;
     let mut workdir = CaseWorkdir::prepare(setup.workdir, &setup.client.files(), shared.folder)?;
     if let Some(name) = &setup.output {
@@ -145,26 +159,31 @@ pub(crate) fn run(
             if let ClientOutput::Found { rows, .. } = &mut output {
                 rows.truncate(ROWS_SPARE + ROWS_FACTOR * tape.len());
             }
-            if let ClientOutput::Found { name, rows, .. } = &output
-                && !rows.rows.is_empty()
-            {
-                // Another case may have set it.
-                let _ = shared.output_name.set(name.clone());
-            }
+            shared.learn_output(&output, |rows| rows.rows.is_empty());
             Evidence::new(tape, wire, finished, output)
         }
         CaseTape::Messages(tape) => {
             let earlier = shared.output_name.get().map(String::as_str);
             let place = Place { workdir: &workdir, named, stdout, began, earlier };
             let output = place.judged(&tape);
-            if let ClientOutput::Found { name, rows, .. } = &output
-                && !rows.rows.is_empty()
-            {
-                let _ = shared.output_name.set(name.clone());
-            }
+            shared.learn_output(&output, |rows| rows.rows.is_empty());
             Evidence::of_feed(wire, finished, FeedEvidence::new(tape, output))
         }
     }))
+}
+
+/// Returns what the exchange of a case plays; `None` if the case has none.
+fn resolve(
+    setup: &AttemptSetup,
+    case: &Case,
+    silent: SilentConnections,
+) -> Result<Option<ResolvedScenario>, Failure> {
+    let Some(played) = case.exchange_setup else { return Ok(None) };
+    let mut resolved = exchange_host::resolve(&played, played.seed(setup.seed))?;
+    if silent == SilentConnections::Kept {
+        resolved.scenario.idle = None;
+    }
+    Ok(Some(resolved))
 }
 
 /// Runs the client's process until it ends or is killed.

@@ -130,13 +130,14 @@ impl CaseRunner<'_> {
         observer: &mut impl RunObserver,
     ) -> Result<Vec<CaseOutcome>, Failure> {
         let (lingering, spinning) = (LingerCount::default(), SpinCount::default());
-        let output_name = OnceLock::new();
+        let (output_name, complete_name) = (OnceLock::new(), OnceLock::new());
         let resting = AtomicUsize::new(0);
         let shared = SharedState {
             folder: self.folder,
             lingering: &lingering,
             spinning: &spinning,
             output_name: &output_name,
+            complete_name: &complete_name,
             resting: &resting,
             stop,
         };
@@ -164,7 +165,7 @@ impl CaseRunner<'_> {
             let (sender, receiver) = channel();
             // A client that lingers shows everything before it ends.
             state.run(scope, &sender, &receiver, |state| {
-                state.shared.output_name.get().is_some() && state.pacer.limit != JobLimit::One
+                state.shared.first_output().is_some() && state.pacer.limit != JobLimit::One
             });
             if state.first_connected() {
                 state.queue.extend(order);
@@ -374,7 +375,7 @@ impl<'a, O: RunObserver> RunState<'a, O> {
     /// Returns whether the client has connected in the first case, if that case has an exchange.
     fn first_connected(&self) -> bool {
         let first = self.reported.first();
-        let has_output = self.shared.output_name.get().is_some();
+        let has_output = self.shared.first_output().is_some();
         (has_output || first.is_some_and(|first| first.verdict != Verdict::NotRun))
             && !self.shared.stop.asked()
             && self.failure.is_none()
@@ -382,7 +383,7 @@ impl<'a, O: RunObserver> RunState<'a, O> {
 
     /// Runs one case after another if the client has written into a folder that all cases share.
     fn limit_shared_output(&mut self) {
-        let early = self.shared.output_name.get().is_some_and(|name| Path::new(name).is_absolute());
+        let early = self.shared.first_output().is_some_and(|name| Path::new(name).is_absolute());
         let written_outside = early || self.reported.iter().any(has_shared_output);
         if written_outside && self.pacer.limit != JobLimit::One {
             self.pacer.limit = JobLimit::One;

@@ -41,11 +41,11 @@ pub(crate) enum ProcessEnd {
 /// written all packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EarlyEnd {
-    /// It waits, and nothing can ever wake it.
+    /// The client waits, and nothing can ever wake it.
     Stuck,
-    /// It computes with nothing on the wire, as it has done until the time limit in earlier cases.
+    /// The client computes with nothing on the wire, as it has done until the time limit in earlier cases.
     Spinning,
-    /// It prints without end, with nothing on the wire.
+    /// The client prints without end, with nothing on the wire.
     Flooding,
 }
 

@@ -145,7 +145,7 @@ impl ClientWatch<'_> {
                         let is_complete = Differences::between(tape, &rows).is_complete();
                         if is_complete && !tape.is_empty() {
                             // Another case may have set it.
-                            let _ = self.shared.output_name.set(name);
+                            let _ = self.shared.complete_name.set(name);
                         }
                         is_complete
                     }

@@ -1,4 +1,4 @@
-//! Tests of kinds of clients whose runs suggested a wrong cause before all their runs were compared.
+//! Tests of kinds of clients of which one run alone suggests a wrong cause, or none.
 
 use super::super::testing::{RunBuilder, causes_in, classic_run, named_in, run_on};
 use super::{CaseRun, settle};
@@ -134,6 +134,16 @@ fn a_second_copy_that_a_client_did_not_wait_for_refutes_nothing() {
 }
 
 #[test]
+fn a_pair_of_copies_says_nothing_about_one_that_comes_later() {
+    let late = || stream().send((1..=9).chain([3]).chain(10..=14)).finished().closed();
+    let kept = || late().write(ALL.chain([3]));
+    let pair = stream().one_by_one().send((1..=3).chain(3..=14)).finished().closed();
+    assert_eq!(named_in(vec![(kept(), true), (pair.write(ALL), false)])[0], "duplicates-kept");
+    let once = stream().one_by_one().send((1..=9).chain([3]).chain(10..=14)).finished().closed();
+    assert_ne!(named_in(vec![(kept(), true), (once.write(ALL), false)])[0], "duplicates-kept");
+}
+
+#[test]
 fn answers_that_came_twice_are_counted_though_second_copies_follow() {
     let gaps = [2, 4, 6];
     let run = classic_run().stream(without(&gaps)).ask(gaps).send([2, 2, 4]).ends();
@@ -144,6 +154,7 @@ fn answers_that_came_twice_are_counted_though_second_copies_follow() {
 #[test]
 fn another_resend_connection_is_no_second_try_to_connect() {
     let refused = || classic_run().connect().reset_by_exchange().ended(ProcessEnd::Exited(1));
+    assert_eq!(classic_run().connect().reset_by_exchange().waits(SECONDS).id(), "gives-up");
     let each = classic_run().stream(without(&[5, 6])).ask([5]).reset_by_exchange();
     let each = each.fill([6]).write(without(&[5]));
     assert_eq!(named_in(vec![(refused(), true), (each, true)])[0], "gives-up");
@@ -288,6 +299,9 @@ fn a_client_that_was_started_late_shows_no_endless_loop() {
     let begin = |waited| classic_run().waits(waited).connect().call(Call::Stream).send(1..=9);
     let busy = |waited| begin(waited).waits(SECONDS).busy().ended(ProcessEnd::Killed).id();
     assert_eq!(busy(Duration::ZERO), "spins");
+    // It prints each packet, and never comes to its search for gaps.
+    let prints = classic_run().stream(without(&[5])).write(without(&[5])).busy();
+    assert_eq!(prints.ended(ProcessEnd::Killed).id(), "spins");
     assert_ne!(busy(SECONDS * 4), "spins");
     let slow = |waited| {
         let run = classic_run().waits(waited).stream(without(&[5, 9])).fill([5]);
