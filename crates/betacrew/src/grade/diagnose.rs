@@ -145,6 +145,7 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("short-stream", resends::short_stream),
     specific("tries-too-few", resends::tries_too_few),
     specific("waits-for-answer", ending::waits_for_unknown),
+    specific("too-large-to-ask", resends::stops_at_a_byte),
     specific("never-asks", gaps::never_asks),
     specific("first-gap-unseen", gaps::first_gap),
     specific("search-starts-late", gaps::search_starts_late),
@@ -230,7 +231,8 @@ fn claims_of(known: &[KnownCause], case: Option<&Case>, evidence: &Evidence) -> 
             CauseFinder::Run(finder) => finder(evidence),
             CauseFinder::Case(finder) => case.and_then(|case| finder(case, evidence)),
         };
-        let strength = match FIELD_CAUSES.contains(&id) && misses_packets(evidence) {
+        let is_beside = FIELD_CAUSES.contains(&id) || id == "duplicates-kept";
+        let strength = match is_beside && misses_packets(evidence) {
             true => Strength::Aside,
             false => strength,
         };

@@ -298,7 +298,9 @@ pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let known = 1..=evidence.last();
     let open = unanswered(evidence);
     let unknown: Vec<Seq> = open.into_iter().filter(|seq| !known.contains(seq)).collect();
-    let waits = was_killed(evidence) && left_open(evidence).is_some();
+    // A client that requests such a packet again and again does not wait.
+    let waits =
+        was_killed(evidence) && left_open(evidence).is_some() && asks_for_ever(evidence).is_none();
     (waits && !unknown.is_empty()).then(|| {
         format!(
             "the client requested {}, which the session does not have, and waits for ever for an \
