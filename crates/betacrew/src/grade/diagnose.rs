@@ -146,6 +146,7 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("short-stream", resends::short_stream),
     specific("tries-too-few", resends::tries_too_few),
     specific("waits-for-answer", ending::waits_for_unknown),
+    specific("too-large-to-ask", resends::stops_at_a_byte),
     specific("never-asks", gaps::never_asks),
     specific("first-gap-unseen", gaps::first_gap),
     specific("search-starts-late", gaps::search_starts_late),

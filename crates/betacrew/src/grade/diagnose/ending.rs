@@ -349,9 +349,12 @@ pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let near = evidence.last().max(EXERCISE_LEN) + 1;
     let unknown: Vec<Seq> =
         open.into_iter().filter(|seq| !known.contains(seq) && *seq <= near).collect();
-    // Neither does one that requests what it has received.
+    // Neither does one wait that requests what it has received, or a packet again and again.
     let is_misread = !evidence.requested().is_disjoint(evidence.streamed());
-    let waits = was_killed(evidence) && left_open(evidence).is_some() && !is_misread;
+    let waits = was_killed(evidence)
+        && left_open(evidence).is_some()
+        && !is_misread
+        && asks_for_ever(evidence).is_none();
     (waits && !unknown.is_empty()).then(|| {
         format!(
             "the client requested {}, which the session does not have, and waits for ever for an \

@@ -232,7 +232,12 @@ fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
 pub(super) fn joins_parts(claimed: &Evidence, other: &Evidence) -> bool {
     let lacks = |seq: &Seq| !claimed.has_output() || claimed.output_lacks(*seq);
     let lacked = |streamed| cut_packets(claimed, streamed).iter().any(lacks);
+    // A client that ended in an answer had read its stream.
+    let is_answer = |s: &Segment| !is_streamed(claimed, s) && (s.cut_before || s.cut_after);
+    let ended_in_answer =
+        !claimed.has_output() && claimed.wire.segments().any(|(_, segment)| is_answer(&segment));
     let place = match (lacked(true), lacked(false)) {
+        _ if ended_in_answer => false,
         (true, _) => true,
         (false, true) => false,
         (false, false) => has_cuts(claimed, true),

@@ -144,6 +144,13 @@ impl<'a> Standing<'a> {
         self.shown_by.get(&key(claim)).map_or(0, BTreeSet::len)
     }
 
+    /// Returns the number of runs that show a claim and give another cause no occasion.
+    fn unexplained(&self, claim: &Claim, check: &CauseCheck) -> usize {
+        let explains = |run: &&usize| check.exposed.is_some_and(|by| by(self.runs[**run].evidence));
+        let runs = self.shown_by.get(&key(claim));
+        runs.map_or(0, |runs| runs.iter().filter(|run| !explains(run)).count())
+    }
+
     /// Returns the cause of a run.
     fn cause(&self, run: usize) -> Option<Cause> {
         let own = &self.claims[run];
@@ -200,7 +207,9 @@ impl<'a> Standing<'a> {
             let enough = match picked {
                 None => is_shown,
                 // A crash is often only the end of what another mistake began.
-                Some(crash) if crash.id == "crash" => is_shown && runs.len() > self.support(crash),
+                Some(crash) if crash.id == "crash" => {
+                    is_shown && runs.len() > self.unexplained(crash, check)
+                }
                 Some(other) => {
                     runs.len() >= ESTABLISHED_MIN && outweighs(runs.len(), self.support(other))
                 }

@@ -91,6 +91,28 @@ pub(super) fn too_large_to_ask(evidence: &Evidence) -> Option<String> {
     })
 }
 
+/// Minimum number of requests up to the limit of a byte with which it is no accident that there are
+/// none above.
+const BELOW_MIN: usize = 2;
+
+/// Detects that the client requested every missing packet up to the limit of a byte and none above,
+/// and then did not come to its end.
+pub(super) fn stops_at_a_byte(evidence: &Evidence) -> Option<String> {
+    let (gaps, requested) = (evidence.gaps(), evidence.requested());
+    let stops = |limit: &Seq| {
+        gaps.range(..=*limit).count() >= BELOW_MIN
+            && gaps.range(limit + 1..).next().is_some()
+            && gaps.iter().all(|seq| requested.contains(seq) == (seq <= limit))
+    };
+    let limit = [BYTE_MAX, SIGNED_BYTE_MAX].into_iter().find(stops)?;
+    (!evidence.has_output() && evidence.wire.streams() == 1).then(|| {
+        format!(
+            "the client requested every missing packet up to {limit} and none above: a resend call \
+             has one byte for the sequence. Higher packets must be received in another stream"
+        )
+    })
+}
+
 /// Detects that the client requested missing packets on several connections, each of which ended
 /// before all answers had arrived, and then gave up.
 pub(super) fn tries_too_few(evidence: &Evidence) -> Option<String> {

@@ -322,6 +322,20 @@ fn a_crash_that_most_runs_have_is_no_crash_in_a_packet() {
 }
 
 #[test]
+fn a_crash_in_an_answer_says_nothing_about_the_stream() {
+    // The client joins the parts of streams, but not those of answers.
+    let end = |run: RunBuilder| run.ended(ProcessEnd::Exited(1)).says(CRASH);
+    let cut = || {
+        let run = stream().one_by_one().send(1..=4).pieces([6], 9).send(7..=14);
+        run.finished().closed()
+    };
+    let answer = end(classic_run().stream(without(&[5])).ask([5]).part(5, 9));
+    let both = end(cut().ask([5]).part(5, 9));
+    let runs = vec![(answer, true), (both, true), (cut().write(without(&[5])), true)];
+    assert_eq!(named_in(runs)[..2], ["crash-in-packet"; 2]);
+}
+
+#[test]
 fn a_request_that_is_not_answered_is_a_request() {
     let late = || {
         let run = stream().send(without(&[5])).finished().call(Call::Resend(5)).closed();

@@ -142,6 +142,29 @@ fn a_single_request_without_an_answer_is_recognised() {
 }
 
 #[test]
+fn requests_that_stop_at_the_limit_of_a_byte_are_recognised() {
+    let gaps = [9, 100, 200, 258, 300];
+    let run = |asked: &[Seq]| {
+        let run = run_on(Tape::sample(400)).stream(without(400, &gaps)).ask(asked.to_vec());
+        run.send(asked.to_vec()).idle().ended(ProcessEnd::Killed)
+    };
+    let (id, text) = run(&[9, 100, 200]).cause();
+    assert_eq!(id, "too-large-to-ask");
+    assert!(text.contains("every missing packet up to 255 and none above"), "{text}");
+    let signed = run(&[9, 100]).cause().1;
+    assert!(signed.contains("up to 127 and none above"), "{signed}");
+    assert_ne!(run(&[9]).id(), "too-large-to-ask", "100 fits into a byte");
+    assert_ne!(run(&[9, 100, 200, 258]).id(), "too-large-to-ask");
+}
+
+#[test]
+fn copies_do_not_explain_what_is_missing() {
+    let run = classic_run().stream(without(14, &[2, 4])).ask([2, 4]).send([3, 5]).hang_up();
+    let rows = without(14, &[2, 4]).into_iter().chain([3, 5]);
+    assert_eq!(run.write(rows).id(), "not-asked-again");
+}
+
+#[test]
 fn dropped_tails_and_short_streams_are_recognised() {
     assert_eq!(classic_run().stream(1..=12).write(1..=12).id(), "tail-unseen");
     let cut = classic_run().connect().call(Call::Stream).send(1..=6).pieces([7], 9);
