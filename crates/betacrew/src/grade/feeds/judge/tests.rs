@@ -232,3 +232,23 @@ fn logins_are_counted_a_second() {
     fails(many, few, "it logged in 100000 times within a second", "none");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[test]
+fn heartbeats_are_missed_on_the_connection_that_has_none() {
+    let beats = Soup(SoupRule::Heartbeats);
+    let wait = Duration::from_millis(2600);
+    let second = |run: FeedRun| {
+        let run = run.wire(WireEventKind::Closed).waits(wait).logs_in("DAY1", 4).accepts(4);
+        run.sends(4, 10)
+    };
+    let end = |run: FeedRun| run.exchange(&Packet::EndOfSession);
+    let first = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3);
+    // Between two connections nothing can be sent, and after the end nothing must be.
+    passes(end(second(first())).waits(wait), beats);
+    fails(end(second(first().waits(wait))), beats, "it sends no heartbeats", "no-heartbeats");
+    fails(end(second(first()).waits(wait)), beats, "it sends no heartbeats", "no-heartbeats");
+    let beat = |run: FeedRun| run.waits(wait / 2).client(&Packet::ClientHeartbeat, 1);
+    passes(end(beat(beat(second(first())))), beats);
+    let late = beat(second(first())).waits(wait);
+    fails(end(late), beats, "heartbeats are too far apart", "no-heartbeats");
+}
