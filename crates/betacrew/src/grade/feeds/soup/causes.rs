@@ -15,7 +15,7 @@ use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
-use feed::wire::soup::kind;
+use feed::wire::soup::{LoginRequest, kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash", crash),
     ("no-login", no_login),
     ("counts-others", counts_others),
+    ("stops-at-others", stops_at_others),
     ("part-kept", part_kept),
     ("first-of-read", first_of_read),
     ("split-packet", split_packet),
@@ -144,6 +145,16 @@ impl Run<'_> {
             })
     }
 
+    /// Returns the time at which the exchange ended the last connection, if it was the first to end
+    /// it.
+    pub(super) fn ended_by_exchange(&self) -> Option<Duration> {
+        let (last, _) = conversations(self.evidence).last().copied()?;
+        let mut events = self.evidence.events_before_kill();
+        let end = events.find(|event| event.conn == last && ends_a_side(&event.what))?;
+        let is_client = matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset);
+        (!is_client).then_some(end.at)
+    }
+
     /// Returns the time of the last event of the client or the exchange before the grader's kill.
     fn last_event(&self) -> Duration {
         self.evidence.events_before_kill().last().map_or(Duration::ZERO, |event| event.at)
@@ -196,6 +207,29 @@ fn counts_others(run: &Run<'_>) -> Option<String> {
         }
     }
     counted(run)
+}
+
+/// Detects that a client reads no further at a packet that is no message: it requests the message
+/// behind that packet again, although more followed.
+fn stops_at_others(run: &Run<'_>) -> Option<String> {
+    run.all.windows(2).find_map(|pair| {
+        let [one, next] = pair else { return None };
+        let (_, login, _) = next.logins().next()?;
+        let (seq, wanted) = (login.sequence, SentKind::Message(login.sequence));
+        let place = one.sent.iter().position(|packet| packet.what == wanted)?;
+        let before = one.sent.get(place.checked_sub(1)?)?;
+        let name = match before.what {
+            SentKind::Other { .. } => other_name(&before.what)?,
+            _ => return None,
+        };
+        // A break may take the last packet.
+        (place + 1 < one.sent.len()).then(|| {
+            format!(
+                "message {seq} was sent behind one of the {name}, and the client logged in again \
+                 for it: skip what is no message by its length"
+            )
+        })
+    })
 }
 
 /// Detects that a client numbers messages as if other packets had sequences, too.
@@ -378,7 +412,14 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
         return None;
     }
     let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
-    let again = run.all.iter().flat_map(|soup| soup.logins()).any(|(at, ..)| at > ended);
+    let had = run.sent().last().copied().unwrap_or(0);
+    // A client that lacks a part of what was sent has not read up to the end.
+    let has_read = |login: &LoginRequest| login.sequence <= 1 || login.sequence > had;
+    let again = run.all.iter().flat_map(|soup| soup.logins()).find(|(at, ..)| *at > ended);
+    if again.is_some_and(|(_, login, _)| !has_read(login)) {
+        return None;
+    }
+    let again = again.is_some();
     let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
     if again {
         return Some(

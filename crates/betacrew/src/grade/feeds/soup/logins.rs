@@ -68,6 +68,13 @@ pub(super) fn waits_for_login(run: &Run<'_>) -> Option<String> {
     let is_silent = last.accepted().is_none() && last.sent.is_empty();
     let waited = run.evidence.process.took.saturating_sub(at);
     (is_silent && waited > GAVE_UP_AFTER).then(|| {
+        if let Some(ended) = run.ended_by_exchange() {
+            return format!(
+                "its connection ended after {} without an answer to its login, and it went on \
+                 waiting: a read of no bytes is the end",
+                took(ended)
+            );
+        }
         format!(
             "its login was not answered, and it was still waiting after {}: give such a connection \
              up, and log in again",
