@@ -62,7 +62,8 @@ pub const GROUPS: &[Group] = groups! {
         "mold-one-line" "mold-both-lines" "mold-singles" "mold-sizes" "mold-largest"
         "mold-cut-short" "mold-count-too-high" "mold-length-too-high" "mold-other-session"
         "mold-odd-sequence" "mold-garbage" "mold-sequence-back" "mold-messages-left-out"
-        "mold-end-inside" "mold-session-changes" "mold-tail-and-end" "mold-requests-partial" "mold-requests-silent"
+        "mold-end-inside" "mold-session-changes"
+        "mold-tail-and-end" "mold-requests-partial" "mold-requests-silent"
         "mold-requests-wrong" "mold-weather";
     "Everything at once":
         "bad-day" "storm" "firehose";

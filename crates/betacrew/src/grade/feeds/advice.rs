@@ -55,6 +55,12 @@ const SOUP: &[FeedAdvice] = &[
         fix: "Look at the type of each packet, and count and write those of type S only.",
     },
     FeedAdvice {
+        id: "stops-at-others",
+        mistake: "reads no further at a debug packet, an unsequenced message or an unknown type",
+        fix: "Skip a packet whose type you do not need by its length, and read on, whatever its \
+              type is.",
+    },
+    FeedAdvice {
         id: "part-kept",
         mistake: "writes the first bytes of a message whose connection ended inside it",
         fix: "Write a message only when all bytes that its length announces have arrived, and drop \

@@ -4,5 +4,6 @@ pub(crate) mod cases;
 pub(crate) mod causes;
 pub(crate) mod conversation;
 mod framing;
+mod logins;
 pub(crate) mod rules;
 pub(crate) mod timeline;

@@ -171,7 +171,7 @@ mod tests {
         let raw: Vec<u8> = (1..=14).flat_map(|seq| tape.message(seq).unwrap().to_vec()).collect();
         assert_eq!(find(&raw, &tape), Some(MessageTrace::Payloads));
         for text in [
-            told(&tape, |message| format!("<{:02X?}>", message)),
+            told(&tape, |message| format!("<{message:02X?}>")),
             told(&tape, |message| format!("b'{}'", message.escape_ascii())),
             told(&tape, |message| format!("{message:?}")),
         ] {

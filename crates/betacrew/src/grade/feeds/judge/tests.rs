@@ -173,6 +173,37 @@ fn a_client_that_leaves_inside_a_packet_does_not_join_its_parts() {
 }
 
 #[test]
+fn a_client_that_stops_at_an_unknown_type_is_told_so() {
+    let unknown = Packet::Unknown { kind: b'?', payload: b"x" };
+    let run = |packet| FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3).exchange(packet);
+    let ends = |run: FeedRun| run.sends(4, 10).exchange(&Packet::EndOfSession);
+    let again = |run: FeedRun| run.logs_in("DAY1", 4).writes(1..=3);
+    let complete = FeedCondition::Complete;
+    fails(again(ends(run(&unknown))), complete, "missing 4-10", "stops-at-others");
+    let heartbeat = again(ends(run(&Packet::ServerHeartbeat)));
+    fails(heartbeat, complete, "missing 4-10", "none");
+    // Only a client that has read everything takes no notice of the end.
+    let next = ends(run(&unknown)).logs_in("DAY1", 11).writes(1..=3);
+    fails(next, complete, "missing 4-10", "end-ignored");
+    let broken = again(run(&unknown).sends(4, 4).wire(WireEventKind::Closed));
+    let broken = broken.wire(WireEventKind::Closed);
+    fails(broken, complete, "missing 4-10", "none");
+}
+
+#[test]
+fn a_client_that_waits_on_an_ended_connection_is_told_so() {
+    let run = |ends: bool| {
+        let run = FeedRun::soup().logs_in("", 1);
+        let run = if ends { run.wire(WireEventKind::Finished) } else { run };
+        let judged = run.waits(Duration::from_secs(1)).ended(ProcessEnd::Killed);
+        judged.judged(FeedCondition::Complete).failure.unwrap().cause.unwrap()
+    };
+    assert_eq!((run(true).id, run(false).id), ("waits-for-login", "waits-for-login"));
+    assert!(run(true).text.starts_with("its connection ended after 3.0 ms"), "{:?}", run(true));
+    assert!(run(false).text.starts_with("its login was not answered"), "{:?}", run(false));
+}
+
+#[test]
 fn a_client_that_reads_on_behind_a_length_of_0_is_told_so() {
     let run = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3).write(&[0, 0]);
     let closed = || run().wire(WireEventKind::Closed);
@@ -231,4 +262,24 @@ fn logins_are_counted_a_second() {
     let many = FeedRun::soup().connects().client(&FeedRun::login("", 1), 100_000);
     fails(many, few, "it logged in 100000 times within a second", "none");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn heartbeats_are_missed_on_the_connection_that_has_none() {
+    let beats = Soup(SoupRule::Heartbeats);
+    let wait = Duration::from_millis(2600);
+    let second = |run: FeedRun| {
+        let run = run.wire(WireEventKind::Closed).waits(wait).logs_in("DAY1", 4).accepts(4);
+        run.sends(4, 10)
+    };
+    let end = |run: FeedRun| run.exchange(&Packet::EndOfSession);
+    let first = || FeedRun::soup().logs_in("", 1).accepts(1).sends(1, 3);
+    // Between two connections nothing can be sent, and after the end nothing must be.
+    passes(end(second(first())).waits(wait), beats);
+    fails(end(second(first().waits(wait))), beats, "it sends no heartbeats", "no-heartbeats");
+    fails(end(second(first()).waits(wait)), beats, "it sends no heartbeats", "no-heartbeats");
+    let beat = |run: FeedRun| run.waits(wait / 2).client(&Packet::ClientHeartbeat, 1);
+    passes(end(beat(beat(second(first())))), beats);
+    let late = beat(second(first())).waits(wait);
+    fails(end(late), beats, "heartbeats are too far apart", "no-heartbeats");
 }

@@ -6,25 +6,28 @@ use crate::grade::feeds::conditions::FeedCondition;
 use crate::grade::feeds::evidence::FeedEvidence;
 use crate::grade::feeds::soup::conversation::{SentKind, SoupConversation};
 use crate::grade::feeds::soup::framing::{first_of_read, split_packet};
+use crate::grade::feeds::soup::logins::{
+    from_the_end, gives_up, no_login, retries_for_ever, waits_for_login,
+};
 use crate::grade::feeds::soup::rules::{SoupRule, conversations, ends_a_side};
 use crate::grade::observe::evidence::{ClientOutput, Evidence};
 use crate::grade::observe::wire::WireEventKind;
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::{count, took};
 use feed::base::seq::{Seq, SeqRange, SeqSet};
-use feed::wire::soup::{RejectReason, kind};
-use std::collections::BTreeSet;
+use feed::wire::soup::{LoginRequest, kind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Time for which a client does nothing more before it counts as one that has given up.
-const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
+pub(super) const GAVE_UP_AFTER: Duration = Duration::from_millis(100);
 
-/// Number of connections in a row without a message after which a client should give up.
-const FRUITLESS_MAX: usize = 5;
+/// Maximum number of rows without a message of the tape that are compared with other packets.
+const FOREIGN_MAX: usize = 1000;
 
 /// Evidence of a run, with the connections in their order.
 pub(super) struct Run<'a> {
-    evidence: &'a Evidence,
+    pub(super) evidence: &'a Evidence,
     pub(super) feed: &'a FeedEvidence,
     pub(super) all: Vec<&'a SoupConversation>,
 }
@@ -39,6 +42,7 @@ const MESSAGE_CAUSES: &[(&str, CauseFinder)] = &[
     ("crash", crash),
     ("no-login", no_login),
     ("counts-others", counts_others),
+    ("stops-at-others", stops_at_others),
     ("part-kept", part_kept),
     ("first-of-read", first_of_read),
     ("split-packet", split_packet),
@@ -103,7 +107,7 @@ pub(crate) fn ids() -> BTreeSet<&'static str> {
 
 impl Run<'_> {
     /// Returns the messages that were sent whole on any connection.
-    fn sent(&self) -> BTreeSet<Seq> {
+    pub(super) fn sent(&self) -> BTreeSet<Seq> {
         self.all.iter().flat_map(|soup| soup.messages()).map(|(seq, _)| seq).collect()
     }
 
@@ -119,13 +123,13 @@ impl Run<'_> {
         self.has(seq) || self.feed.differences.foreign.iter().any(begins)
     }
 
-    fn was_killed(&self) -> bool {
+    pub(super) fn was_killed(&self) -> bool {
         self.evidence.process.ended == ProcessEnd::Killed
     }
 
     /// Returns whether the client ended its last connection before the exchange did, after its
     /// login was accepted.
-    fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         self.all.last().is_some_and(|soup| soup.accepted().is_some()) && self.ends_first()
     }
 
@@ -139,6 +143,16 @@ impl Run<'_> {
             || end.is_some_and(|end| {
                 matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset)
             })
+    }
+
+    /// Returns the time at which the exchange ended the last connection, if it was the first to end
+    /// it.
+    pub(super) fn ended_by_exchange(&self) -> Option<Duration> {
+        let (last, _) = conversations(self.evidence).last().copied()?;
+        let mut events = self.evidence.events_before_kill();
+        let end = events.find(|event| event.conn == last && ends_a_side(&event.what))?;
+        let is_client = matches!(end.what, WireEventKind::ClientEnded | WireEventKind::Reset);
+        (!is_client).then_some(end.at)
     }
 
     /// Returns the time of the last event of the client or the exchange before the grader's kill.
@@ -157,26 +171,6 @@ fn crash(run: &Run<'_>) -> Option<String> {
     crashed(run.evidence, "")
 }
 
-/// Detects a client that connects and never logs in.
-fn no_login(run: &Run<'_>) -> Option<String> {
-    let has_logged_in = run.all.iter().any(|soup| soup.logins().next().is_some());
-    (!run.all.is_empty() && !has_logged_in).then(|| {
-        "it connected and sent no login request (type L): an exchange sends nothing before it"
-            .to_owned()
-    })
-}
-
-/// Detects a login with sequence 0, which asks for no earlier message.
-fn from_the_end(run: &Run<'_>) -> Option<String> {
-    let zero =
-        run.all.iter().flat_map(|soup| soup.logins()).any(|(_, login, _)| login.sequence == 0);
-    (zero && !run.feed.differences.missing.is_empty()).then(|| {
-        "it logs in with sequence 0, which asks for new messages only: the first message of a \
-         session is 1"
-            .to_owned()
-    })
-}
-
 /// Returns the name of a packet that is no message.
 fn other_name(what: &SentKind) -> Option<&'static str> {
     match what {
@@ -190,24 +184,52 @@ fn other_name(what: &SentKind) -> Option<&'static str> {
 
 /// Detects that packets which are no messages were written or counted as messages.
 fn counts_others(run: &Run<'_>) -> Option<String> {
-    let others = || run.all.iter().flat_map(|soup| &soup.sent);
-    for row in &run.feed.differences.foreign {
-        for packet in others() {
-            let payload: &[u8] = match &packet.what {
-                SentKind::Other { payload, .. } => payload,
-                SentKind::Heartbeat => &[],
-                _ => continue,
-            };
-            let is_same =
-                row.starts_with(payload) && (row.len() == payload.len() || payload.len() > 200);
-            if is_same && let Some(name) = other_name(&packet.what) {
-                return Some(format!(
-                    "it writes {name} as messages: only sequenced data (type S) are messages"
-                ));
-            }
+    // Heartbeats are all the same, and a client may write any number of rows.
+    let mut others: BTreeMap<&[u8], &'static str> = BTreeMap::new();
+    for packet in run.all.iter().flat_map(|soup| &soup.sent) {
+        let payload: &[u8] = match &packet.what {
+            SentKind::Other { payload, .. } => payload,
+            SentKind::Heartbeat => &[],
+            _ => continue,
+        };
+        if let Some(name) = other_name(&packet.what) {
+            others.entry(payload).or_insert(name);
+        }
+    }
+    for row in run.feed.differences.foreign.iter().take(FOREIGN_MAX) {
+        let is_same = |payload: &[u8]| {
+            row.starts_with(payload) && (row.len() == payload.len() || payload.len() > 200)
+        };
+        if let Some((_, name)) = others.iter().find(|(payload, _)| is_same(payload)) {
+            return Some(format!(
+                "it writes {name} as messages: only sequenced data (type S) are messages"
+            ));
         }
     }
     counted(run)
+}
+
+/// Detects that a client reads no further at a packet that is no message: it requests the message
+/// behind that packet again, although more followed.
+fn stops_at_others(run: &Run<'_>) -> Option<String> {
+    run.all.windows(2).find_map(|pair| {
+        let [one, next] = pair else { return None };
+        let (_, login, _) = next.logins().next()?;
+        let (seq, wanted) = (login.sequence, SentKind::Message(login.sequence));
+        let place = one.sent.iter().position(|packet| packet.what == wanted)?;
+        let before = one.sent.get(place.checked_sub(1)?)?;
+        let name = match before.what {
+            SentKind::Other { .. } => other_name(&before.what)?,
+            _ => return None,
+        };
+        // A break may take the last packet.
+        (place + 1 < one.sent.len()).then(|| {
+            format!(
+                "message {seq} was sent behind one of the {name}, and the client logged in again \
+                 for it: skip what is no message by its length"
+            )
+        })
+    })
 }
 
 /// Detects that a client numbers messages as if other packets had sequences, too.
@@ -322,53 +344,6 @@ fn mixes_sessions(run: &Run<'_>) -> Option<String> {
     })
 }
 
-/// Detects that a client does not log in again after a break or a rejection.
-fn gives_up(run: &Run<'_>) -> Option<String> {
-    let last = run.all.last()?;
-    let has_ended = run.all.iter().any(|soup| soup.ended_at().is_some()) || run.has_left();
-    let had = run.sent().last().copied().unwrap_or(0);
-    let missing = &run.feed.differences.missing;
-    let rest = SeqRange::new(had + 1, run.feed.tape.last());
-    let only_rest = rest.is_some_and(|rest| *missing == [rest].into_iter().collect());
-    if has_ended || !only_rest || run.was_killed() {
-        return None;
-    }
-    let rejected = last.sent.iter().find_map(|packet| match packet.what {
-        SentKind::Rejected(reason) => Some(reason),
-        _ => None,
-    });
-    Some(match rejected {
-        Some(RejectReason::SessionNotAvailable) => {
-            "it gives up when a login is rejected because the session is not available (S): that \
-             may pass"
-                .to_owned()
-        }
-        Some(_) => return None,
-        None if last.accepted().is_none() => {
-            "it gives up when a connection ends before its login is answered".to_owned()
-        }
-        None => format!(
-            "it ends when its connection breaks, after message {had}: log in again for message {}",
-            had + 1
-        ),
-    })
-}
-
-/// Detects a client that waits for the answer to a login for ever.
-fn waits_for_login(run: &Run<'_>) -> Option<String> {
-    let last = run.all.last().filter(|_| run.was_killed())?;
-    let (at, ..) = last.logins().next()?;
-    let is_silent = last.accepted().is_none() && last.sent.is_empty();
-    let waited = run.evidence.process.took.saturating_sub(at);
-    (is_silent && waited > GAVE_UP_AFTER).then(|| {
-        format!(
-            "its login was not answered, and it was still waiting after {}: give such a connection \
-             up, and log in again",
-            took(waited)
-        )
-    })
-}
-
 /// Detects a client that keeps a connection behind a length of 0, or reads on behind it.
 fn no_length_ignored(run: &Run<'_>) -> Option<String> {
     let last = run.all.last()?;
@@ -437,7 +412,14 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
         return None;
     }
     let ended = run.all.iter().filter_map(|soup| soup.ended_at()).min()?;
-    let again = run.all.iter().flat_map(|soup| soup.logins()).any(|(at, ..)| at > ended);
+    let had = run.sent().last().copied().unwrap_or(0);
+    // A client that lacks a part of what was sent has not read up to the end.
+    let has_read = |login: &LoginRequest| login.sequence <= 1 || login.sequence > had;
+    let again = run.all.iter().flat_map(|soup| soup.logins()).find(|(at, ..)| *at > ended);
+    if again.is_some_and(|(_, login, _)| !has_read(login)) {
+        return None;
+    }
+    let again = again.is_some();
     let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
     if again {
         return Some(
@@ -465,27 +447,6 @@ fn end_ignored(run: &Run<'_>) -> Option<String> {
 fn lingers(run: &Run<'_>) -> Option<String> {
     let is_alive = matches!(run.evidence.process.ended, ProcessEnd::Killed | ProcessEnd::Lingered);
     is_alive.then(|| "it has all messages, and something keeps it running".to_owned())
-}
-
-/// Detects a client that repeats a login which brings nothing.
-fn retries_for_ever(run: &Run<'_>) -> Option<String> {
-    let rejected = run
-        .all
-        .iter()
-        .filter(|soup| soup.sent.iter().any(|packet| matches!(packet.what, SentKind::Rejected(_))));
-    let rejected = rejected.count();
-    if !run.was_killed() {
-        return None;
-    }
-    if rejected > 1 {
-        return Some(format!(
-            "it was rejected {rejected} times and goes on: a rejection is an answer"
-        ));
-    }
-    let is_fruitless = |soup: &&&SoupConversation| soup.messages().next().is_none();
-    let fruitless = run.all.iter().rev().take_while(is_fruitless).count();
-    (fruitless > FRUITLESS_MAX)
-        .then(|| format!("its last {fruitless} connections brought no message, and it goes on"))
 }
 
 fn no_heartbeats(run: &Run<'_>) -> Option<String> {

@@ -6,6 +6,7 @@ use crate::grade::observe::wire::WireEventKind;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
 use feed::wire::soup::{LoginRequest, RejectReason};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Maximum silence of a client. The specification asks for a heartbeat after a second; the rest is
@@ -88,7 +89,7 @@ impl SoupRule {
         match self {
             Self::LoginForm => login_form(&all),
             Self::LegalPackets => illegal_packet(&all),
-            Self::Heartbeats => all.iter().find_map(|(conn, soup)| silence(evidence, *conn, soup)),
+            Self::Heartbeats => silence(evidence, &all),
             Self::Resume => wrong_resume(evidence, &all),
             Self::SameUser => other_user(&all),
             Self::FewLogins => many_logins(&all),
@@ -144,13 +145,25 @@ fn illegal_packet(all: &[(usize, &SoupConversation)]) -> Option<String> {
 
 /// Describes a silence of the client on a connection that was logged in. A session that is shorter
 /// than the silence shows nothing.
-fn silence(evidence: &Evidence, conn: usize, soup: &SoupConversation) -> Option<String> {
+fn silence(evidence: &Evidence, all: &[(usize, &SoupConversation)]) -> Option<String> {
+    // Times at which the connections ended; there may be thousands.
+    let mut ends: BTreeMap<usize, Duration> = BTreeMap::new();
+    let mut last = Duration::ZERO;
+    for event in evidence.events_before_kill() {
+        last = event.at;
+        if ends_a_side(&event.what) {
+            ends.entry(event.conn).or_insert(event.at);
+        }
+    }
+    all.iter().find_map(|(conn, soup)| {
+        let closed = ends.get(conn).copied().unwrap_or(last);
+        silence_before(soup, soup.ended_at().map_or(closed, |ended| ended.min(closed)))
+    })
+}
+
+/// Describes a silence of the client on one connection before `end`.
+fn silence_before(soup: &SoupConversation, end: Duration) -> Option<String> {
     let (accepted, ..) = soup.accepted()?;
-    let events = evidence.events_before_kill();
-    let mut of_conn = events.filter(|event| event.conn == conn);
-    let last = evidence.events_before_kill().last().map_or(accepted, |event| event.at);
-    let closed = of_conn.find(|event| ends_a_side(&event.what)).map_or(last, |event| event.at);
-    let end = soup.ended_at().map_or(closed, |ended| ended.min(closed));
     let mut since = soup.received.first().map_or(accepted, |packet| packet.at.max(accepted));
     let heard = soup.received.iter().map(|packet| packet.at).filter(|at| *at < end);
     for at in heard.chain([end]) {
@@ -167,6 +180,11 @@ fn silence(evidence: &Evidence, conn: usize, soup: &SoupConversation) -> Option<
 /// Describes a login that requests messages again that the client has received, or that names no
 /// session although the client knows it.
 fn wrong_resume(evidence: &Evidence, all: &[(usize, &SoupConversation)]) -> Option<String> {
+    let is_reset = |what: &WireEventKind| {
+        matches!(what, WireEventKind::Reset | WireEventKind::ResetByExchange)
+    };
+    let resets = evidence.wire.events.iter().filter(|event| is_reset(&event.what));
+    let resets: BTreeSet<usize> = resets.map(|event| event.conn).collect();
     let mut next: Seq = 1;
     let mut known = None;
     for (conn, soup) in all {
@@ -190,11 +208,7 @@ fn wrong_resume(evidence: &Evidence, all: &[(usize, &SoupConversation)]) -> Opti
             known = Some(session);
         }
         // Bytes before a reset may not have reached the client.
-        let was_reset = evidence.wire.events.iter().any(|event| {
-            event.conn == *conn
-                && matches!(event.what, WireEventKind::Reset | WireEventKind::ResetByExchange)
-        });
-        if !was_reset {
+        if !resets.contains(conn) {
             next = soup.messages().map(|(seq, _)| seq + 1).fold(next, Seq::max);
         }
     }
