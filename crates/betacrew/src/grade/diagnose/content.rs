@@ -211,21 +211,24 @@ fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
 pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
     let doubled = claimed.differences.doubled.ranges().first().map(|range| range.first());
     let Some(place) = doubled.and_then(|seq| twice_in(claimed, seq)) else { return false };
+    // A client that has lost the first copy keeps the second one only.
+    if !other.has_output() || !other.wire.conns.iter().all(|conn| conn.read_one_by_one) {
+        return false;
+    }
     // A client that ends a connection may not have read the last packet on it.
     let conns = other.wire.conns.iter();
     let lasts: BTreeSet<Seq> = conns.filter_map(|c| c.frames.last().and_then(packet_of)).collect();
-    // A client that has lost the first copy keeps the second one only.
-    let alone = framing::sent_alone(other);
-    let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
-    other.has_output()
-        && is_sure
-        && (1..=other.last()).any(|seq| {
-            is_kept(other, seq)
-                && !other.differences.doubled.contains(seq)
-                && twice_in(other, seq) == Some(place)
-                && !lasts.contains(&seq)
-                && alone.contains(&seq)
-        })
+    let is_one = |seq: &Seq| {
+        is_kept(other, *seq)
+            && !other.differences.doubled.contains(*seq)
+            && !lasts.contains(seq)
+            && twice_in(other, *seq) == Some(place)
+    };
+    let one: Vec<Seq> = (1..=other.last()).filter(is_one).collect();
+    !one.is_empty() && {
+        let alone = framing::sent_alone(other);
+        one.iter().any(|seq| alone.contains(seq))
+    }
 }
 
 /// Detects that the client wrote a frame that is not a valid packet.
