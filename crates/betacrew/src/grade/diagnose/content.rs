@@ -4,7 +4,7 @@ use super::framing;
 use super::kept::is_kept;
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
-use crate::grade::observe::wire::{PacketEvent, WireEventKind, packet_of};
+use crate::grade::observe::wire::{PacketEvent, WireConnection, WireEventKind, packet_of};
 use crate::grade::run::process::ProcessEnd;
 use crate::text::formatting::took;
 use feed::base::seq::Seq;
@@ -216,25 +216,25 @@ fn twice_in(evidence: &Evidence, seq: Seq) -> Option<TwiceIn> {
 pub(super) fn keeps_one_copy(claimed: &Evidence, other: &Evidence) -> bool {
     let doubled = claimed.differences.doubled.ranges().first().map(|range| range.first());
     let Some(place) = doubled.and_then(|seq| twice_in(claimed, seq)) else { return false };
-    // A client that left after the first copy of the last packet has not seen the second one.
-    let lasts: BTreeSet<Seq> = other
-        .wire
-        .conns
-        .iter()
-        .filter_map(|conn| conn.frames.iter().rev().find_map(packet_of))
-        .collect();
     // A client that has lost the first copy keeps the second one only.
-    let alone = framing::sent_alone(other);
-    let is_sure = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
-    other.has_output()
-        && is_sure
-        && (1..=other.last()).any(|seq| {
-            is_kept(other, seq)
-                && !lasts.contains(&seq)
-                && !other.differences.doubled.contains(seq)
-                && twice_in(other, seq) == Some(place)
-                && alone.contains(&seq)
-        })
+    if !other.has_output() || !other.wire.conns.iter().all(|conn| conn.read_one_by_one) {
+        return false;
+    }
+    // A client that left after the first copy of the last packet has not seen the second one.
+    let conns = other.wire.conns.iter();
+    let last_packet = |conn: &WireConnection| conn.frames.iter().rev().find_map(packet_of);
+    let lasts: BTreeSet<Seq> = conns.filter_map(last_packet).collect();
+    let is_one = |seq: &Seq| {
+        is_kept(other, *seq)
+            && !other.differences.doubled.contains(*seq)
+            && !lasts.contains(seq)
+            && twice_in(other, *seq) == Some(place)
+    };
+    let one: Vec<Seq> = (1..=other.last()).filter(is_one).collect();
+    !one.is_empty() && {
+        let alone = framing::sent_alone(other);
+        one.iter().any(|seq| alone.contains(seq))
+    }
 }
 
 /// Detects that the client wrote a frame that is not a valid packet.

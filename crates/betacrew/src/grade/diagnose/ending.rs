@@ -2,6 +2,7 @@
 
 use super::gaps::EXERCISE_LEN;
 use super::hypotheses::CaseRun;
+use super::leaving::EXAMINED_MAX;
 use super::timeouts::{self, left_stream, silence};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets, packets_with_verb};
 use crate::grade::observe::wire::{WireConnection, WireEventKind};
@@ -445,7 +446,7 @@ pub(super) fn writes_after_resends(_: &Evidence, runs: &[CaseRun<'_>]) -> bool {
 pub(super) fn ends_resends_itself(evidence: &Evidence) -> bool {
     let is_answered = evidence.requested().is_subset(evidence.resent());
     is_answered
-        && (0..evidence.wire.conns.len()).any(|conn| {
+        && (0..evidence.wire.conns.len().min(EXAMINED_MAX)).any(|conn| {
             let (mut asks, mut last) = (false, Duration::ZERO);
             let events = evidence.events_before_kill().filter(|event| event.conn == conn);
             for event in events {

@@ -54,7 +54,8 @@ fn decoded(row: &OutputRow, bytes: &[u8]) -> Option<Decoded> {
         let number = i32::from_be_bytes(bytes.get(from..from + 4)?.try_into().ok()?);
         let text = text_value(field, text);
         let is_exact = text == number.to_string() || text == number.cast_unsigned().to_string();
-        if !is_exact && !(text == "0" && number < 0) {
+        let is_cut_off = text == "0" && number < 0;
+        if !is_exact && !is_cut_off {
             return None;
         }
         exact += usize::from(is_exact && number != 0);

@@ -230,6 +230,9 @@ fn cut_packets(evidence: &Evidence, streamed: bool) -> BTreeSet<Seq> {
 /// Returns whether the run shows that the client joins the parts of a packet where another run
 /// seemed to show that it does not: in streams, or in answers.
 pub(super) fn joins_parts(claimed: &Evidence, other: &Evidence) -> bool {
+    if !other.has_output() || !other.wire.conns.iter().all(|conn| conn.read_one_by_one) {
+        return false;
+    }
     let lacks = |seq: &Seq| !claimed.has_output() || claimed.output_lacks(*seq);
     let lacked = |streamed| cut_packets(claimed, streamed).iter().any(lacks);
     // A client that ended in an answer had read its stream.
@@ -242,11 +245,10 @@ pub(super) fn joins_parts(claimed: &Evidence, other: &Evidence) -> bool {
         (false, true) => false,
         (false, false) => has_cuts(claimed, true),
     };
-    let is_certain = other.wire.conns.iter().all(|conn| conn.read_one_by_one);
     let joined = |seq: &Seq| {
         is_kept(other, *seq) && other.streamed().contains(seq) != other.resent().contains(seq)
     };
-    is_certain && cut_packets(other, place).iter().any(joined)
+    cut_packets(other, place).iter().any(joined)
 }
 
 /// Returns whether a run shows that the client joins the parts of a packet, or ends its streams for

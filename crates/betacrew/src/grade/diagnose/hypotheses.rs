@@ -35,6 +35,21 @@ struct Standing<'a> {
     claims: Vec<Vec<Claim>>,
     /// Indexes of the runs that show each cause.
     shown_by: BTreeMap<String, BTreeSet<usize>>,
+    /// Indexes of the failed runs that give each shown cause an occasion.
+    occasions: BTreeMap<&'static str, BTreeSet<usize>>,
+}
+
+/// Returns the failed runs that give each shown cause an occasion.
+fn occasions(
+    runs: &[CaseRun<'_>],
+    shown_by: &BTreeMap<String, BTreeSet<usize>>,
+) -> BTreeMap<&'static str, BTreeSet<usize>> {
+    let of_check = |check: &CauseCheck| {
+        let exposed = check.exposed.filter(|_| shown_by.contains_key(check.id))?;
+        let is_exposed = |run: &usize| runs[*run].failed && exposed(runs[*run].evidence);
+        Some((check.id, (0..runs.len()).filter(is_exposed).collect()))
+    };
+    checks::CHECKS.iter().filter_map(of_check).collect()
 }
 
 /// Returns the cause of each run; `None` if it passed or no claim stands.
@@ -81,6 +96,17 @@ const STOPS: [&str; 3] = ["waits-for-stream", "gives-up", "short-stream"];
 /// packets besides does not explain that.
 fn explains_end(claim: &Claim, evidence: &Evidence) -> bool {
     evidence.process.ended == ProcessEnd::Killed && WAITS.contains(&claim.id)
+}
+
+/// Returns whether a claim that explains more failures may replace the first one. What ended a
+/// client or a stream is not explained by what is wrong with the packets besides.
+fn may_replace(other: &Claim, first: &Claim, evidence: &Evidence) -> bool {
+    let is_stop = |claim: &Claim| STOPS.contains(&claim.id);
+    let stands = is_root(first)
+        || is_stop(first)
+        || explains_end(first, evidence)
+        || first.id == "crash" && is_stop(other);
+    !stands
 }
 
 /// Returns whether a run failed for what its output has or lacks, or because the client never
@@ -136,7 +162,8 @@ impl<'a> Standing<'a> {
                 shown_by.entry(key(claim)).or_default().insert(run);
             }
         }
-        Self { runs, claims, shown_by }
+        let occasions = occasions(runs, &shown_by);
+        Self { runs, claims, shown_by, occasions }
     }
 
     /// Returns the number of runs that show the cause of a claim.
@@ -146,9 +173,13 @@ impl<'a> Standing<'a> {
 
     /// Returns the number of runs that show a claim and give another cause no occasion.
     fn unexplained(&self, claim: &Claim, check: &CauseCheck) -> usize {
-        let explains = |run: &&usize| check.exposed.is_some_and(|by| by(self.runs[**run].evidence));
         let runs = self.shown_by.get(&key(claim));
-        runs.map_or(0, |runs| runs.iter().filter(|run| !explains(run)).count())
+        runs.map_or(0, |runs| runs.iter().filter(|run| !self.gives(**run, check)).count())
+    }
+
+    /// Returns whether a failed run gives a shown cause an occasion.
+    fn gives(&self, run: usize, check: &CauseCheck) -> bool {
+        self.occasions.get(check.id).is_some_and(|runs| runs.contains(&run))
     }
 
     /// Returns the cause of a run.
@@ -159,10 +190,7 @@ impl<'a> Standing<'a> {
         let broadest = specific().rev().max_by_key(|claim| self.support(claim));
         let picked = match (first, broadest) {
             (Some(first), Some(other))
-                if !is_root(first)
-                    && !explains_end(first, self.runs[run].evidence)
-                    && !(first.id == "crash" && STOPS.contains(&other.id))
-                    && !STOPS.contains(&first.id)
+                if may_replace(other, first, self.runs[run].evidence)
                     && outweighs(self.support(other), self.support(first)) =>
             {
                 Some(other)
@@ -182,7 +210,7 @@ impl<'a> Standing<'a> {
     /// Returns the cause that other runs show, if this run gives it an occasion, failed as it makes
     /// a client fail, and the cause outweighs the one that was picked.
     fn established(&self, run: usize, picked: Option<&Claim>) -> Option<Cause> {
-        let CaseRun { evidence, failed, passes, .. } = self.runs[run];
+        let CaseRun { failed, passes, .. } = self.runs[run];
         if !failed {
             return None;
         }
@@ -195,7 +223,7 @@ impl<'a> Standing<'a> {
             // Without a call nothing can arrive, whatever the exchange does.
             (fails_by_packets || lengths(check) || check.id == "never-calls")
                 && (is_unexplained || !LAST_RESORTS.contains(&check.id))
-                && check.exposed.is_some_and(|exposed| exposed(evidence))
+                && self.gives(run, check)
                 && !self.claims[run].iter().any(|claim| claim.id == check.id)
         };
         let shown = |check: &CauseCheck| {

@@ -342,11 +342,15 @@ pub(super) fn keeps_earlier(claimed: &Evidence, other: &Evidence) -> bool {
     let resent = other.resent().iter().filter(kept).filter(|seq| is_resent(seq)).count();
     let is_single = |seq: &Seq| other.streamed().contains(seq) != other.resent().contains(seq);
     let has_kept = |seqs: &&Vec<Seq>| seqs.iter().any(|seq| is_kept(other, *seq) && is_single(seq));
-    let writes = framing::whole_in_writes(other).iter().filter(has_kept).count();
+    let writes = || framing::whole_in_writes(other).iter().filter(has_kept).count();
     match answers_only {
         true => streamed > 0 && resent > 0,
         // Writes that wait for the client arrive in reads of their own.
-        false => other.wire.conns.iter().all(|conn| conn.read_one_by_one) && writes > WRITES_MAX,
+        false => {
+            streamed + resent > WRITES_MAX
+                && other.wire.conns.iter().all(|conn| conn.read_one_by_one)
+                && writes() > WRITES_MAX
+        }
     }
 }
 

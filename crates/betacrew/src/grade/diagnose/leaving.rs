@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Maximum time between the arrival of bytes and an end of the connection that they caused.
 const AT_ONCE: Duration = Duration::from_millis(40);
 
+/// Maximum number of connections that are examined. A client that makes more has another mistake.
+pub(super) const EXAMINED_MAX: usize = 200;
+
 /// End of a connection by the client, directly after some bytes had arrived.
 struct Departure {
     /// Index of the connection.
@@ -66,12 +69,12 @@ fn departures(evidence: &Evidence) -> Vec<Departure> {
         let mut after = after.iter().filter_map(packet_of).filter(|seq| !before.contains(seq));
         !after.any(|seq| is_kept(evidence, seq))
     };
-    (0..evidence.wire.conns.len()).filter_map(of_conn).filter(leaves).collect()
+    (0..evidence.wire.conns.len().min(EXAMINED_MAX)).filter_map(of_conn).filter(leaves).collect()
 }
 
 /// Returns whether the client ended its side of a stream and kept packets that came after that.
 pub(super) fn reads_on(evidence: &Evidence) -> bool {
-    (0..evidence.wire.conns.len()).any(|conn| {
+    (0..evidence.wire.conns.len().min(EXAMINED_MAX)).any(|conn| {
         let mut events = evidence.events_before_kill().filter(|event| event.conn == conn);
         let is_stream = evidence.wire.conns[conn].stream_from.is_some();
         let ended = events.any(|event| event.what == WireEventKind::ClientEnded);

@@ -1,5 +1,6 @@
 //! Causes in the detection of gaps, in resend calls and in the reading of answers.
 
+use super::leaving::EXAMINED_MAX;
 use super::timeouts::left_stream;
 use crate::grade::observe::evidence::{Evidence, packets, packets_with_verb};
 use crate::grade::observe::fields::OutputField;
@@ -170,9 +171,6 @@ pub(super) fn cut_to_a_byte(evidence: &Evidence) -> Option<String> {
         )
     })
 }
-
-/// Maximum number of connections that are examined for unread answers.
-const EXAMINED_MAX: usize = 200;
 
 /// Resend calls of one connection, and what happened to their answers.
 struct ResendConnection {

@@ -1,6 +1,7 @@
 //! Causes in time-outs of the client's own: how long it waited, and what would have been enough.
 
 use super::ending::{SILENT_MIN, is_clients};
+use super::leaving::EXAMINED_MAX;
 use crate::grade::cases::Case;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{WireEvent, WireEventKind};
@@ -160,7 +161,7 @@ pub(super) fn in_answers(case: &Case, evidence: &Evidence) -> Option<String> {
 
 /// Returns the first resend connection that the client ended with requests unanswered.
 fn left_answers(evidence: &Evidence) -> Option<LeftConnection> {
-    (0..evidence.wire.conns.len()).find_map(|conn| {
+    (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
         let calls = evidence.wire.calls().filter(|(at, ..)| *at == conn);
         let resends = calls.filter(|(_, call, late)| matches!(call, Call::Resend(_)) && !late);
         let requested = u64::try_from(resends.count()).unwrap_or(u64::MAX);
