@@ -190,9 +190,9 @@ const PLANTED: &[Planted] = &[
         "always-zero"),
     ("soup", &[("{password:<10.10}", "{'' if session else 'secret':<10.10}")],
         "breaks/same-user", ""),
-    ("soup", &[("            elif kind == b\"Z\":\n", "            elif kind not in (b\"H\", b\"U\", \
-         b\"+\", b\"Z\"):\n                raise OSError(\"unknown type\")\n            elif kind == \
-         b\"Z\":\n")],
+    ("soup", &[("            elif kind == b\"Z\":\n",
+        "            elif kind == b\"?\":\n                raise OSError(\"unknown\")\n            \
+         elif kind == b\"Z\":\n")],
         "packets/unknown-types", "stops-at-others"),
     ("soup", &[("TRIES = 7", "TRIES = 10 ** 6")], "login/never-available", "retries-for-ever"),
     ("soup", &[("TRIES = 7", "TRIES = 10 ** 6")], "end/not-announced", "retries-for-ever"),

@@ -185,6 +185,12 @@ fn a_client_that_stops_at_an_unknown_type_is_told_so() {
     // Only a client that has read everything takes no notice of the end.
     let next = ends(run(&unknown)).logs_in("DAY1", 11).writes(1..=3);
     fails(next, complete, "missing 4-10", "end-ignored");
+    // A client that ends its connections there is never sent more.
+    let leaves = |run: FeedRun| run.wire(WireEventKind::ClientEnded);
+    let once = leaves(run(&unknown));
+    let twice = leaves(leaves(run(&unknown)).logs_in("DAY1", 4).accepts(4).exchange(&unknown));
+    fails(twice.writes(1..=3), complete, "missing 4-10", "stops-at-others");
+    fails(once.writes(1..=3), complete, "missing 4-10", "ends-early");
     let broken = again(run(&unknown).sends(4, 4).wire(WireEventKind::Closed));
     let broken = broken.wire(WireEventKind::Closed);
     fails(broken, complete, "missing 4-10", "none");

@@ -135,9 +135,14 @@ impl Run<'_> {
 
     /// Returns whether the client ended its last connection before the exchange did.
     pub(super) fn ends_first(&self) -> bool {
-        let Some((last, soup)) = conversations(self.evidence).last().copied() else { return false };
+        let last = conversations(self.evidence).last().copied();
+        last.is_some_and(|(conn, soup)| self.client_ends(conn, soup))
+    }
+
+    /// Returns whether the client ended a connection before the exchange did.
+    fn client_ends(&self, conn: usize, soup: &SoupConversation) -> bool {
         let mut events = self.evidence.wire.events.iter();
-        let end = events.find(|event| event.conn == last && ends_a_side(&event.what));
+        let end = events.find(|event| event.conn == conn && ends_a_side(&event.what));
         // An exchange ends the connection at once when the client logs out.
         soup.logged_out_at().is_some()
             || end.is_some_and(|end| {
@@ -212,6 +217,18 @@ fn counts_others(run: &Run<'_>) -> Option<String> {
 /// Detects that a client reads no further at a packet that is no message: it requests the message
 /// behind that packet again, although more followed.
 fn stops_at_others(run: &Run<'_>) -> Option<String> {
+    let left_at = |(conn, soup): (usize, &SoupConversation)| {
+        let last = soup.sent.last().filter(|last| matches!(last.what, SentKind::Other { .. }))?;
+        run.client_ends(conn, soup).then(|| other_name(&last.what)).flatten()
+    };
+    // Once may be chance.
+    let mut left = conversations(run.evidence).into_iter().filter_map(left_at);
+    if let (Some(name), Some(_)) = (left.next(), left.next()) {
+        return Some(format!(
+            "it ended its connections right behind one of the {name}: skip what is no message by \
+             its length"
+        ));
+    }
     run.all.windows(2).find_map(|pair| {
         let [one, next] = pair else { return None };
         let (_, login, _) = next.logins().next()?;
