@@ -32,6 +32,7 @@ mod hypotheses;
 mod kept;
 mod leaving;
 pub(crate) mod mending;
+mod one_byte;
 mod parts;
 pub(crate) mod prompt;
 mod resends;
@@ -115,7 +116,7 @@ const fn of_case(id: &'static str, finder: fn(&Case, &Evidence) -> Option<String
 /// come first.
 const PACKET_CAUSES: &[KnownCause] = &[
     specific("never-calls", crashes::never_calls),
-    specific("too-large-to-ask", resends::too_large_to_ask),
+    specific("too-large-to-ask", one_byte::too_large_to_ask),
     specific("crash-in-packet", crashes::crash_in_packet),
     specific("frame-size", frame_size::frame_size),
     specific("split-packet", framing::split),
@@ -141,12 +142,12 @@ const PACKET_CAUSES: &[KnownCause] = &[
     specific("counts-answers", leaving::counts_answers),
     specific("answers-unread", resends::answers_unread),
     specific("first-answer-of-read", framing::first_answer_of_read),
-    specific("sequence-cut", resends::cut_to_a_byte),
+    specific("sequence-cut", one_byte::cut_to_a_byte),
     specific("no-room", content::no_room),
     specific("short-stream", resends::short_stream),
     specific("tries-too-few", resends::tries_too_few),
     specific("waits-for-answer", ending::waits_for_unknown),
-    specific("too-large-to-ask", resends::stops_at_a_byte),
+    specific("too-large-to-ask", one_byte::stops_at_a_byte),
     specific("never-asks", gaps::never_asks),
     specific("first-gap-unseen", gaps::first_gap),
     specific("search-starts-late", gaps::search_starts_late),

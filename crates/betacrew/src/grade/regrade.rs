@@ -52,7 +52,8 @@ enum RunEnd {
 }
 
 impl Regrader<'_> {
-    /// Grades until the user stops, or until nobody reads what it prints, and returns the exit code of the last run.
+    /// Grades until the user stops, or until nobody reads what it prints, and returns the exit code
+    /// of the last run.
     ///
     /// # Errors
     /// Returns an error if the first run cannot begin, or stdout cannot be written.

@@ -43,7 +43,8 @@ pub(crate) enum ProcessEnd {
 pub(crate) enum EarlyEnd {
     /// The client waits, and nothing can ever wake it.
     Stuck,
-    /// The client computes with nothing on the wire, as it has done until the time limit in earlier cases.
+    /// The client computes with nothing on the wire, as it has done in earlier cases until the time
+    /// limit.
     Spinning,
     /// The client prints without end, with nothing on the wire.
     Flooding,
