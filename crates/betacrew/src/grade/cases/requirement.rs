@@ -98,7 +98,7 @@ pub(crate) const NOT_DEADLY: Requirement = at(
 );
 pub(crate) const WHOLE_CALLS: Requirement = at(
     "1.5.6",
-    "Send two bytes for every call, the stream call too: the original takes every two bytes for one.",
+    "Send two bytes for every call, the stream call too: to the original every two bytes are one.",
     Lesson::StreamCall,
 );
 pub(crate) const NOTHING_AFTER_STREAM: Requirement = at(

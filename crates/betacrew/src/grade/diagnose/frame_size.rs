@@ -38,7 +38,7 @@ pub(super) fn frame_size(evidence: &Evidence) -> Option<String> {
 /// Agreement of a row with bytes of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Decoded {
-    /// Some numbers are 0 where the bytes mean a negative one, as a client writes that cuts them off.
+    /// Some numbers are 0 where the bytes mean a negative one, which some clients cut off.
     CutOff,
     /// At least two numbers are those of the bytes, and not 0.
     Exactly,

@@ -93,8 +93,8 @@ const WAITS: [&str; 3] = ["waits-for-answer", "waits-for-end", "asks-for-ever"];
 /// Causes in what the exchange did to a stream, which explain why there is no output.
 const STOPS: [&str; 3] = ["waits-for-stream", "gives-up", "short-stream"];
 
-/// Returns whether a claim explains why the client of a run had to be killed. What is wrong with the
-/// packets besides does not explain that.
+/// Returns whether a claim explains why the client of a run had to be killed. What is wrong with
+/// the packets besides does not explain that.
 fn explains_end(claim: &Claim, evidence: &Evidence) -> bool {
     evidence.process.ended == ProcessEnd::Killed && WAITS.contains(&claim.id)
 }

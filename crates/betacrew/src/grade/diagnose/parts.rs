@@ -31,8 +31,8 @@ fn broken_packet(evidence: &Evidence) -> Option<BrokenPacket> {
     is_ended.then(|| BrokenPacket { conn, len: conns[conn].part().len(), next })
 }
 
-/// Detects sequences in the output that the first bytes of a packet and those of the next connection
-/// mean together.
+/// Detects sequences in the output that the first bytes of a packet and those of the next
+/// connection mean together.
 pub(super) fn joins_connections(evidence: &Evidence) -> Option<String> {
     let BrokenPacket { conn, len, next } = broken_packet(evidence)?;
     let conns = &evidence.wire.conns;
@@ -70,9 +70,9 @@ pub(super) fn stops_behind_a_part(evidence: &Evidence) -> Option<String> {
     // A client that still does something has understood what it had received by then.
     (brought && !rest.iter().any(calls)).then(|| {
         format!(
-            "connection {} ended {len} bytes into a packet, and since connection {} has brought the \
-             next bytes, the client computes without an end: it seems to join the bytes of both \
-             connections",
+            "connection {} ended {len} bytes into a packet, and since connection {} has brought \
+             the next bytes, the client computes without an end: it seems to join the bytes of \
+             both connections",
             conn + 1,
             next + 1
         )
@@ -84,8 +84,8 @@ fn is_call(event: &crate::grade::observe::wire::WireEvent) -> bool {
     matches!(event.what, WireEventKind::Opened | WireEventKind::ClientEnded)
 }
 
-/// Returns whether the client kept the first packet of the connection behind one that ended inside a
-/// packet, so that it does not join the bytes of both.
+/// Returns whether the client kept the first packet of the connection behind one that ended inside
+/// a packet, so that it does not join the bytes of both.
 pub(super) fn keeps_behind_a_part(evidence: &Evidence) -> bool {
     let Some(BrokenPacket { next, .. }) = broken_packet(evidence) else { return false };
     let sent: Vec<Seq> =

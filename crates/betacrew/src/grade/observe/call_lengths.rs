@@ -5,7 +5,7 @@
 pub(crate) struct LongCall {
     /// Kind of the call.
     pub(crate) kind: CallKind,
-    /// Number of its bytes.
+    /// Number of bytes in the call.
     pub(crate) len: usize,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct CallLengths {
     first: u8,
     /// Second byte of that call.
     second: u8,
-    /// Number of its bytes so far.
+    /// Number of bytes of that call so far.
     len: usize,
     /// True if the client has begun to speak the extension, whose calls have other lengths.
     is_extended: bool,

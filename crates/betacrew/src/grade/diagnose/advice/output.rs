@@ -59,8 +59,8 @@ pub(super) const ADVICE: &[Advice] = &[
         mistake: "writes its output more than once, so that one write ends behind another",
         harm: "No program can read the packets, although all may be there.",
         sign: "The output is whole JSON, and has the end of another one behind it.",
-        fix: "Write the output once, when no packet is missing any more, and wait for a write to end \
-              before you begin another one.",
+        fix: "Write the output once, when no packet is missing any more, and wait for a write to \
+              end before you begin another one.",
         lesson: Lesson::Write,
         cases: &["gaps/every-second", "gaps/many"],
     },

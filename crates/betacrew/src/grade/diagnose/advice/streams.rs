@@ -138,8 +138,8 @@ pub(super) const ADVICE: &[Advice] = &[
                   bytes of the next connection",
         harm: "Every packet of the next connection is read from the wrong byte on.",
         sign: "After a connection that ended inside a packet, the sequences are garbage.",
-        fix: "Use a new buffer for each connection, and drop the bytes that are left in the old one \
-              when its connection ends.",
+        fix: "Use a new buffer for each connection, and drop the bytes that are left in the old \
+              one when its connection ends.",
         lesson: Lesson::Join,
         cases: &["recovery/closed-inside", "robustness/closed-inside"],
     },
