@@ -290,6 +290,9 @@ mod tests {
         let reads_on = reads_on.finished().closed().write(1..=14);
         assert_eq!(named_in(vec![closed(2), (reads_on, false)])[0], "short-stream");
         assert_eq!(named_in(vec![closed(6)])[0], "short-stream");
+        let left = classic_run().connect().call(Call::Stream).send(1..=6).idle().ends().closed();
+        let (id, text) = left.write(1..=6).cause();
+        assert!(id == "short-stream" && text.contains("sent nothing for 1.0 s"), "{id}: {text}");
         assert_ne!(named_in(vec![closed(2)])[0], "short-stream", "it may have stopped reading");
     }
 }
