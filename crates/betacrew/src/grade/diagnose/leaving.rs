@@ -3,6 +3,7 @@
 use super::crashes::is_crash_report;
 use super::hypotheses::CaseRun;
 use super::kept::{REJECT_RULES, RejectRule, is_kept};
+use super::resends::short_stream;
 use crate::grade::observe::evidence::Evidence;
 use crate::grade::observe::wire::{Segment, WireEventKind, packet_of};
 use crate::grade::run::process::ProcessEnd;
@@ -117,7 +118,9 @@ pub(super) fn closed_in_silence(evidence: &Evidence) -> Option<String> {
 /// Returns whether a run shows that the client reads on after it has ended its side of a stream. A
 /// claim about a stream that the client has ended itself needs that.
 pub(super) fn reads_on_if_ended(claimed: &Evidence, runs: &[CaseRun<'_>]) -> bool {
-    closed_in_silence(claimed).is_none() || runs.iter().any(|run| reads_on(run.evidence))
+    closed_in_silence(claimed).is_none()
+        || short_stream(claimed).is_some()
+        || runs.iter().any(|run| reads_on(run.evidence))
 }
 
 /// Returns whether the client ended a stream in the middle for no reason that its packets show, so
@@ -292,6 +295,9 @@ mod tests {
         let reads_on = reads_on.finished().closed().write(1..=14);
         assert_eq!(named_in(vec![closed(2), (reads_on, false)])[0], "short-stream");
         assert_eq!(named_in(vec![closed(6)])[0], "short-stream");
+        let left = classic_run().connect().call(Call::Stream).send(1..=6).idle().ends().closed();
+        let (id, text) = left.write(1..=6).cause();
+        assert!(id == "short-stream" && text.contains("sent nothing for 1.0 s"), "{id}: {text}");
         assert_ne!(named_in(vec![closed(2)])[0], "short-stream", "it may have stopped reading");
     }
 }

@@ -82,6 +82,8 @@ struct ResendConnection {
     left_after: Option<Duration>,
     /// True if the client reset the connection.
     reset: bool,
+    /// True if a packet was sent twice on the connection.
+    has_copies: bool,
 }
 
 /// Returns the resend calls of a connection.
@@ -92,6 +94,7 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
         after: BTreeSet::new(),
         left_after: None,
         reset: false,
+        has_copies: false,
     };
     let mut last_event_at = Duration::ZERO;
     let mut over = false;
@@ -107,7 +110,10 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
                 if over {
                     resend_connection.after.extend(seqs);
                 } else {
-                    resend_connection.answered.extend(seqs);
+                    for seq in seqs {
+                        let is_new = resend_connection.answered.insert(seq);
+                        resend_connection.has_copies |= !is_new;
+                    }
                 }
             }
             WireEventKind::ClientEnded | WireEventKind::Reset if !over => {
@@ -129,10 +135,12 @@ fn resend_connection(evidence: &Evidence, conn: usize) -> ResendConnection {
 /// Detects that the client closed a connection too early and did not read the answers.
 pub(super) fn answers_unread(evidence: &Evidence) -> Option<String> {
     (0..evidence.wire.conns.len().min(EXAMINED_MAX)).find_map(|conn| {
-        let ResendConnection { requested, answered, after, left_after, reset } =
+        let ResendConnection { requested, answered, after, left_after, reset, has_copies } =
             resend_connection(evidence, conn);
         let waited = left_after.filter(|waited| *waited < ANSWER_WAIT_MIN)?;
         // Answers that were sent can be unread too; closing the connection then resets it.
+        // A copy that is unread resets it as well.
+        let reset = reset && !has_copies;
         let unread = |seq: &Seq| after.contains(seq) || reset;
         let open = requested.into_iter().filter(|seq| unread(seq) && evidence.output_lacks(*seq));
         let missing: Vec<Seq> = open.collect();

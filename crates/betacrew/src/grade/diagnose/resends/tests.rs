@@ -158,6 +158,16 @@ fn requests_that_stop_at_the_limit_of_a_byte_are_recognised() {
 }
 
 #[test]
+fn a_copy_that_is_unread_is_no_answer_that_is_unread() {
+    let run = |sent: &[Seq]| {
+        let run = classic_run().stream(without(14, &[2])).ask([2]).send(sent.to_vec());
+        run.reset().write(without(14, &[2]))
+    };
+    assert_eq!(run(&[2]).id(), "answers-unread");
+    assert_ne!(run(&[2, 2]).id(), "answers-unread");
+}
+
+#[test]
 fn copies_do_not_explain_what_is_missing() {
     let run = classic_run().stream(without(14, &[2, 4])).ask([2, 4]).send([3, 5]).hang_up();
     let rows = without(14, &[2, 4]).into_iter().chain([3, 5]);
