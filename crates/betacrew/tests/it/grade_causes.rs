@@ -227,10 +227,15 @@ const PLANTED: &[Planted] = &[
             "        while True:\n            print(missing)\n")],
         named: &[("gaps/burst", "spins"), ("basics/complete-stream", "pass")],
     },
-    // To the original exchange every two bytes are a call.
+    // The original exchange reads two bytes at a time, and ignores those that are no call.
     Planted {
         changes: &[("bytes([1, 0])", "bytes([1, 0, 0, 0, 0, 0])"),
             ("bytes([2, seq])", "bytes([2, seq, 0, 0, 0, 0])")],
+        named: &[("conduct/whole-calls", "pass"), ("conduct/original", "pass"),
+            ("gaps/one", "pass")],
+    },
+    Planted {
+        changes: &[("bytes([2, seq])", "bytes([2, seq, 0, 0, 0])")],
         named: &[("conduct/whole-calls", "long-call"), ("gaps/one", "pass")],
     },
     Planted {

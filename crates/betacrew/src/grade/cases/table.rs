@@ -291,7 +291,10 @@ pub(crate) const CASES: &[Case] = &[
         apart("one-gap"),
         FollowsRule(ProtocolRule::CallLength),
     )
-    .because("The original exchange takes every two bytes for a call, however ours reads them."),
+    .because(
+        "The original exchange reads two bytes at a time, and one that is left over spoils the \
+         next call.",
+    ),
     case(
         "conduct/after-stream",
         Must,

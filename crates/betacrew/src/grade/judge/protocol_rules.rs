@@ -102,7 +102,9 @@ fn after_stream(evidence: &Evidence) -> Option<String> {
 /// Describes the calls of more than two bytes.
 pub(crate) fn long_call(evidence: &Evidence) -> Option<String> {
     let conns = evidence.wire.conns.iter().enumerate();
-    let mut long = conns.filter_map(|(conn, state)| Some((conn, state.long_call?)));
+    let mut long = conns.filter_map(|(conn, state)| {
+        Some((conn, state.long_call.filter(|call| call.is_harmful())?))
+    });
     let (conn, call) = long.next()?;
     let kind = match call.kind {
         CallKind::Stream => "stream",
@@ -113,8 +115,8 @@ pub(crate) fn long_call(evidence: &Evidence) -> Option<String> {
         more => format!(", and calls on {more} more are too long as well"),
     };
     Some(format!(
-        "its {kind} call on connection {} has {} bytes{more}: a call has two, and to the original \
-         exchange every two bytes are a call",
+        "its {kind} call on connection {} has {} bytes{more}: a call has two, and the original \
+         exchange reads two at a time, so that one is left over and spoils the calls after it",
         conn + 1,
         call.len
     ))
@@ -258,7 +260,7 @@ fn kills_exchange(evidence: &Evidence) -> Option<String> {
 /// number of 32 bits begins with a 0, and packet 0 does not exist.
 fn ends_in_long_calls(evidence: &Evidence) -> bool {
     let mut long = evidence.wire.conns.iter().filter_map(|state| state.long_call);
-    long.any(|call| call.kind == CallKind::Resend && call.len % 2 == 1)
+    long.any(|call| call.kind == CallKind::Resend && call.is_harmful())
 }
 
 fn made_up_packets(evidence: &Evidence) -> Option<String> {

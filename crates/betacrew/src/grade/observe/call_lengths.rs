@@ -9,6 +9,14 @@ pub(crate) struct LongCall {
     pub(crate) len: usize,
 }
 
+impl LongCall {
+    /// Returns whether the call harms the original, which reads two bytes at a time and ignores
+    /// types that it does not know: one byte is left over, and spoils the calls after it.
+    pub(crate) const fn is_harmful(self) -> bool {
+        !self.len.is_multiple_of(CALL_LEN)
+    }
+}
+
 /// Kind of a call of the original protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CallKind {
@@ -114,6 +122,12 @@ mod tests {
         }
         let extended = [3, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0, 9, 2, 5];
         assert_eq!(longest(&extended), None, "calls of the extension are longer");
+    }
+
+    #[test]
+    fn only_a_byte_that_is_left_over_does_harm() {
+        let harms = |len| LongCall { kind: CallKind::Stream, len }.is_harmful();
+        assert!(harms(3) && harms(5) && !harms(4) && !harms(6));
     }
 
     #[test]

@@ -17,10 +17,10 @@ pub(super) const ADVICE: &[Advice] = &[
     },
     Advice {
         id: "long-call",
-        mistake: "sends calls of more than two bytes",
-        harm: "To the original exchange every two bytes are a call, so the other bytes are calls \
-               that nobody meant; packet 0, for example, makes it crash.",
-        sign: "A capture of the connection shows more than two bytes for one call.",
+        mistake: "sends calls of three or five bytes",
+        harm: "The original exchange reads two bytes at a time, so the byte that is left over \
+               spoils the calls after it, of all clients; a request for packet 0 makes it crash.",
+        sign: "A capture of the connection shows three or five bytes for one call.",
         fix: "Send two bytes for each call and no more: 1 and 0 for the stream, 2 and the sequence \
               as one byte for a resend.",
         lesson: Lesson::StreamCall,

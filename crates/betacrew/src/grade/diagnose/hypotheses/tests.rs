@@ -264,14 +264,14 @@ fn an_error_about_a_byte_is_no_crash_in_a_packet() {
 fn a_broken_rule_is_not_explained_by_the_packets() {
     let whole = PassCondition::FollowsRule(ProtocolRule::CallLength);
     let half = stream().half().send(ALL).finished().closed().write([14]);
-    let long = stream().long(CallKind::Stream, 6).send(ALL).finished().closed().write([14]);
+    let long = stream().long(CallKind::Stream, 5).send(ALL).finished().closed().write([14]);
     let complete = (0..5).map(|_| (overwrites(), PassCondition::Complete, true));
     let ends = (overwrites(), PassCondition::ReportsFailure, true);
     let runs = complete.chain([(half, whole, true), (long, whole, true), ends]);
     let causes = causes_for(runs);
     assert_eq!(causes[5].0, "half-call");
     assert_eq!(causes[6].0, "long-call");
-    assert!(causes[6].1.contains("stream call on connection 1 has 6 bytes"), "{}", causes[6].1);
+    assert!(causes[6].1.contains("stream call on connection 1 has 5 bytes"), "{}", causes[6].1);
     assert_eq!(causes[7].0, "always-zero", "it failed by its exit code");
 }
 
