@@ -253,7 +253,13 @@ const PLANTED: &[Planted] = &[
             ("termination/open-connection", "waits-for-answer"), ("gaps/one", "pass")],
     },
     Planted {
-        changes: &[("    if missing:\n        talk(", "    while missing:\n        talk("),
+        changes: &[("settimeout(3)", "settimeout(0.1)"),
+            ("chunk = connection.recv(4096)", concat!(
+                "try:\n",
+                "                chunk = connection.recv(4096)\n",
+                "            except TimeoutError:\n",
+                "                break")),
+            ("    if missing:\n        talk(", "    while missing:\n        talk("),
             ("    abandoned", concat!(
                 "        missing = [seq for seq in missing if seq not in seen]\n",
                 "    abandoned"))],

@@ -229,24 +229,25 @@ fn stops_at_others(run: &Run<'_>) -> Option<String> {
              its length"
         ));
     }
-    run.all.windows(2).find_map(|pair| {
+    let wanted_again = |pair: &[&SoupConversation]| {
         let [one, next] = pair else { return None };
         let (_, login, _) = next.logins().next()?;
         let (seq, wanted) = (login.sequence, SentKind::Message(login.sequence));
         let place = one.sent.iter().position(|packet| packet.what == wanted)?;
         let before = one.sent.get(place.checked_sub(1)?)?;
-        let name = match before.what {
-            SentKind::Other { .. } => other_name(&before.what)?,
-            _ => return None,
-        };
-        // A break may take the last packet.
-        (place + 1 < one.sent.len()).then(|| {
-            format!(
-                "message {seq} was sent behind one of the {name}, and the client logged in again \
-                 for it: skip what is no message by its length"
-            )
-        })
-    })
+        let is_other = matches!(before.what, SentKind::Other { .. });
+        let name = other_name(&before.what).filter(|_| is_other)?;
+        Some((seq, name, place + 1 == one.sent.len()))
+    };
+    let found: Vec<_> = run.all.windows(2).filter_map(wanted_again).collect();
+    // A break may take the last packet, but hardly twice the same one.
+    let (seq, name, _) = found.iter().find(|(seq, _, is_last)| {
+        !is_last || found.iter().filter(|(other, ..)| other == seq).count() > 1
+    })?;
+    Some(format!(
+        "message {seq} was sent behind one of the {name}, and the client logged in again for it: \
+         skip what is no message by its length"
+    ))
 }
 
 /// Detects that a client numbers messages as if other packets had sequences, too.
