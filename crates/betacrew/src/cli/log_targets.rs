@@ -12,7 +12,7 @@ const LOGGED: [&str; 18] = [
     "betacrew::commands::serve",
     "betacrew::commands::serve::checks",
     "betacrew::commands::serve::log",
-    "betacrew::grade::run::process",
+    "betacrew::grade::run::process::strays",
     "betacrew::grade::run::run_folder",
     "betacrew::http::control",
     "betacrew::message",

@@ -2,7 +2,8 @@
 //! misbehave.
 
 use crate::in_time::CommandInTime;
-use crate::support::{betacrew, run};
+use crate::support::{betacrew, losing, playing, run};
+use feed::tape::in_memory::Tape;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -229,6 +230,20 @@ fn a_client_that_cannot_be_run_is_not_graded() {
     assert!(code == 2 && stderr.contains("no case matches `gap`"), "{stderr}");
     let (code, _, stderr) = run(&mut betacrew(&["grade"]));
     assert!(code == 2 && stderr.contains("no client to grade"), "{stderr}");
+}
+
+#[test]
+fn a_client_of_another_exchange_is_run_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let other = playing(Tape::classic(), losing(1, "0.25", ""));
+    let script =
+        format!("echo >> {}; {BETACREW} fetch {}; sleep 1000", runs.display(), other.address);
+    let args = ["gaps", "--port", "any", "--timeout", "4s"];
+    let (code, stdout, stderr) = grade(&args, &["bash", "-c", &script]);
+    assert_eq!(code, 10, "{stdout}{stderr}");
+    assert!(stdout.contains("it made no connection"), "{stdout}{stderr}");
+    assert_eq!(fs::read(&runs).unwrap(), b"\n", "{stdout}");
 }
 
 #[test]

@@ -375,8 +375,9 @@ impl<'a, O: RunObserver> RunState<'a, O> {
     /// Returns whether the client has connected in the first case, if that case has an exchange.
     fn first_connected(&self) -> bool {
         let first = self.reported.first();
-        let has_output = self.shared.first_output().is_some();
-        (has_output || first.is_some_and(|first| first.verdict != Verdict::NotRun))
+        // A client whose output is complete while it still runs has connected.
+        let is_complete = self.shared.complete_name.get().is_some();
+        (is_complete || first.is_some_and(|first| first.verdict != Verdict::NotRun))
             && !self.shared.stop.asked()
             && self.failure.is_none()
     }
