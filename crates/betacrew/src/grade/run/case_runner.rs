@@ -165,7 +165,7 @@ impl CaseRunner<'_> {
             let (sender, receiver) = channel();
             // A client that lingers shows everything before it ends.
             state.run(scope, &sender, &receiver, |state| {
-                state.shared.first_output().is_some() && state.pacer.limit != JobLimit::One
+                state.shared.complete_name.get().is_some() && state.pacer.limit != JobLimit::One
             });
             if state.first_connected() {
                 state.queue.extend(order);
