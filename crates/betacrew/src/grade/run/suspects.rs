@@ -188,7 +188,8 @@ fn had_machine(evidence: &Evidence) -> bool {
     let share = if computes { COMPUTING_SHARE } else { QUEUED_SHARE };
     let queued_max = QUEUED_MAX.max(process.took / share);
     let has_processor = process.queued.is_some_and(|queued| queued <= queued_max);
-    let reads_in_order = evidence.wire.conns.iter().all(|conn| conn.read_one_by_one);
+    // A client that had a processor and computed did not read late because of the machine.
+    let reads_in_order = computes || evidence.wire.conns.iter().all(|conn| conn.read_one_by_one);
     has_processor && reads_in_order && evidence.wire.late <= LATE_MAX
 }
 
@@ -318,6 +319,11 @@ mod tests {
             had_machine(&evidence)
         };
         assert!(computing(1900) && !computing(2100));
+        let mut unread = classic_run().stream(1..=14).ended(ProcessEnd::Killed).evidence();
+        unread.wire.conns[0].read_one_by_one = false;
+        unread.process.queued = Some(Duration::ZERO);
+        (unread.process.took, unread.process.busy) = (QUEUED_MAX * 100, Some(QUEUED_MAX * 100));
+        assert!(had_machine(&unread), "it computes instead of reading");
         assert!(!is(|evidence| evidence.wire.conns[0].read_one_by_one = false));
     }
 }
