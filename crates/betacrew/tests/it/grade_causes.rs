@@ -224,6 +224,27 @@ const PLANTED: &[Planted] = &[
         named: &[("gaps/burst", "pass"), ("gaps/one", "pass"),
             ("recovery/one-answer-each", "not-asked-again")],
     },
+    // It goes on where a connection ended, and keeps a copy.
+    Planted {
+        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
+            "        slowly(missing)\n"),
+            ("def write", concat!(
+                "def slowly(missing):\n",
+                "    import time\n",
+                "    with socket.create_connection(ADDRESS) as connection:\n",
+                "        for seq in missing:\n",
+                "            connection.sendall(bytes([2, seq]))\n",
+                "            answer = connection.recv(17)\n",
+                "            if len(answer) < 17:\n",
+                "                packets.extend(packets[-1:])\n",
+                "                return slowly(missing[missing.index(seq):])\n",
+                "            keep(answer)\n",
+                "            time.sleep(0.6)\n",
+                "\n",
+                "\n",
+                "def write"))],
+        named: &[("gaps/burst", "pass"), ("gaps/one", "pass")],
+    },
     Planted {
         changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
             "        while True:\n            print(missing)\n")],

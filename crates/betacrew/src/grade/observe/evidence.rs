@@ -147,25 +147,27 @@ impl Evidence {
     }
 
     /// Returns whether the exchange has ended a connection for no other reason than the client's
-    /// silence between two resend calls, before the client had requested all missing packets.
+    /// silence between two resend calls, when the client had not requested all missing packets yet.
     pub(crate) fn was_ended_while_silent(&self) -> bool {
-        let is_asking = self.gaps().iter().any(|seq| !self.requested().contains(seq));
-        let mut last = BTreeMap::new();
-        is_asking
-            && self.wire.events.iter().any(|event| match event.what {
-                WireEventKind::Called { call: Call::Resend(_), late: false }
-                | WireEventKind::Sent { .. } => {
-                    last.insert(event.conn, event.at);
-                    false
+        let (mut last, mut asked) = (BTreeMap::new(), BTreeSet::new());
+        self.wire.events.iter().any(|event| {
+            match event.what {
+                WireEventKind::Called { call: Call::Resend(seq), late: false } => {
+                    asked.insert(seq);
                 }
+                WireEventKind::Sent { .. } => {}
                 WireEventKind::Finished => {
                     let conn = self.wire.conns.get(event.conn);
                     let has_stream = conn.is_none_or(|conn| conn.stream_from.is_some());
                     let called = last.get(&event.conn).filter(|_| !has_stream);
-                    called.is_some_and(|at| event.at.saturating_sub(*at) >= IDLE)
+                    let was_silent = called.is_some_and(|at| event.at.saturating_sub(*at) >= IDLE);
+                    return was_silent && self.gaps().iter().any(|seq| !asked.contains(seq));
                 }
-                _ => false,
-            })
+                _ => return false,
+            }
+            last.insert(event.conn, event.at);
+            false
+        })
     }
 
     /// Returns the name of the output, if there is one.
