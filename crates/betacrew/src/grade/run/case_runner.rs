@@ -7,7 +7,7 @@
 //! whether it runs again at the end, and which run counts.
 
 use crate::error::Failure;
-use crate::grade::cases::{Case, Severity};
+use crate::grade::cases::{Case, PassCondition, Severity};
 use crate::grade::judge::verdict::{Attempt, CaseOutcome, Verdict};
 use crate::grade::judge::{Observation, judge};
 use crate::grade::run::attempt::{self, AttemptSetup, SharedState, SilentConnections};
@@ -219,7 +219,10 @@ impl CaseRunner<'_> {
             Ok(evidence.map(|evidence| Attempt { judged: judge(case, &evidence), evidence }))
         };
         let Some(first) = run(SilentConnections::AsPlayed)? else { return Ok(None) };
-        if first.judged.failure.is_none() || !first.evidence.was_ended_while_silent() {
+        // A client that waits for the end of connections which stay breaks no rule by it.
+        let needs_packets = matches!(case.passes, PassCondition::Complete | PassCondition::InOrder);
+        let has_failed = first.judged.failure.is_some() && needs_packets;
+        if !has_failed || !first.evidence.was_ended_while_silent() {
             return Ok(Some(first));
         }
         let Some(mut kept) = run(SilentConnections::Kept)? else { return Ok(None) };
