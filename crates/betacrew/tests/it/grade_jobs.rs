@@ -146,6 +146,21 @@ fn a_client_that_waits_for_ever_does_not_cost_its_time_limit() {
 }
 
 #[test]
+fn a_client_that_prints_without_end_does_not_cost_its_time_limit() {
+    let client = shell("exec 3<>/dev/tcp/$1/$2; printf '\\1\\0' >&3; cat <&3 > out; exec yes menu");
+    let client: Vec<&str> = client.iter().map(String::as_str).collect();
+    // A menu often begins again and again when its input has ended.
+    for input in [&[][..], &["--stdin", r"1\n"]] {
+        let args = [&["gaps/one", "--timeout", "10m"][..], input].concat();
+        let (code, stdout, report) = grade_with_report(&args, &client);
+        assert_eq!(code, 10, "{stdout}");
+        let run = &report["cases"][0]["run"];
+        assert!(run["ended"].as_str().unwrap().contains("it printed more than 32 MiB"), "{run}");
+        assert_eq!(run["cause"]["id"], "spins", "{run}");
+    }
+}
+
+#[test]
 fn a_stream_call_of_one_byte_fails_although_our_exchange_answers_it() {
     let half = shell("exec 3<>/dev/tcp/$1/$2; printf '\\1' >&3; cat <&3 > out");
     let whole = shell("exec 3<>/dev/tcp/$1/$2; printf '\\1\\0' >&3; cat <&3 > out");

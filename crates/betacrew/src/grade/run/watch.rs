@@ -77,13 +77,7 @@ impl ClientWatch<'_> {
         let now = Instant::now();
         self.checks.checked_at = Some(now);
         self.set_rests(self.host.idle_time() >= SILENT_MIN);
-        let is_silent = self.setup.stdin.is_none()
-            && self.host.idle_time() >= SILENT_MIN
-            && self.host.rests_for(self.limit());
-        if !is_silent {
-            self.checks.standstill = None;
-            self.checks.silent_work = None;
-        } else if let Some(why) = self.early_end(client) {
+        if let Some(why) = self.early_end(client) {
             return PollDecision::EndEarly(why);
         }
         // In cases about the end, a client that lingers must be left alone until the time limit.
@@ -109,8 +103,16 @@ impl ClientWatch<'_> {
 
     /// Returns why there is no use in waiting for a client on whose wire nothing happens.
     fn early_end(&mut self, client: RunningClient<'_>) -> Option<EarlyEnd> {
-        if self.is_stuck(client.id) {
+        let is_idle = self.host.idle_time() >= SILENT_MIN;
+        let nothing_comes = is_idle && self.setup.stdin.is_none();
+        if !nothing_comes || !self.host.rests_for(self.limit()) {
+            self.checks.standstill = None;
+        } else if self.is_stuck(client.id) {
             return Some(EarlyEnd::Stuck);
+        }
+        if !is_idle {
+            self.checks.silent_work = None;
+            return None;
         }
         let work = self.checks.silent_work.get_or_insert_with(|| SilentWork::begin(client));
         let endless = work.endless(client, self.shared.spinning);
