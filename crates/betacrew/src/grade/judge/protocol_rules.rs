@@ -21,7 +21,7 @@ const ALONE_MIN: usize = 3;
 pub(crate) enum ProtocolRule {
     /// The client sends a call after a stream call on the same connection.
     AfterStream,
-    /// The client sends calls of one byte, or of more than two.
+    /// The client sends calls of an odd number of bytes, of which the original leaves one over.
     CallLength,
     /// The client requests sequences that the session does not have.
     BeyondEnd,
@@ -59,7 +59,7 @@ impl ProtocolRule {
     pub(crate) const fn expected(self) -> &'static str {
         match self {
             Self::AfterStream => "no call after a stream call on its connection",
-            Self::CallLength => "calls of two bytes each",
+            Self::CallLength => "no call of one, three or five bytes",
             Self::BeyondEnd => "resend calls for sequences of the session only",
             Self::Twice => "no resend call for a packet that was already resent",
             Self::NotMissing => "resend calls for missing packets only",
@@ -99,7 +99,7 @@ fn after_stream(evidence: &Evidence) -> Option<String> {
     Some(format!("it {what} on connection {}, after the stream call", conn + 1))
 }
 
-/// Describes the calls of more than two bytes.
+/// Describes the calls of three or five bytes.
 pub(crate) fn long_call(evidence: &Evidence) -> Option<String> {
     let conns = evidence.wire.conns.iter().enumerate();
     let mut long = conns.filter_map(|(conn, state)| {
