@@ -21,6 +21,26 @@ struct Planted {
 
 const SORTED: &str = "packets.sort(key=lambda packet: packet[\"sequence\"])";
 
+/// Line of the client that requests all missing packets on one connection.
+const ASK: &str = "        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n";
+
+/// Change that adds a function which pauses between two requests.
+#[rustfmt::skip]
+const SLOWLY: (&str, &str) = ("def write", concat!(
+    "def slowly(missing):\n",
+    "    import time\n",
+    "    with socket.create_connection(ADDRESS) as connection:\n",
+    "        for seq in missing:\n",
+    "            connection.sendall(bytes([2, seq]))\n",
+    "            answer = connection.recv(17)\n",
+    "            if len(answer) < 17:\n",
+    "                return\n",
+    "            keep(answer)\n",
+    "            time.sleep(0.6)\n",
+    "\n",
+    "\n",
+    "def write"));
+
 /// Planted faults, each with a case in which its run alone would show another cause.
 #[rustfmt::skip]
 const PLANTED: &[Planted] = &[
@@ -205,49 +225,21 @@ const PLANTED: &[Planted] = &[
     },
     // The exchange ends a connection that is silent between two calls, and the original does not.
     Planted {
-        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
-            "        slowly(missing)\n"),
-            ("def write", concat!(
-                "def slowly(missing):\n",
-                "    import time\n",
-                "    with socket.create_connection(ADDRESS) as connection:\n",
-                "        for seq in missing:\n",
-                "            connection.sendall(bytes([2, seq]))\n",
-                "            answer = connection.recv(17)\n",
-                "            if len(answer) < 17:\n",
-                "                return\n",
-                "            keep(answer)\n",
-                "            time.sleep(0.6)\n",
-                "\n",
-                "\n",
-                "def write"))],
+        changes: &[(ASK, "        slowly(missing)\n"), SLOWLY],
         named: &[("gaps/burst", "pass"), ("gaps/one", "pass"),
             ("recovery/one-answer-each", "not-asked-again")],
     },
     // It goes on where a connection ended, and keeps a copy.
     Planted {
-        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
-            "        slowly(missing)\n"),
-            ("def write", concat!(
-                "def slowly(missing):\n",
-                "    import time\n",
-                "    with socket.create_connection(ADDRESS) as connection:\n",
-                "        for seq in missing:\n",
-                "            connection.sendall(bytes([2, seq]))\n",
-                "            answer = connection.recv(17)\n",
-                "            if len(answer) < 17:\n",
+        changes: &[(ASK, "        slowly(missing)\n"), SLOWLY,
+            ("                return\n            keep(answer)", concat!(
                 "                packets.extend(packets[-1:])\n",
                 "                return slowly(missing[missing.index(seq):])\n",
-                "            keep(answer)\n",
-                "            time.sleep(0.6)\n",
-                "\n",
-                "\n",
-                "def write"))],
+                "            keep(answer)"))],
         named: &[("gaps/burst", "pass"), ("gaps/one", "pass")],
     },
     Planted {
-        changes: &[("        talk(b\"\".join(bytes([2, seq]) for seq in missing), len(missing))\n",
-            "        while True:\n            print(missing)\n")],
+        changes: &[(ASK, "        while True:\n            print(missing)\n")],
         named: &[("gaps/burst", "spins"), ("basics/complete-stream", "pass")],
     },
     // The original exchange reads two bytes at a time, and ignores those that are no call.
