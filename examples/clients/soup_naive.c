@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     int s = connect_to(argv[1], argv[2]);
     if (s < 0) return 1;
     FILE *file = fopen("messages.itch", "wb");
-    // Mistake: the fields of a login are padded with NUL bytes, and its sequence on the right.
+    // Mistake: the fields of a login are padded with NUL bytes, and its sequence stands on the left.
     char login[49] = {0, 47, 'L'};
     memcpy(login + 3, "user", 4);
     memcpy(login + 9, "password", 8);
