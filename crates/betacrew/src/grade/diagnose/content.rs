@@ -1,7 +1,7 @@
 //! Causes in the writing of the output.
 
 use super::framing;
-use super::kept::is_kept;
+use super::kept::{arrivals, is_kept};
 use crate::grade::observe::evidence::{ClientOutput, Evidence, packets};
 use crate::grade::observe::fields::OutputField;
 use crate::grade::observe::wire::{PacketEvent, WireConnection, WireEventKind, packet_of};
@@ -245,11 +245,11 @@ pub(super) fn broken(evidence: &Evidence) -> Option<String> {
         let number = |at: usize| {
             i32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]).to_string()
         };
-        (char::from(frame[4]).to_string(), number(13))
+        (char::from(frame[4]), number(13))
     };
-    let shown = |side: &str| match side.is_ascii() {
-        true => format!("side {side:?}"),
-        false => format!("side byte 0x{:02x}", side.chars().map(u32::from).sum::<u32>()),
+    let shown = |side: char| match side.is_ascii() {
+        true => format!("side {:?}", side.to_string()),
+        false => format!("side byte 0x{:02x}", u32::from(side)),
     };
     let hit = broken.iter().find_map(|frame| {
         let (side, seq) = texts(frame);
@@ -267,7 +267,7 @@ pub(super) fn broken(evidence: &Evidence) -> Option<String> {
         }
         false => format!(
             "a frame with the {}, which is neither B nor S, was written as packet {seq}",
-            shown(&side)
+            shown(side)
         ),
     })
 }
@@ -275,14 +275,7 @@ pub(super) fn broken(evidence: &Evidence) -> Option<String> {
 /// Detects that the output has the order in which the packets arrived.
 pub(super) fn arrival_order(evidence: &Evidence) -> Option<String> {
     let (seq, before) = evidence.differences.out_of_order?;
-    let mut arrived: Vec<Seq> = Vec::new();
-    for (_, _, packet_event) in evidence.wire.packet_events() {
-        if let PacketEvent::Sent { seq, .. } = packet_event
-            && !arrived.contains(&seq)
-        {
-            arrived.push(seq);
-        }
-    }
+    let mut arrived = arrivals(evidence);
     let known: BTreeSet<Seq> = evidence.differences.order.iter().copied().collect();
     arrived.retain(|seq| known.contains(seq));
     (evidence.differences.is_complete() && arrived == evidence.differences.order).then(|| {
@@ -315,7 +308,7 @@ pub(super) fn is_sorted(claimed: &Evidence, other: &Evidence) -> bool {
     let is_complete = other.has_output() && other.differences.is_complete();
     let answers = claimed.differences.out_of_order.is_some_and(|(seq, _)| is_answer(claimed, seq));
     let mut highest = 0;
-    let was_disordered = super::kept::arrivals(other).into_iter().any(|seq| {
+    let was_disordered = arrivals(other).into_iter().any(|seq| {
         let is_late = seq < highest && is_answer(other, seq) == answers;
         highest = highest.max(seq);
         is_late

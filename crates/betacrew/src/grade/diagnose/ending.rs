@@ -350,7 +350,8 @@ pub(super) fn waits_for_unknown(evidence: &Evidence) -> Option<String> {
     let near = evidence.last().max(EXERCISE_LEN) + 1;
     let unknown: Vec<Seq> =
         open.into_iter().filter(|seq| !known.contains(seq) && *seq <= near).collect();
-    // Neither does one wait that requests what it has received, or a packet again and again.
+    // A client that requests what it has received has misread one, too, and one that requests a
+    // packet again and again does not wait.
     let is_misread = !evidence.requested().is_disjoint(evidence.streamed());
     let waits = was_killed(evidence)
         && left_open(evidence).is_some()

@@ -198,8 +198,9 @@ impl<'a> Standing<'a> {
             _ => first,
         };
         // A root that the run shows itself explains what other runs only suggest.
-        let is_certain = picked.is_some_and(is_root);
-        if let Some(cause) = self.established(run, picked).filter(|_| !is_certain) {
+        if !picked.is_some_and(is_root)
+            && let Some(cause) = self.established(run, picked)
+        {
             return Some(cause);
         }
         let claim = picked.or_else(|| own.first())?;

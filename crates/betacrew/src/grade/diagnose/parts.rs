@@ -62,13 +62,12 @@ pub(super) fn joins_connections(evidence: &Evidence) -> Option<String> {
 /// brought bytes.
 pub(super) fn stops_behind_a_part(evidence: &Evidence) -> Option<String> {
     let BrokenPacket { conn, len, next } = broken_packet(evidence)?;
-    let calls = |event: &&_| is_call(event);
     let mut later = evidence.events_before_kill().skip_while(|event| event.conn != next);
     let brought = later.any(|event| matches!(event.what, WireEventKind::Sent { .. }));
     let rest: Vec<_> = later.collect();
     ending::spins(evidence)?;
     // A client that still does something has understood what it had received by then.
-    (brought && !rest.iter().any(calls)).then(|| {
+    (brought && !rest.iter().any(|event| ending::is_clients(&event.what))).then(|| {
         format!(
             "connection {} ended {len} bytes into a packet, and since connection {} has brought \
              the next bytes, the client computes without an end: it seems to join the \
@@ -77,11 +76,6 @@ pub(super) fn stops_behind_a_part(evidence: &Evidence) -> Option<String> {
             next + 1
         )
     })
-}
-
-/// Returns whether the client caused an event.
-fn is_call(event: &crate::grade::observe::wire::WireEvent) -> bool {
-    matches!(event.what, WireEventKind::Opened | WireEventKind::ClientEnded)
 }
 
 /// Returns whether the client kept the first packet of the connection behind one that ended inside

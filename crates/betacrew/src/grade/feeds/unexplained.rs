@@ -12,7 +12,10 @@ pub(crate) fn unexplained(evidence: &Evidence, feed: &FeedEvidence) -> String {
         ClientOutput::Found { rows, .. } => {
             format!("the output has {}", count(rows.rows.len() as u64, "message"))
         }
-        _ => "there is no output".to_owned(),
+        ClientOutput::Unclear { name, .. } | ClientOutput::Foreign { name, .. } => {
+            format!("{name} cannot be read")
+        }
+        ClientOutput::None => "there is no output".to_owned(),
     };
     let all = count(feed.tape.last(), "message");
     let size = |ranges: &mut dyn Iterator<Item = SeqRange>| ranges.collect::<SeqSet>().count();

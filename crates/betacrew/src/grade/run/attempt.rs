@@ -30,8 +30,9 @@ use std::time::Duration;
 
 /// Maximum number of bytes of a stdout that are kept after the output was read.
 const STDOUT_KEPT: usize = 64 << 10;
-/// Maximum number of rows that are kept of an output for each packet of the tape, and in addition.
+/// Maximum number of rows that are kept of an output for each packet of the tape.
 const ROWS_FACTOR: usize = 8;
+/// Number of rows that are kept of an output besides those.
 const ROWS_SPARE: usize = 2000;
 
 /// Settings that all runs of the client share.
